@@ -1,0 +1,43 @@
+/* model.h: what a loaded model is made of, for the rest of engine/.
+ *
+ * Owns: the in-memory description of weights, tokenizer and settings, as model.c and its helpers build it.
+ * Does not own: running it (runtime.c, session.c), caching what it computes (cache*.c).
+ *
+ * Everything here is validated when the model is opened: shapes agree, pointers are inside their mapping, and no hot code has
+ * to check again.
+ */
+#ifndef ENG_MODEL_H
+#define ENG_MODEL_H
+
+#include "eng.h"
+
+typedef struct eng_layer {
+    kern_weight q_proj, k_proj, v_proj, o_proj;    /* [heads*d][hidden], [kv*d][hidden], same, [hidden][heads*d] */
+    kern_weight gate_proj, up_proj, down_proj;     /* [ffn][hidden], same, [hidden][ffn] */
+    const float *input_norm, *post_attention_norm; /* [hidden] */
+    const float *q_norm, *k_norm;                  /* [d] */
+    const float *q_bias, *k_bias, *v_bias, *o_bias; /* NULL unless config.json says attention_bias */
+} eng_layer;
+
+typedef struct eng_tokenizer eng_tokenizer;
+
+struct eng_model {
+    eng_model_info info;
+    kern_weight embed;   /* [vocabulary][hidden] */
+    kern_weight lm_head; /* the same as embed when tied */
+    const float *final_norm;
+    eng_layer *layers; /* [n_layers] */
+    float norm_eps;
+    double *rope_inv_freq; /* [d/2] */
+    double rope_attention_scale;
+    eng_tokenizer *tokenizer;
+    char *identity;
+    void *owned; /* mappings and arenas, model.c's own */
+};
+
+/* tokenizer.c. json is a whole tokenizer.json; `name` is the file's name for messages. */
+eng_status eng_tokenizer_new(const char *json, size_t n_bytes, const char *name, eng_tokenizer **ret_tokenizer, eng_error *error);
+void eng_tokenizer_free(eng_tokenizer *tokenizer);
+size_t eng_tokenizer_n_vocabulary(const eng_tokenizer *tokenizer);
+
+#endif
