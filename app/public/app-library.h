@@ -41,6 +41,7 @@ typedef struct AppLibrary AppLibrary;
 AppLibrary *app_library_open(const char *folder, GError **error);
 AppLibrary *app_library_ref(AppLibrary *library);
 void app_library_unref(AppLibrary *library); /* NULL is fine; the last one closes */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppLibrary, app_library_unref)
 const char *app_library_get_folder(AppLibrary *library);
 const char *app_library_get_cache_folder(AppLibrary *library); /* <folder>/cache: for eng_cache_open */
 
