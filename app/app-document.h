@@ -58,9 +58,10 @@ bool app_import_heading(AppImport *import, uint32_t rank, bool is_chapter, const
 /* A page begins here. label: as printed ("iv", "27"), NULL or "" unknown. Sizes in points, 0 unknown. */
 bool app_import_page(AppImport *import, const char *label, float width, float height, GError **error);
 
-/* From here on, characters of the text correspond one to one to characters of the source from source_char on, in item number
- * `item` (app_import_item; 0 when there is one). Call only where that changes. Not called: the document has no source offsets. */
-bool app_import_offset(AppImport *import, uint32_t item, uint64_t source_char, GError **error);
+/* From character text_char of the text on (at or after every earlier call's, possibly ahead of the text so far), characters
+ * correspond one to one to those of the source from source_char on, in item number `item` (app_import_item; 0 when there is one).
+ * Call only where that changes. Never called: the document has no source offsets. */
+bool app_import_offset(AppImport *import, uint64_t text_char, uint32_t item, uint64_t source_char, GError **error);
 /* Names an item (file within an EPUB or an archive); returns its number, from 0 in order of calls. */
 uint32_t app_import_item(AppImport *import, const char *name);
 
