@@ -1,0 +1,7 @@
+/* ops-portable.c: the table of operations of the instruction set "portable". Owns nothing else. */
+#include "ops.h"
+
+const kern_ops kern_ops_portable = {
+    .name = "portable",
+    .attend = NULL,
+};
