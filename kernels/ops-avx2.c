@@ -4,11 +4,11 @@
 const kern_ops kern_ops_avx2 = {
     .name = "avx2",
     .tile_rows = 4,
-    .quantize_group = kern_quantize_group_portable,
-    .matmul_q8 = kern_matmul_q8_portable,
-    .matmul_q4 = kern_matmul_q4_portable,
-    .matmul_float = kern_matmul_float_portable,
-    .rms_norm_row = kern_rms_norm_row_portable,
-    .swiglu_row = kern_swiglu_row_portable,
+    .quantize_group = kern_quantize_group_avx2,
+    .matmul_q8 = kern_matmul_q8_avx2,
+    .matmul_q4 = kern_matmul_q4_avx2,
+    .matmul_float = kern_matmul_float_avx2,
+    .rms_norm_row = kern_rms_norm_row_avx2,
+    .swiglu_row = kern_swiglu_row_avx2,
     .attend = NULL,
 };
