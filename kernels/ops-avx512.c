@@ -4,5 +4,5 @@
 
 const kern_ops kern_ops_avx512 = {
     .name = "avx512",
-    .attend = &kern_attend_portable,
+    .attend = &kern_attend_avx512,
 };
