@@ -106,6 +106,7 @@ typedef struct eng_store_entry {
     eng_cache_record_header header;
     uint64_t offset;
     bool indexed;  /* has its row: synced and visible to all */
+    bool dropped;  /* its row says that the document no longer has it */
     bool own;      /* written by this store */
     bool verified; /* its payload's checksum held, in this process */
     bool damaged;
@@ -139,6 +140,7 @@ struct eng_store {
     size_t n_mappings, mappings_capacity;
     eng_store_blocks *blocks; /* all arrays of blocks ever handed out */
     bool writer_locked, touched;
+    bool failed; /* an fsync failed: what it should have saved is never published by this store */
     uint64_t unsynced_bytes;
     int64_t synced_us;
     void *spare; /* a record's memory, for the next record */
@@ -162,6 +164,8 @@ eng_status eng_store_add_entry(eng_store *store, const eng_cache_record_header *
 eng_status eng_store_verify_entry(eng_store *store, eng_store_entry *entry, eng_error *error);
 /* ENG_OK: the entry holds exactly these tokens and can be used (mapped). ENG_MISS: why not. */
 eng_status eng_store_use_entry(eng_store *store, eng_store_entry *entry, const uint32_t *ids, uint32_t n_tokens, bool verify, eng_error *error);
+/* Gives the entry its row: fsync first (C5). */
+eng_status eng_store_publish_entry(eng_store *store, eng_store_entry *entry, eng_error *error);
 bool eng_store_entry_matches(const eng_store_entry *entry, const eng_digest *prefix, const eng_digest *ids_digest, uint32_t n_tokens);
 
 #endif

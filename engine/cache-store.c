@@ -146,6 +146,7 @@ static eng_status load_rows(eng_store *store, uint64_t file_bytes, eng_error *er
         if (entry->header.record_bytes == row->n_bytes && entry->header.n_tokens == row->n_tokens &&
             memcmp(entry->header.ids_digest, row->ids_digest, sizeof row->ids_digest) == 0) {
             entry->indexed = true;
+            entry->dropped = row->dropped;
         }
     }
     free(rows);
@@ -226,19 +227,10 @@ eng_status eng_store_verify_entry(eng_store *store, eng_store_entry *entry, eng_
                     (unsigned long long)entry->offset);
 }
 
-/* C5: a record without a row was either not yet published by a writer that lives, or was left by one that died. */
-static eng_status adopt_entry(eng_store *store, eng_store_entry *entry, eng_error *error)
+eng_status eng_store_publish_entry(eng_store *store, eng_store_entry *entry, eng_error *error)
 {
     const eng_fileops *ops = store->cache->ops;
     struct stat info;
-    eng_status status = eng_store_refresh(store, error); /* published meanwhile? */
-    if (status != ENG_OK || store->file.fd < 0) return status == ENG_OK ? eng_fail(error, ENG_MISS, "%s was removed", store->name) : status;
-    if (entry->indexed) return ENG_OK;
-    if (store->file.writable && !eng_cache_file_no_writer(store->cache, &store->file, store->writer_locked)) {
-        return eng_fail(error, ENG_MISS, "the section is being written by another process");
-    }
-    status = eng_store_verify_entry(store, entry, error);
-    if (status != ENG_OK || !store->file.writable) return status;
     if (ops->fsync(ops, store->file.fd) != 0 || ops->fstat(ops, store->file.fd, &info) != 0) {
         return eng_file_fail(error, errno, "save", store->name);
     }
@@ -247,8 +239,25 @@ static eng_status adopt_entry(eng_store *store, eng_store_entry *entry, eng_erro
     eng_cache_file_row(store->cache, store->name, &store->file.header, (uint64_t)info.st_size, &file);
     eng_cache_record_row(&entry->header, &record);
     /* Without its row the record is as good; the next use tries again. */
-    entry->indexed = eng_index_publish(store->cache->index, &file, &record, 1, false, NULL) == ENG_OK;
+    if (eng_index_publish(store->cache->index, &file, &record, 1, false, NULL) == ENG_OK) {
+        entry->indexed = true;
+        entry->dropped = false;
+    }
     return ENG_OK;
+}
+
+/* C5: a record without a row was either not yet published by a writer that lives, or was left by one that died. */
+static eng_status adopt_entry(eng_store *store, eng_store_entry *entry, eng_error *error)
+{
+    eng_status status = eng_store_refresh(store, error); /* published meanwhile? */
+    if (status != ENG_OK || store->file.fd < 0) return status == ENG_OK ? eng_fail(error, ENG_MISS, "%s was removed", store->name) : status;
+    if (entry->indexed) return ENG_OK;
+    if (store->file.writable && !eng_cache_file_no_writer(store->cache, &store->file, store->writer_locked)) {
+        return eng_fail(error, ENG_MISS, "the section is being written by another process");
+    }
+    status = eng_store_verify_entry(store, entry, error);
+    if (status != ENG_OK || !store->file.writable) return status;
+    return eng_store_publish_entry(store, entry, error);
 }
 
 static eng_status map_entry(eng_store *store, eng_store_entry *entry, eng_error *error)
@@ -317,6 +326,10 @@ eng_status eng_store_use_entry(eng_store *store, eng_store_entry *entry, const u
         if (status != ENG_OK) return status;
         return eng_fail(error, ENG_MISS, "the record at byte %llu of %s has the same digest but other tokens", (unsigned long long)entry->offset,
                         store->name);
+    }
+    if (entry->dropped && store->file.writable) { /* the document has it again */
+        status = eng_store_publish_entry(store, entry, error);
+        if (status != ENG_OK) return status;
     }
     return make_blocks(store, entry, error);
 }

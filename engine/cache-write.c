@@ -254,6 +254,8 @@ static eng_status append(eng_store *store, eng_record *record, uint64_t file_byt
         store->unsynced_bytes += record->n_bytes;
     } else if (!entry->indexed) {
         store->unsynced_bytes += record->n_bytes; /* another's, which our fsync publishes as well */
+    } else if (entry->dropped) {
+        return eng_store_publish_entry(store, entry, error);
     }
     entry->own = true;
     return ENG_OK;
@@ -316,7 +318,11 @@ eng_status eng_store_sync(eng_store *store, eng_error *error)
         if (error) *error = reason;
         return status;
     }
-    if (ops->fsync(ops, store->file.fd) != 0) return eng_file_fail(error, errno, "save", store->name);
+    if (store->failed) return eng_fail(error, ENG_IO, "%s cannot be saved: an earlier attempt failed", store->name);
+    if (ops->fsync(ops, store->file.fd) != 0) {
+        store->failed = true; /* the system may have forgotten the data: a second fsync that succeeds proves nothing */
+        return eng_file_fail(error, errno, "save", store->name);
+    }
     status = publish(store, file_bytes, error);
     if (status == ENG_OK) store->unsynced_bytes = 0;
     return status;
