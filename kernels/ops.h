@@ -13,20 +13,25 @@
 /* Inner loops of codes and attention: defined in attend-ops.h, one table for each instruction set. */
 typedef struct kern_attend_ops kern_attend_ops;
 
-/* Rows of x, quantised: row r's codes at codes + r * in_padded, its scales at scales + r * (in_padded / 128), and in
- * in_padded the columns are rounded up to KERN_GROUP_COLS (missing ones are 0). Codes are s8 in -127 .. 127 stored as
- * u8 = s8 + 128, for instructions that multiply unsigned by signed. */
+enum {
+    KERN_TILE_ROWS_MAX = 12,
+    KERN_Q4_GROUP_COLS = 32,
+};
+
+/* Rows of x, quantised and packed in tiles of tile_rows rows, in the order in which a product reads them; in_padded is n_in
+ * rounded up to KERN_GROUP_COLS. Rows and columns that do not exist hold zeros. x = code * scale. */
 typedef struct kern_rows_q8 {
-    const uint8_t *codes;
-    const float *scales;
-    size_t in_padded;
+    size_t tile_rows, in_padded;
+    int8_t *codes;      /* [tiles][in_padded/4][tile_rows][4], -127 .. 127 */
+    float *scales;      /* [tiles][in_padded/128][tile_rows] */
+    int32_t *offsets;   /* [tiles][in_padded/128][tile_rows]: -128 times the sum of the group's codes */
+    int32_t *offsets_4; /* [tiles][in_padded/32][tile_rows]: -8 times the sum of 32 codes */
 } kern_rows_q8;
 
-/* One tile of an integer product: rows [0, n_rows) of x by panels [first_panel, first_panel + n_panels) of a weight.
- * out points at row 0, column 0 of the result; columns at or beyond weight->n_out are not written. */
+/* One task of a product: n_rows rows of x by panels [first_panel, first_panel + n_panels) of a weight. out points at the
+ * first of these rows, column 0 of the whole result; columns at or beyond weight->n_out are not written. */
 typedef struct kern_tile {
     const kern_weight *weight;
-    const int32_t *group_sums; /* of the whole weight, Q8 only; NULL: computed on the way */
     size_t first_panel, n_panels;
     size_t n_rows;
     float *out;
@@ -36,11 +41,15 @@ typedef struct kern_tile {
 
 typedef struct kern_ops {
     const char *name;
-    /* One row of x to codes and scales: scale = max|x| / 127 over each group of 128 columns, round to nearest even. */
-    void (*quantize_row)(const float *x, size_t n_in, uint8_t *ret_codes, float *ret_scales);
+    size_t tile_rows; /* how many rows of x a tile of the integer products has, at most KERN_TILE_ROWS_MAX */
+    /* 128 values to codes (round to nearest even) and the sums of each 32 codes; returns the scale: max|x| / 127. A group
+     * whose largest magnitude is below 2^-120 becomes zero; one with a NaN or infinity gets scale NaN and codes 0. The
+     * same bits in every table. */
+    float (*quantize_group)(const float *x, int8_t *ret_codes, int32_t ret_sums[4]);
+    /* x starts at the first row's tile. A row's result depends on no other row, nor on how panels are cut into tasks. */
     void (*matmul_q8)(const kern_tile *tile, const kern_rows_q8 *x);
     void (*matmul_q4)(const kern_tile *tile, const kern_rows_q8 *x);
-    /* F32, F16, BF16: x in float. */
+    /* F32, F16, BF16: a panel is 16 rows of the weight; x in float. */
     void (*matmul_float)(const kern_tile *tile, const float *x, size_t x_stride);
     void (*rms_norm_row)(const float *x, const float *weight, float eps, size_t n_cols, float *out);
     void (*swiglu_row)(float *gate, const float *up, size_t n_cols);
