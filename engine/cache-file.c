@@ -41,12 +41,12 @@ static eng_status open_any(const eng_cache *cache, const char *name, eng_cache_f
     free(path);
     if (fd < 0 && error_number == ENOENT) return eng_fail(error, ENG_NOT_FOUND, "%s is not there", name);
     if (fd < 0 && error_number == ELOOP) return eng_fail(error, ENG_BAD_FILE, "%s is a link, not a cache file", name);
-    if (fd < 0) return eng_file_fail(error, error_number, "open", name);
+    if (fd < 0) return eng_fileops_fail(error, error_number, "open", name);
     struct stat status;
     if (ops->fstat(ops, fd, &status) != 0) {
         error_number = errno;
         ops->close(ops, fd);
-        return eng_file_fail(error, error_number, "look at", name);
+        return eng_fileops_fail(error, error_number, "look at", name);
     }
     if (!S_ISREG(status.st_mode)) {
         ops->close(ops, fd);
@@ -58,7 +58,7 @@ static eng_status open_any(const eng_cache *cache, const char *name, eng_cache_f
 
 static eng_status read_header(const eng_cache *cache, const char *name, eng_cache_file *file, eng_error *error)
 {
-    eng_status status = eng_file_read(cache->ops, file->fd, &file->header, sizeof file->header, 0, name, error);
+    eng_status status = eng_fileops_read(cache->ops, file->fd, &file->header, sizeof file->header, 0, name, error);
     if (status == ENG_OK) status = eng_cache_file_header_check(&file->header, name, &file->geometry, error);
     return status;
 }
@@ -87,7 +87,7 @@ eng_status eng_cache_file_current(const eng_cache *cache, const char *name, cons
     int result = ops->stat(ops, path, &status);
     int error_number = errno;
     free(path);
-    if (result != 0 && error_number != ENOENT) return eng_file_fail(error, error_number, "look at", name);
+    if (result != 0 && error_number != ENOENT) return eng_fileops_fail(error, error_number, "look at", name);
     if (result != 0 || status.st_dev != file->device || status.st_ino != file->inode) {
         return eng_fail(error, ENG_NOT_FOUND, "%s was removed or replaced", name);
     }
@@ -109,7 +109,7 @@ eng_status eng_cache_file_open_locked(const eng_cache *cache, const char *name, 
         }
         uint64_t bytes = 0;
         if (cache->ops->lock(cache->ops, file.fd, ENG_CACHE_LOCK_APPEND, ENG_LOCK_EXCLUSIVE, true) != 0) {
-            status = eng_file_fail(error, errno, "lock", name);
+            status = eng_fileops_fail(error, errno, "lock", name);
         } else {
             status = eng_cache_file_current(cache, name, &file, &bytes, error);
         }
@@ -149,7 +149,7 @@ eng_status eng_cache_file_create_temporary(const eng_cache *cache, const char *n
     if (fd < 0) {
         int error_number = errno;
         free(path);
-        return eng_file_fail(error, error_number, "make a file beside", name);
+        return eng_fileops_fail(error, error_number, "make a file beside", name);
     }
     /* The permissions whatever the umask is. The lock is held until the file is closed: a temporary file that nobody holds was left
      * by a crash. */
@@ -158,7 +158,7 @@ eng_status eng_cache_file_create_temporary(const eng_cache *cache, const char *n
         ops->unlink(ops, path);
         ops->close(ops, fd);
         free(path);
-        return eng_file_fail(error, error_number, "lock a file beside", name);
+        return eng_fileops_fail(error, error_number, "lock a file beside", name);
     }
     *ret_path = path;
     *ret_fd = fd;
@@ -177,14 +177,14 @@ eng_status eng_cache_file_create(const eng_cache *cache, const char *name, const
         free(path);
         return status;
     }
-    status = eng_file_write(ops, fd, header, sizeof *header, 0, name, error);
-    if (status == ENG_OK && ops->fsync(ops, fd) != 0) status = eng_file_fail(error, errno, "save", name);
+    status = eng_fileops_write(ops, fd, header, sizeof *header, 0, name, error);
+    if (status == ENG_OK && ops->fsync(ops, fd) != 0) status = eng_fileops_fail(error, errno, "save", name);
     bool renamed = false;
     if (status == ENG_OK) {
         renamed = ops->rename(ops, temporary, path) == 0;
-        if (!renamed) status = eng_file_fail(error, errno, "rename a file to", name);
+        if (!renamed) status = eng_fileops_fail(error, errno, "rename a file to", name);
     }
-    if (renamed && ops->fsync_folder(ops, cache->folder) != 0) status = eng_file_fail(error, errno, "save the folder of", name);
+    if (renamed && ops->fsync_folder(ops, cache->folder) != 0) status = eng_fileops_fail(error, errno, "save the folder of", name);
     if (!renamed) ops->unlink(ops, temporary);
     ops->close(ops, fd);
     free(temporary);
@@ -201,7 +201,7 @@ eng_status eng_cache_file_walk(const eng_cache *cache, const char *name, const e
         eng_cache_record_header header;
         const char *problem = "the file ends in the middle of a record";
         if (file_bytes - offset >= sizeof header) {
-            eng_status status = eng_file_read(cache->ops, file->fd, &header, sizeof header, offset, name, error);
+            eng_status status = eng_fileops_read(cache->ops, file->fd, &header, sizeof header, offset, name, error);
             if (status != ENG_OK) return status;
             problem = eng_cache_record_header_problem(&header, &file->geometry, file->header.identity_digest, offset, file_bytes);
         }
@@ -237,7 +237,7 @@ eng_status eng_cache_file_verify(const eng_cache *cache, const char *name, const
         }
         uint64_t left = header->record_bytes - at;
         size_t n = left < ENG_CACHE_COPY_BYTES ? (size_t)left : ENG_CACHE_COPY_BYTES;
-        status = eng_file_read(cache->ops, file->fd, piece, n, offset + at, name, error);
+        status = eng_fileops_read(cache->ops, file->fd, piece, n, offset + at, name, error);
         if (status == ENG_OK) XXH3_128bits_update(state, piece, n);
         at += n;
     }
@@ -262,9 +262,9 @@ eng_status eng_cache_file_delete(eng_cache *cache, const char *name, eng_error *
     int result = ops->unlink(ops, path);
     int error_number = errno;
     free(path);
-    if (result != 0 && error_number != ENOENT) return eng_file_fail(error, error_number, "delete", name);
+    if (result != 0 && error_number != ENOENT) return eng_fileops_fail(error, error_number, "delete", name);
     eng_status status = eng_index_remove(cache->index, name, error);
-    if (ops->fsync_folder(ops, cache->folder) != 0 && status == ENG_OK) status = eng_file_fail(error, errno, "save the folder of", name);
+    if (ops->fsync_folder(ops, cache->folder) != 0 && status == ENG_OK) status = eng_fileops_fail(error, errno, "save the folder of", name);
     return status;
 }
 

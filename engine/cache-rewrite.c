@@ -51,7 +51,7 @@ static eng_status copy_payload(rewrite_state *state, uint64_t offset, const eng_
     for (uint64_t at = 0; status == ENG_OK && at < header->record_bytes; at += ENG_CACHE_COPY_BYTES) {
         uint64_t left = header->record_bytes - at;
         size_t n = left < ENG_CACHE_COPY_BYTES ? (size_t)left : ENG_CACHE_COPY_BYTES;
-        status = eng_file_read(ops, state->from->fd, state->piece, n, offset + at, state->name, state->error);
+        status = eng_fileops_read(ops, state->from->fd, state->piece, n, offset + at, state->name, state->error);
         if (status != ENG_OK) break;
         size_t skip = at == 0 ? ENG_CACHE_RECORD_HEADER_BYTES : 0;
         XXH3_128bits_update(hash, state->piece + skip, n - skip);
@@ -60,7 +60,7 @@ static eng_status copy_payload(rewrite_state *state, uint64_t offset, const eng_
             eng_cache_record_header_seal(&moved, state->to_bytes);
             memcpy(state->piece, &moved, sizeof moved);
         }
-        status = eng_file_write(ops, state->to_fd, state->piece, n, state->to_bytes + at, state->name, state->error);
+        status = eng_fileops_write(ops, state->to_fd, state->piece, n, state->to_bytes + at, state->name, state->error);
     }
     XXH128_canonical_t canonical;
     XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(hash));
@@ -94,12 +94,12 @@ static eng_status put_in_place(rewrite_state *state, const char *temporary, bool
     if (!path) return eng_fail(state->error, ENG_NO_MEMORY, "out of memory");
     eng_status status = ENG_OK;
     if (ops->ftruncate(ops, state->to_fd, state->to_bytes) != 0 || ops->fsync(ops, state->to_fd) != 0) {
-        status = eng_file_fail(state->error, errno, "save", state->name);
+        status = eng_fileops_fail(state->error, errno, "save", state->name);
     } else if (ops->rename(ops, temporary, path) != 0) {
-        status = eng_file_fail(state->error, errno, "replace", state->name);
+        status = eng_fileops_fail(state->error, errno, "replace", state->name);
     } else {
         *ret_renamed = true;
-        if (ops->fsync_folder(ops, cache->folder) != 0) status = eng_file_fail(state->error, errno, "save the folder of", state->name);
+        if (ops->fsync_folder(ops, cache->folder) != 0) status = eng_fileops_fail(state->error, errno, "save the folder of", state->name);
     }
     free(path);
     if (!*ret_renamed) return status;
@@ -120,7 +120,7 @@ eng_status eng_cache_file_rewrite(eng_cache *cache, const char *name, const eng_
     if (status != ENG_OK) return status;
     state.piece = malloc(ENG_CACHE_COPY_BYTES);
     if (!state.piece) status = eng_fail(error, ENG_NO_MEMORY, "out of memory");
-    if (status == ENG_OK) status = eng_file_write(cache->ops, state.to_fd, &file->header, sizeof file->header, 0, name, error);
+    if (status == ENG_OK) status = eng_fileops_write(cache->ops, state.to_fd, &file->header, sizeof file->header, 0, name, error);
     if (status == ENG_OK) status = eng_cache_file_walk(cache, name, file, ENG_CACHE_PAGE_BYTES, file_bytes, copy_record, &state, error);
     if (status == ENG_OK) status = state.status;
     if (status == ENG_OK && state.n_rows == 0) {

@@ -191,7 +191,7 @@ eng_status eng_store_refresh(eng_store *store, eng_error *error)
         eng_status status = attach(store, error);
         if (status != ENG_OK || store->file.fd < 0) return status;
         struct stat info;
-        if (store->cache->ops->fstat(store->cache->ops, store->file.fd, &info) != 0) return eng_file_fail(error, errno, "look at", store->name);
+        if (store->cache->ops->fstat(store->cache->ops, store->file.fd, &info) != 0) return eng_fileops_fail(error, errno, "look at", store->name);
         bytes = (uint64_t)info.st_size;
     }
     /* What lies behind the last record may have been half written when it was looked at before. */
@@ -232,7 +232,7 @@ eng_status eng_store_publish_entry(eng_store *store, eng_store_entry *entry, eng
     const eng_fileops *ops = store->cache->ops;
     struct stat info;
     if (ops->fsync(ops, store->file.fd) != 0 || ops->fstat(ops, store->file.fd, &info) != 0) {
-        return eng_file_fail(error, errno, "save", store->name);
+        return eng_fileops_fail(error, errno, "save", store->name);
     }
     eng_index_file file;
     eng_index_record record;
@@ -282,7 +282,7 @@ static eng_status map_entry(eng_store *store, eng_store_entry *entry, eng_error 
     const eng_store_entry *last = &store->entries[store->n_entries - 1];
     uint64_t n_bytes = last->offset + last->header.record_bytes - entry->offset;
     uint8_t *data = ops->map(ops, store->file.fd, (size_t)n_bytes, entry->offset);
-    if (!data) return eng_file_fail(error, errno, "map", store->name);
+    if (!data) return eng_fileops_fail(error, errno, "map", store->name);
     store->mappings[store->n_mappings++] =
         (eng_store_mapping){.data = data, .offset = entry->offset, .n_bytes = n_bytes, .generation = store->generation};
     entry->data = data;

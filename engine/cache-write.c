@@ -127,11 +127,11 @@ static eng_status lock_append(eng_store *store, uint64_t *ret_bytes, eng_error *
         if (status != ENG_OK) return status;
         if (!store->file.writable) return eng_fail(error, ENG_IO, "%s cannot be written: no permission", store->name);
         if (!store->writer_locked && ops->lock(ops, store->file.fd, ENG_CACHE_LOCK_WRITER, ENG_LOCK_SHARED, true) != 0) {
-            return eng_file_fail(error, errno, "lock", store->name);
+            return eng_fileops_fail(error, errno, "lock", store->name);
         }
         store->writer_locked = true;
         if (ops->lock(ops, store->file.fd, ENG_CACHE_LOCK_APPEND, ENG_LOCK_EXCLUSIVE, true) != 0) {
-            return eng_file_fail(error, errno, "lock", store->name);
+            return eng_fileops_fail(error, errno, "lock", store->name);
         }
         uint32_t generation = store->generation;
         int fd = store->file.fd;
@@ -173,7 +173,7 @@ static eng_status find_end(eng_store *store, uint64_t file_bytes, uint64_t *ret_
         end = last->offset + last->header.record_bytes;
     }
     if (end < store->floor_bytes) end = (store->floor_bytes + ENG_CACHE_PAGE_BYTES - 1) / ENG_CACHE_PAGE_BYTES * ENG_CACHE_PAGE_BYTES;
-    if (file_bytes > end && ops->ftruncate(ops, store->file.fd, end) != 0) return eng_file_fail(error, errno, "cut the torn end of", store->name);
+    if (file_bytes > end && ops->ftruncate(ops, store->file.fd, end) != 0) return eng_fileops_fail(error, errno, "cut the torn end of", store->name);
     if (store->bad_offset >= end) store->bad_offset = 0;
     *ret_end = end;
     return ENG_OK;
@@ -192,7 +192,7 @@ static eng_store_entry *find_twin(eng_store *store, const eng_record *record)
     for (size_t i = store->n_entries; stored && i-- > 0 && !twin;) {
         eng_store_entry *entry = &store->entries[i];
         if (!eng_store_entry_matches(entry, &prefix, &digest, record->header.n_tokens)) continue;
-        eng_status status = eng_file_read(store->cache->ops, store->file.fd, stored, ids_bytes, entry->offset + ENG_CACHE_RECORD_HEADER_BYTES,
+        eng_status status = eng_fileops_read(store->cache->ops, store->file.fd, stored, ids_bytes, entry->offset + ENG_CACHE_RECORD_HEADER_BYTES,
                                           store->name, NULL);
         if (status == ENG_OK && memcmp(stored, ids, ids_bytes) == 0 && eng_store_verify_entry(store, entry, NULL) == ENG_OK) twin = entry;
     }
@@ -227,10 +227,10 @@ static eng_status write_record(eng_store *store, eng_record *record, uint64_t of
     memcpy(record->data, &record->header, sizeof record->header);
     eng_status status = ENG_OK;
     if (record->n_bytes > ENG_CACHE_PAGE_BYTES) {
-        status = eng_file_write(ops, store->file.fd, record->data + ENG_CACHE_PAGE_BYTES, record->n_bytes - ENG_CACHE_PAGE_BYTES,
+        status = eng_fileops_write(ops, store->file.fd, record->data + ENG_CACHE_PAGE_BYTES, record->n_bytes - ENG_CACHE_PAGE_BYTES,
                                 offset + ENG_CACHE_PAGE_BYTES, store->name, error);
     }
-    if (status == ENG_OK) status = eng_file_write(ops, store->file.fd, record->data, ENG_CACHE_PAGE_BYTES, offset, store->name, error);
+    if (status == ENG_OK) status = eng_fileops_write(ops, store->file.fd, record->data, ENG_CACHE_PAGE_BYTES, offset, store->name, error);
     if (status != ENG_OK) { /* leaves no trace if it can; else the next appender cuts it */
         ops->ftruncate(ops, store->file.fd, offset);
         eng_index_set_bytes(store->cache->index, store->name, offset, NULL);
@@ -321,7 +321,7 @@ eng_status eng_store_sync(eng_store *store, eng_error *error)
     if (store->failed) return eng_fail(error, ENG_IO, "%s cannot be saved: an earlier attempt failed", store->name);
     if (ops->fsync(ops, store->file.fd) != 0) {
         store->failed = true; /* the system may have forgotten the data: a second fsync that succeeds proves nothing */
-        return eng_file_fail(error, errno, "save", store->name);
+        return eng_fileops_fail(error, errno, "save", store->name);
     }
     status = publish(store, file_bytes, error);
     if (status == ENG_OK) store->unsynced_bytes = 0;

@@ -134,7 +134,7 @@ const eng_fileops *eng_fileops_default(void)
     return &ops;
 }
 
-eng_status eng_file_fail(eng_error *error, int error_number, const char *what, const char *name)
+eng_status eng_fileops_fail(eng_error *error, int error_number, const char *what, const char *name)
 {
     char words[128];
     const char *text = strerror_r(error_number, words, sizeof words);
@@ -145,13 +145,13 @@ eng_status eng_file_fail(eng_error *error, int error_number, const char *what, c
     return eng_fail(error, error_number == ENOMEM ? ENG_NO_MEMORY : ENG_IO, "cannot %s %s: %s", what, name, text);
 }
 
-eng_status eng_file_read(const eng_fileops *ops, int fd, void *data, size_t n_bytes, uint64_t offset, const char *name, eng_error *error)
+eng_status eng_fileops_read(const eng_fileops *ops, int fd, void *data, size_t n_bytes, uint64_t offset, const char *name, eng_error *error)
 {
     size_t done = 0;
     while (done < n_bytes) {
         ssize_t n = ops->pread(ops, fd, (char *)data + done, n_bytes - done, offset + done);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return eng_file_fail(error, errno, "read", name);
+        if (n < 0) return eng_fileops_fail(error, errno, "read", name);
         if (n == 0) return eng_fail(error, ENG_BAD_FILE, "%s ends at byte %llu, in the middle of what it should hold", name,
                                     (unsigned long long)(offset + done));
         done += (size_t)n;
@@ -159,7 +159,7 @@ eng_status eng_file_read(const eng_fileops *ops, int fd, void *data, size_t n_by
     return ENG_OK;
 }
 
-eng_status eng_file_write(const eng_fileops *ops, int fd, const void *data, size_t n_bytes, uint64_t offset, const char *name, eng_error *error)
+eng_status eng_fileops_write(const eng_fileops *ops, int fd, const void *data, size_t n_bytes, uint64_t offset, const char *name, eng_error *error)
 {
     enum { PIECE_BYTES = 8 << 20 };
     size_t done = 0;
@@ -167,8 +167,8 @@ eng_status eng_file_write(const eng_fileops *ops, int fd, const void *data, size
         size_t piece = n_bytes - done < PIECE_BYTES ? n_bytes - done : PIECE_BYTES;
         ssize_t n = ops->pwrite(ops, fd, (const char *)data + done, piece, offset + done);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return eng_file_fail(error, errno, "write", name);
-        if (n == 0) return eng_file_fail(error, EIO, "write", name);
+        if (n < 0) return eng_fileops_fail(error, errno, "write", name);
+        if (n == 0) return eng_fileops_fail(error, EIO, "write", name);
         done += (size_t)n;
     }
     return ENG_OK;

@@ -48,9 +48,9 @@ const eng_fileops *eng_fileops_default(void);
 
 /* Whole reads and writes: short ones are continued, EINTR is retried. A file that ends early: ENG_BAD_FILE. ENOSPC and EDQUOT:
  * ENG_NO_SPACE. `name` is for the message. */
-eng_status eng_file_read(const eng_fileops *ops, int fd, void *data, size_t n_bytes, uint64_t offset, const char *name, eng_error *error);
-eng_status eng_file_write(const eng_fileops *ops, int fd, const void *data, size_t n_bytes, uint64_t offset, const char *name, eng_error *error);
+eng_status eng_fileops_read(const eng_fileops *ops, int fd, void *data, size_t n_bytes, uint64_t offset, const char *name, eng_error *error);
+eng_status eng_fileops_write(const eng_fileops *ops, int fd, const void *data, size_t n_bytes, uint64_t offset, const char *name, eng_error *error);
 /* The status and message of a failed operation: "cannot <what> <name>: <words of errno>". */
-eng_status eng_file_fail(eng_error *error, int error_number, const char *what, const char *name);
+eng_status eng_fileops_fail(eng_error *error, int error_number, const char *what, const char *name);
 
 #endif

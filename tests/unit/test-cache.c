@@ -296,7 +296,6 @@ static void test_the_index_can_be_lost_or_spoilt(void **state)
     }
 }
 
-static void test_promise_10_ids_are_compared(void **state);
 static void collide(const eng_digest *prefix, const uint32_t *ids, uint32_t n_tokens, eng_digest *ret_digest)
 {
     (void)prefix;
