@@ -20,6 +20,7 @@ enum {
     PASSAGE_GOAL = 900,
     PASSAGE_MOST = 3000,   /* a longer paragraph is cut at a sentence, a space or a character */
     FLUSH_BYTES = 1 << 20, /* text held before it is written */
+    LEVELS_MAX = 32,       /* deeper headings count as this deep: whoever walks the tree need not fear its depth */
 };
 
 typedef struct Passage {
@@ -64,7 +65,6 @@ struct AppImport {
     GArray *passages, *levels, *pages, *headings, *tables, *offsets, *boxes;
     GPtrArray *items;
     guint page_of_pending; /* index of the page that `pending` starts on, plus one */
-    size_t n_pages_put, n_headings_put, n_tables_put;
 };
 
 static void clear_passage(gpointer data)
@@ -316,6 +316,7 @@ bool app_import_heading(AppImport *import, uint32_t rank, bool is_chapter, const
     while (import->levels->len > 0 && g_array_index(import->levels, Level, import->levels->len - 1).rank >= rank) {
         g_array_set_size(import->levels, import->levels->len - 1);
     }
+    if (import->levels->len == LEVELS_MAX) g_array_set_size(import->levels, LEVELS_MAX - 1);
     Level level = {rank, g_strdup(line)};
     g_array_append_val(import->levels, level);
     Heading heading = {app_import_position(import), rank, is_chapter, g_steal_pointer(&line)};
@@ -485,7 +486,7 @@ static bool put_headings(AppImport *import, AppDb *db, GError **error)
     for (guint i = 0; ok && i < import->headings->len; i++) {
         const Heading *heading = &g_array_index(import->headings, Heading, i);
         while (open->len > 0 && g_array_index(open, uint32_t, open->len - 1) >= heading->rank) g_array_set_size(open, open->len - 1);
-        g_array_append_val(open, heading->rank);
+        if (open->len < LEVELS_MAX) g_array_append_val(open, heading->rank);
         uint64_t end = i + 1 < import->headings->len ? g_array_index(import->headings, Heading, i + 1).start : app_import_position(import);
         ok = app_db_run(db, error, "INSERT INTO headings(document, idx, level, is_chapter, start, end, text) VALUES(?, ?, ?, ?, ?, ?, ?)",
                         "iiiiiit", import->row, (int64_t)i, (int64_t)open->len, (int64_t)heading->is_chapter, (int64_t)heading->start,
@@ -517,21 +518,34 @@ static bool put_marks(AppImport *import, AppDb *db, GError **error)
 
 /* ------------------------------------------------------------------------------------------------------------- finishing */
 
+/* What stands first in sections' heads: company, period and form where they are known, since a year's report is told from the next
+ * one's by nothing else; the title otherwise. g_free. */
+static char *head_title(const AppImport *import)
+{
+    const char *company = json_string_value(json_object_get(import->metadata, "company"));
+    const char *period = json_string_value(json_object_get(import->metadata, "period"));
+    const char *form = json_string_value(json_object_get(import->metadata, "form"));
+    if (company == NULL || (period == NULL && form == NULL)) return g_strdup(import->title);
+    return g_strdup_printf("%s%s%s%s%s", company, period != NULL ? " " : "", period != NULL ? period : "", form != NULL ? " " : "",
+                           form != NULL ? form : "");
+}
+
 static bool complete_row(AppImport *import, AppDb *db, bool has_text, GError **error)
 {
     g_autofree char *metadata = NULL;
     char *dumped = json_dumps(import->metadata, JSON_COMPACT | JSON_SORT_KEYS);
     metadata = g_strdup(dumped != NULL ? dumped : "{}");
     free(dumped);
+    g_autofree char *head = head_title(import);
     const char *note = import->note != NULL ? import->note : has_text ? "" : "There is no text in it";
     return app_library_retitle_passages(db, import->row, import->row_title != NULL ? import->row_title : "", import->title, error) &&
            app_db_run(db, error,
-                      "UPDATE documents SET title=?1, head_title=?1, author=?2, language=?3, metadata=?4, n_bytes=?5, n_chars=?6, n_pages=?7,"
-                      " state=?8, note=?9 WHERE id=?10",
-                      "ttttiiiiti", import->title, import->author != NULL ? import->author : "",
+                      "UPDATE documents SET title=?1, author=?2, language=?3, metadata=?4, n_bytes=?5, n_chars=?6, n_pages=?7,"
+                      " state=?8, note=?9, head_title=?11 WHERE id=?10",
+                      "ttttiiiitit", import->title, import->author != NULL ? import->author : "",
                       import->language != NULL ? import->language : "", metadata, (int64_t)app_import_position(import),
                       (int64_t)import->n_chars, (int64_t)import->pages->len,
-                      (int64_t)(has_text ? APP_DOCUMENT_NEW : APP_DOCUMENT_NO_TEXT), note, import->row);
+                      (int64_t)(has_text ? APP_DOCUMENT_NEW : APP_DOCUMENT_NO_TEXT), note, import->row, head);
 }
 
 /* The new parts become those of document `old`; what people gave it (number, uid, own title, collections) stays. */
@@ -557,7 +571,7 @@ static bool replace_document(AppImport *import, AppDb *db, int64_t old, GError *
                       "UPDATE documents SET (hash, format, author, language, metadata, n_source_bytes, modified_s, n_bytes, n_chars, n_pages,"
                       " state, note, updated_s) = (SELECT hash, format, author, language, metadata, n_source_bytes, modified_s, n_bytes,"
                       " n_chars, n_pages, state, note, updated_s FROM documents WHERE id=?2), title=iif(is_renamed, title, ?3),"
-                      " head_title=iif(is_renamed, head_title, ?3) WHERE id=?1",
+                      " head_title=iif(is_renamed, head_title, (SELECT head_title FROM documents WHERE id=?2)) WHERE id=?1",
                       "iit", old, import->row, import->title) &&
            app_db_run(db, error, "DELETE FROM documents WHERE id=?", "i", import->row);
 }

@@ -24,9 +24,11 @@ typedef struct AppSectionRow {
     AppSection section;  /* head owned by the caller */
     const uint32_t *ids; /* section.n_tokens */
 } AppSectionRow;
-/* Replaces a document's sections under `rule` by `rows` (all unread) and makes the rule its latest. */
+/* Adds rows (all unread) to a document's sections under `rule`, which is complete and seen by others after the call with is_last; the
+ * call with is_first drops what was there. */
 bool app_library_put_sections(AppLibrary *library, int64_t document, const char *rule, const AppSectionRow *rows, size_t n_rows,
-                              GError **error);
+                              bool is_first, bool is_last, GError **error);
+bool app_library_has_sections(AppLibrary *library, int64_t document, const char *rule, bool *ret_has, GError **error);
 /* Marks sections as read (or not). */
 bool app_library_mark_sections(AppLibrary *library, int64_t document, const char *rule, const uint32_t *ordinals, size_t n, bool is_read,
                                GError **error);

@@ -152,14 +152,30 @@ static bool put_section(AppDb *db, int64_t document, const char *rule, const App
 }
 
 bool app_library_put_sections(AppLibrary *library, int64_t document, const char *rule, const AppSectionRow *rows, size_t n_rows,
-                              GError **error)
+                              bool is_first, bool is_last, GError **error)
 {
+    /* Under a name that no reader asks for until all are there. */
+    g_autofree char *unfinished = g_strconcat("unfinished ", rule, NULL);
     AppDb *db = app_library_begin_write(library, error);
     if (db == NULL) return false;
-    bool ok = app_db_run(db, error, "DELETE FROM sections WHERE document=? AND rule=?", "it", document, rule);
-    for (size_t i = 0; ok && i < n_rows; i++) ok = put_section(db, document, rule, &rows[i], error);
-    ok = ok && app_db_run(db, error, "UPDATE documents SET rule=? WHERE id=?", "ti", rule, document);
-    return app_library_end_write(library, db, ok, document, error);
+    bool ok = !is_first || app_db_run(db, error, "DELETE FROM sections WHERE document=?1 AND rule IN (?2, ?3)", "itt", document, rule, unfinished);
+    for (size_t i = 0; ok && i < n_rows; i++) ok = put_section(db, document, unfinished, &rows[i], error);
+    if (ok && is_last) {
+        ok = app_db_run(db, error, "UPDATE sections SET rule=?3 WHERE document=?1 AND rule=?2", "itt", document, unfinished, rule) &&
+             app_db_run(db, error, "UPDATE documents SET rule=? WHERE id=?", "ti", rule, document);
+    }
+    return app_library_end_write(library, db, ok, is_last ? document : -1, error);
+}
+
+bool app_library_has_sections(AppLibrary *library, int64_t document, const char *rule, bool *ret_has, GError **error)
+{
+    AppDb *db = app_library_begin_read(library, error);
+    if (db == NULL) return false;
+    int64_t has = 0;
+    bool ok = app_db_get_int(db, error, 0, &has, "SELECT 1 FROM sections WHERE document=? AND rule=? LIMIT 1", "it", document, rule);
+    app_library_end_read(library, db);
+    *ret_has = has != 0;
+    return ok;
 }
 
 bool app_library_mark_sections(AppLibrary *library, int64_t document, const char *rule, const uint32_t *ordinals, size_t n, bool is_read,

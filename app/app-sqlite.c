@@ -42,7 +42,6 @@ AppDb *app_db_open(const char *path, bool read_only, GError **error)
     if (ok) {
         sqlite3_busy_timeout(db->handle, 60000);
         sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-        sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
         ok = app_db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
                              "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16000; PRAGMA mmap_size=268435456;", error);
         if (ok && read_only) ok = app_db_exec(db, "PRAGMA query_only=ON;", error);

@@ -16,8 +16,7 @@
 enum {
     READ_BYTES = 65536,
     BLOCK_BYTES = 65536,
-    FRONT_BLOCKS = 12,      /* title and author stand in the first blocks */
-    GUTENBERG_LINES = 400,  /* its header is at most so long */
+    FRONT_BLOCKS = 4, /* title and author stand in the first blocks */
     RANK_FRAME = 1,
 };
 
@@ -106,26 +105,30 @@ static bool look_at_gutenberg(Parser *p, char *const *lines)
     return p->in_gutenberg;
 }
 
-/* The first lines: a title alone, or a title and "by Author" below it. True: the block is that and no heading. */
+/* Could be a title: short, no sentence, no heading of a chapter, no row of a table. */
+static bool looks_like_title(const char *line)
+{
+    size_t n_words = 1;
+    for (const char *at = line; *at != '\0'; at++) n_words += *at == ' ';
+    AppHeadingState fresh = {0};
+    AppHeadingGuess guess = app_heading_guess(&fresh, &line, 1);
+    bool is_sentence = n_words >= 6 && g_str_has_suffix(line, ".");
+    return g_utf8_strlen(line, -1) <= 120 && !is_sentence && strchr(line, '|') == NULL && !(guess.is_heading && guess.is_chapter);
+}
+
+/* The first lines: a title, and "by Author" below it or in the next block. True: the block is that and no heading. */
 static bool look_at_front(Parser *p, char *const *lines, size_t n_lines)
 {
-    if (p->n_block > FRONT_BLOCKS || n_lines == 0) return false;
-    bool first = p->n_block == 1;
-    for (size_t i = 0; i < n_lines && i < 4; i++) {
-        if (!has_prefix_fold(lines[i], "by ") || strlen(lines[i]) > 120 || (first && i == 0) || !p->has_title) {
-            if (i > 0 || !first || n_lines > 4 || g_utf8_strlen(lines[0], -1) > 120) continue;
-            AppHeadingState probe = {0};
-            const char *line = lines[0];
-            bool sentence = n_lines == 1 && strlen(line) > 60 && g_str_has_suffix(line, ".");
-            AppHeadingGuess guess = app_heading_guess(&probe, (const char *const *)lines, 1);
-            if (sentence || strchr(line, '|') != NULL || (guess.is_heading && guess.is_chapter)) return false;
-            set_title(p, line, true);
-            continue;
-        }
-        set_author(p, lines[i] + 3);
+    size_t by = 0;
+    while (by < n_lines && !(has_prefix_fold(lines[by], "by ") && strlen(lines[by]) <= 120)) by++;
+    if (p->n_block == 1 && (n_lines == 1 || (by > 0 && by < n_lines && n_lines <= 6)) && by > 0 && looks_like_title(lines[0])) {
+        set_title(p, lines[0], true);
+        if (by < n_lines) set_author(p, lines[by] + 3);
         return true;
     }
-    return first && p->has_title && n_lines <= 3;
+    if (p->n_block == 1 || p->n_block > FRONT_BLOCKS || by != 0 || n_lines == 0 || p->has_author || !p->title_is_tentative) return false;
+    set_author(p, lines[0] + 3);
+    return true;
 }
 
 /* --------------------------------------------------------------------------------------------------------------- blocks */
