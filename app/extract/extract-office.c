@@ -49,7 +49,7 @@ static char *reader_attribute(Office *office, const char *name)
 static unsigned reader_number(Office *office, const char *name, unsigned otherwise)
 {
     g_autofree char *text = reader_attribute(office, name);
-    return text && *text ? (unsigned)CLAMP(g_ascii_strtoull(text, NULL, 10), 0, 1000) : otherwise;
+    return text && *text ? (unsigned)MIN(g_ascii_strtoull(text, NULL, 10), 1000) : otherwise;
 }
 
 static void add_text(Office *office, const char *text)
