@@ -254,14 +254,45 @@ static guint table_start(const Flow *flow, guint first, guint end, guint lowest)
         const ExLine *line = line_at(flow, first - 1);
         bool is_near = line_gap(flow, first) < 1.2F * flow->pitch;
         if (!is_near || shape_at(flow, first - 1) != SHAPE_PLAIN || line->x0 < values - 3 * line->size) break;
+        /* A title is centred on the page, a head on the columns. */
+        float centre = (line->x0 + line->x1) / 2;
+        if (fabsf(centre - (flow->x0 + flow->x1) / 2) < fabsf(centre - (values + flow->x1) / 2)) break;
         first--;
     }
     return first;
 }
 
-/* A last label that goes on below its figures. */
-static guint table_tail(const Flow *flow, guint end, float values)
+/* A short line in the column of labels: "Current liabilities:". */
+static bool is_label_line(const ExLayout *layout, const Flow *flow, guint l, float values)
 {
+    const ExLine *line = line_at(flow, l);
+    if (shape_at(flow, l) != SHAPE_PLAIN || line->n > 8 || line->x1 > values || line_gap(flow, l) > 2 * flow->pitch) return false;
+    g_autofree char *text = ex_line_text(flow->page, flow->order, line);
+    bool is_chapter = false;
+    return !strchr(".;", text[strlen(text) - 1]) && !ex_headings_rank(layout->headings, flow->page->index, line, text, &is_chapter);
+}
+
+/* A table that goes on from the page before may begin with labels: "LIABILITIES", "Current liabilities:". */
+static guint table_start_of_page(const ExLayout *layout, const Flow *flow, guint start, guint end)
+{
+    enum { LABELS_MAX = 4 };
+    if (!layout->last_is_table || layout->open || start > LABELS_MAX) return start;
+    float values = values_start(flow, start, end);
+    for (guint l = 0; l < start; l++) {
+        bool is_near = l == 0 || line_gap(flow, l) < 1.5F * flow->pitch;
+        if (!is_near || (l > 0 && !is_label_line(layout, flow, l, values))) return start;
+        if (l == 0 && (line_at(flow, 0)->n > 8 || line_at(flow, 0)->x1 > values)) return start;
+    }
+    return 0;
+}
+
+/* A last label that goes on below its figures; the labels at a page's end whose figures are on the next. */
+static guint table_tail(const ExLayout *layout, const Flow *flow, guint end, float values)
+{
+    enum { LABELS_MAX = 2 };
+    guint rest = end;
+    while (rest < flow->lines->len && is_label_line(layout, flow, rest, values) && line_gap(flow, rest) < 1.5F * flow->pitch) rest++;
+    if (rest == flow->lines->len && rest - end <= LABELS_MAX) return rest;
     while (end < flow->lines->len && shape_at(flow, end) == SHAPE_PLAIN) {
         const ExLine *line = line_at(flow, end);
         g_autofree char *text = ex_line_text(flow->page, flow->order, line);
@@ -468,12 +499,13 @@ static void write_flow(ExLayout *layout, const Flow *flow)
             first++;
         }
         guint start = end > first ? table_start(flow, first, end, l) : first;
+        if (end > first && l == 0) start = table_start_of_page(layout, flow, start, end);
         while (l < start) {
             l = write_line(layout, flow, l, is_first || l == written);
             is_first = false;
         }
         if (end > first && l <= first) {
-            end = table_tail(flow, end, values_start(flow, first, end));
+            end = table_tail(layout, flow, end, values_start(flow, first, end));
             write_table(layout, flow, MAX(l, start), end);
         }
         if (end > first) l = MAX(l, end);

@@ -26,6 +26,7 @@ typedef struct Pdf {
     ExHeadings *headings;
     ExFiling *filing;
     guint n_empty, n_images, n_failed;
+    guint n_numbered; /* pages whose last line is a page number */
 } Pdf;
 
 /* --------------------------------------------------------------------------------------------------- running headers */
@@ -76,8 +77,10 @@ static void drop_edge(Pdf *pdf, ExPage *page, const GArray *order, const GArray 
     guint n_needed = MAX(3, pdf->pages->len * 15 / 100);
     for (guint i = 0; i < MIN(lines->len, EDGE_LINES); i++) {
         const ExLine *line = &g_array_index(lines, ExLine, step > 0 ? i : lines->len - 1 - i);
-        if (!is_edge(page, line)) return;
         g_autofree char *text = ex_line_text(page, order, line);
+        /* Filings made from web pages have their number below the text, wherever that ends. */
+        bool is_number = step < 0 && i == 0 && pdf->n_numbered * 3 > pdf->pages->len && is_page_number(text, page->label);
+        if (!is_edge(page, line) && !is_number) return;
         g_autofree char *key = edge_key(text);
         bool is_running = GPOINTER_TO_UINT(g_hash_table_lookup(pdf->edges, key)) >= n_needed && strcmp(key, "#") != 0;
         if (!is_running && !is_page_number(text, page->label)) return;
@@ -92,8 +95,9 @@ static void count_edges(Pdf *pdf, const ExPage *page, const GArray *order, const
     for (guint i = 0; i < lines->len; i++) {
         if (i >= EDGE_LINES && i + EDGE_LINES < lines->len) continue;
         const ExLine *line = &g_array_index(lines, ExLine, i);
-        if (!is_edge(page, line)) continue;
         g_autofree char *text = ex_line_text(page, order, line);
+        pdf->n_numbered += i + 1 == lines->len && is_page_number(text, page->label);
+        if (!is_edge(page, line)) continue;
         char *key = edge_key(text);
         guint n = GPOINTER_TO_UINT(g_hash_table_lookup(pdf->edges, key));
         g_hash_table_insert(pdf->edges, key, GUINT_TO_POINTER(n + 1));

@@ -8,7 +8,8 @@
 #include <string.h>
 
 typedef struct Column {
-    float x0, x1;
+    float x0, x1; /* of figures */
+    float wide0;  /* with their currency marks: heads are centred over these */
 } Column;
 
 static void cell_free(gpointer data)
@@ -55,7 +56,7 @@ void ex_row_add_cell(ExRow *row, float x0, float x1, ExSpan *span)
         return;
     }
     ExCell *cell = g_new0(ExCell, 1);
-    cell->x0 = x0;
+    cell->x0 = cell->mark_x0 = x0;
     cell->x1 = x1;
     cell->span = span;
     g_ptr_array_add(row->cells, cell);
@@ -143,6 +144,7 @@ static void glue_row(ExRow *row)
             /* The column is where the figure stands: a currency mark may be far to its left. */
             g_autoptr(ExSpan) figure = next->span;
             next->span = ex_span_new();
+            next->mark_x0 = cell->mark_x0;
             ex_span_add_span(next->span, cell->span);
             ex_span_add_span(next->span, figure);
             tighten_figure(next->span);
@@ -197,10 +199,18 @@ static void merge_columns(GArray *columns)
     for (guint i = 0; i < columns->len; i++) {
         Column *column = &g_array_index(columns, Column, i);
         Column *last = n ? &g_array_index(columns, Column, n - 1) : NULL;
-        if (last && column->x0 < last->x1) last->x1 = MAX(last->x1, column->x1);
-        else g_array_index(columns, Column, n++) = *column;
+        if (last && column->x0 < last->x1) {
+            last->x1 = MAX(last->x1, column->x1);
+            last->wide0 = MIN(last->wide0, column->wide0);
+        } else {
+            g_array_index(columns, Column, n++) = *column;
+        }
     }
     g_array_set_size(columns, n);
+    for (guint i = 1; i < n; i++) {
+        Column *column = &g_array_index(columns, Column, i);
+        column->wide0 = MAX(column->wide0, column[-1].x1);
+    }
 }
 
 static int column_of(const GArray *columns, const ExCell *cell)
@@ -209,7 +219,7 @@ static int column_of(const GArray *columns, const ExCell *cell)
     float most = 0;
     for (guint i = 0; i < columns->len; i++) {
         const Column *column = &g_array_index(columns, Column, i);
-        float overlap = MIN(cell->x1, column->x1) - MAX(cell->x0, column->x0);
+        float overlap = MIN(cell->x1, column->x1) - MAX(cell->x0, column->wide0);
         if (overlap > most) {
             most = overlap;
             best = (int)i;
@@ -232,8 +242,8 @@ static GArray *find_columns(const ExTable *table)
                 bool is_figure = ex_text_is_figure(cell->span->text->str);
                 bool is_new = pass == 0 ? is_figure : !is_figure && column_of(columns, cell) < 0;
                 /* Text left of all figures is part of the label. */
-                if (pass == 1 && n_before && cell->x0 < g_array_index(columns, Column, 0).x0) is_new = false;
-                Column column = {cell->x0, cell->x1};
+                if (pass == 1 && n_before && cell->x0 < g_array_index(columns, Column, 0).wide0) is_new = false;
+                Column column = {cell->x0, cell->x1, cell->mark_x0};
                 if (is_new) g_array_append_val(columns, column);
             }
         }
@@ -276,7 +286,7 @@ static guint overlapped_columns(const GArray *columns, const ExCell *cell)
     guint n = 0;
     for (guint i = 0; i < columns->len; i++) {
         const Column *column = &g_array_index(columns, Column, i);
-        n += cell->x0 < column->x1 && column->x0 < cell->x1;
+        n += cell->x0 < column->x1 && column->wide0 < cell->x1;
     }
     return n;
 }
@@ -287,7 +297,7 @@ static guint nearest_column(const GArray *columns, const ExCell *cell)
     float least = INFINITY;
     for (guint i = 0; i < columns->len; i++) {
         const Column *column = &g_array_index(columns, Column, i);
-        float distance = fabsf((cell->x0 + cell->x1) - (column->x0 + column->x1));
+        float distance = fabsf((cell->x0 + cell->x1) - (column->wide0 + column->x1));
         if (distance < least) {
             least = distance;
             best = i;
@@ -296,12 +306,23 @@ static guint nearest_column(const GArray *columns, const ExCell *cell)
     return best;
 }
 
+/* "(In millions, except per share amounts)": it belongs to the whole table. */
+static bool is_unit(const char *text)
+{
+    static const char *const words[] = {"million", "thousand", "billion", "dollar", "per share", "unaudited", "percent", "euro", NULL};
+    if (*text != '(') return false;
+    for (int i = 0; words[i]; i++) {
+        if (strcasestr(text, words[i])) return true;
+    }
+    return false;
+}
+
 static Slots *slots_new(const ExRow *row, const GArray *columns)
 {
     Slots *slots = g_new0(Slots, 1);
     slots->slots = g_ptr_array_new();
     g_ptr_array_set_size(slots->slots, (gint)columns->len + 1);
-    float first = columns->len ? g_array_index(columns, Column, 0).x0 : INFINITY;
+    float first = columns->len ? g_array_index(columns, Column, 0).wide0 : INFINITY;
     for (guint i = 0; i < row->cells->len; i++) {
         ExCell *cell = cell_at(row, i);
         int column = column_of(columns, cell);
@@ -318,7 +339,8 @@ static Slots *slots_new(const ExRow *row, const GArray *columns)
         }
         slots->has_values = true;
         slots->centre = (cell->x0 + cell->x1) / 2;
-        if (!is_figure && (n_overlapped > 1 || column < 0)) slots->is_spanning = true;
+        bool is_whole = row->cells->len == 1 && is_unit(cell->span->text->str);
+        if (!is_figure && (n_overlapped > 1 || column < 0 || is_whole)) slots->is_spanning = true;
         guint at = column >= 0 ? (guint)column : nearest_column(columns, cell);
         slots->n_values += g_ptr_array_index(slots->slots, at + 1) == NULL;
         put_slot(slots, at + 1, cell->span, " | ");
@@ -401,7 +423,7 @@ static void write_head(Output *output, Slots *slots)
 static bool is_centred_head(const Slots *slots, const Slots *below, const GArray *columns)
 {
     if (slots->n_values != 1 || !below || below->n_values < 2 || columns->len < 2) return false;
-    float x0 = g_array_index(columns, Column, 0).x0, x1 = g_array_index(columns, Column, columns->len - 1).x1;
+    float x0 = g_array_index(columns, Column, 0).wide0, x1 = g_array_index(columns, Column, columns->len - 1).x1;
     return fabsf(slots->centre - (x0 + x1) / 2) < 0.15F * (x1 - x0);
 }
 

@@ -12,6 +12,7 @@
 
 typedef struct ExCell {
     float x0, x1;
+    float mark_x0; /* left end with a currency mark that may stand far from its figure */
     ExSpan *span;
 } ExCell;
 
