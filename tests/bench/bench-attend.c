@@ -212,13 +212,13 @@ static void bench_decode(size_t threads, size_t only)
     for (size_t i = 0; i < 3; i++) {
         if (only && only != depths[i]) continue;
         bench_init(&b, threads, &QWEN, 16, 8);
-        run_decode(&b, depths[i], 1, 2, 1e-2f, "decode peaked, drop 1e-2");
-        run_decode(&b, depths[i], 1, 2, 1e-3f, "decode peaked, drop 1e-3");
-        run_decode(&b, depths[i], 1, 2, 0, "decode peaked, exact");
+        run_decode(&b, depths[i], 1, 2.5f, 1e-2f, "decode peaked, drop 1e-2");
+        run_decode(&b, depths[i], 1, 2.5f, 1e-3f, "decode peaked, drop 1e-3");
+        run_decode(&b, depths[i], 1, 2.5f, 0, "decode peaked, exact");
         run_decode(&b, depths[i], 1, 0.01f, 1e-3f, "decode flat, drop 1e-3");
         bench_free(&b);
         bench_init(&b, threads, &QWEN_Q4, 16, 8);
-        run_decode(&b, depths[i], 1, 2, 1e-3f, "decode peaked 4-bit, 1e-3");
+        run_decode(&b, depths[i], 1, 2.5f, 1e-3f, "decode peaked 4-bit, 1e-3");
         run_decode(&b, depths[i], 1, 0.01f, 1e-3f, "decode flat 4-bit, 1e-3");
         bench_free(&b);
         bench_init(&b, threads, &QWEN_DENSE, 16, 8);
@@ -234,8 +234,8 @@ static void bench_question(size_t threads, size_t only)
     for (size_t i = 0; i < 3; i++) {
         if (only && only != depths[i]) continue;
         bench_init(&b, threads, &QWEN, 16, 8);
-        run_decode(&b, depths[i], 40, 2, 1e-3f, "40 tokens peaked, drop 1e-3");
-        run_decode(&b, depths[i], 40, 2, 0, "40 tokens peaked, exact");
+        run_decode(&b, depths[i], 40, 2.5f, 1e-3f, "40 tokens peaked, drop 1e-3");
+        run_decode(&b, depths[i], 40, 2.5f, 0, "40 tokens peaked, exact");
         run_decode(&b, depths[i], 40, 0.01f, 1e-3f, "40 tokens flat, drop 1e-3");
         bench_free(&b);
     }
@@ -268,7 +268,7 @@ static void bench_gpt2(size_t threads, size_t only)
         for (int dense = 0; dense < 2; dense++) {
             if (only && only != lengths[i]) continue;
             bench_init(&b, threads, dense ? &GPT2_DENSE : &GPT2, 12, 12);
-            run_decode(&b, lengths[i], 1, 2, dense ? 0 : 1e-3f, dense ? "gpt2 decode dense" : "gpt2 decode sparse");
+            run_decode(&b, lengths[i], 1, 2.5f, dense ? 0 : 1e-3f, dense ? "gpt2 decode dense" : "gpt2 decode sparse");
             if (lengths[i] <= 4096 || only) run_prefill(&b, lengths[i], 1, dense ? "gpt2 prefill dense" : "gpt2 prefill sparse");
             bench_free(&b);
         }
