@@ -269,7 +269,8 @@ static void fill_passages(AppAsking *asking)
     uint32_t n = asking->options->n_passages ? asking->options->n_passages : PASSAGES;
     if (n != UINT32_MAX) {
         AppSearch search;
-        app_choose_fill_search(asking->asker->shelf, asking->question, app_engine_get_section_rule(asking->asker->engine), &search);
+        g_autofree char *words =
+            app_choose_fill_search(asking->asker->shelf, asking->question, app_engine_get_section_rule(asking->asker->engine), &search);
         search.limit = n;
         asking->answer->passages = app_library_search(asking->asker->library, &search, NULL);
     }

@@ -17,10 +17,30 @@ enum { KEY_RANK_TOKENS_MAX = 3000000 };
 #define HEADS_WEIGHT 1.0f
 #define KEYS_WEIGHT 1.0f
 
-void app_choose_fill_search(const AppShelf *shelf, const char *question, const char *rule, AppSearch *ret_search)
+/* "Osborne's" is asked, "Osborne" stands in the text: the possessive goes, be its apostrophe straight or curly. */
+static char *strip_possessives(const char *question)
 {
-    *ret_search = (AppSearch){.words = question, .mode = APP_SEARCH_ANY, .documents = app_shelf_documents(shelf),
+    GString *words = g_string_new(NULL);
+    for (const char *at = question; *at; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        if (c == '\'' || c == 0x2019) {
+            const char *next = g_utf8_next_char(at);
+            bool possessive = (*next == 's' || *next == 'S') && !g_unichar_isalnum(g_utf8_get_char(next + 1));
+            g_string_append_c(words, possessive ? ' ' : '\'');
+            if (possessive) at = next;
+            continue;
+        }
+        g_string_append_unichar(words, c);
+    }
+    return g_string_free(words, FALSE);
+}
+
+char *app_choose_fill_search(const AppShelf *shelf, const char *question, const char *rule, AppSearch *ret_search)
+{
+    char *words = strip_possessives(question);
+    *ret_search = (AppSearch){.words = words, .mode = APP_SEARCH_ANY, .documents = app_shelf_documents(shelf),
                               .n_documents = app_shelf_n_documents(shelf), .rule = rule};
+    return words;
 }
 
 static void fill_nan(float *scores, size_t n)
@@ -35,7 +55,7 @@ static bool rank_by_words(const AppChoice *choice, float *ret_scores, GError **e
     size_t n = app_shelf_n_sections(choice->shelf);
     fill_nan(ret_scores, n);
     AppSearch search;
-    app_choose_fill_search(choice->shelf, choice->question, choice->rule, &search);
+    g_autofree char *asked = app_choose_fill_search(choice->shelf, choice->question, choice->rule, &search);
     search.no_snippet = true;
     search.limit = 2000;
     g_autoptr(GArray) ranked = app_library_rank_sections(choice->library, &search, error);

@@ -25,8 +25,9 @@ typedef struct AppChoice {
 /* Indices into the shelf, ascending, uint32_t. Sections are loaded as far as the key codes are looked at. */
 GArray *app_choose_sections(const AppChoice *choice, GError **error);
 
-/* The search of the question's words over the shelf's documents: for passages and for ranking. */
-void app_choose_fill_search(const AppShelf *shelf, const char *question, const char *rule, AppSearch *ret_search);
+/* The search of the question's words over the shelf's documents: for passages and for ranking. Returns the words that the search
+ * borrows; free with g_free after it. */
+char *app_choose_fill_search(const AppShelf *shelf, const char *question, const char *rule, AppSearch *ret_search);
 
 G_END_DECLS
 

@@ -13,6 +13,7 @@ typedef struct ShelfDocument {
     AppDocument *document;
     GPtrArray *sections; /* AppSection */
     eng_store *store;    /* NULL until a section is loaded */
+    GArray *prefixes;    /* eng_digest: in continuous mode, of sections 0 to i, as far as they were wanted */
 } ShelfDocument;
 
 struct AppShelf {
@@ -31,6 +32,7 @@ static void shelf_document_clear(gpointer data)
     app_document_free(document->document);
     if (document->sections) g_ptr_array_unref(document->sections);
     eng_store_close(document->store);
+    if (document->prefixes) g_array_unref(document->prefixes);
 }
 
 static void shelf_section_clear(gpointer data) { g_free(((AppShelfSection *)data)->ids); }
@@ -159,9 +161,39 @@ size_t app_shelf_find(const AppShelf *shelf, int64_t document, uint32_t ordinal)
 
 /* -------------------------------------------------------------------------------------------------------------- records */
 
-static void set_miss(const AppShelfSection *section, const eng_error *engine_error, GError **error)
+/* A failure of the engine as people read it: a record that is not there (any more) is to be read again. */
+static bool set_failure(const AppShelfSection *section, eng_status status, const eng_error *engine_error, GError **error)
 {
-    g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, "“%s” must be read again: %s", section->document->title, engine_error->message);
+    if (status == ENG_MISS || status == ENG_NOT_FOUND)
+        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, "“%s” must be read again: %s", section->document->title, engine_error->message);
+    else
+        app_engine_set_error(error, status, engine_error);
+    return false;
+}
+
+static uint32_t *get_ids(AppShelf *shelf, int64_t document, uint32_t ordinal, uint32_t *ret_n_tokens, GError **error)
+{
+    return app_library_get_section_ids(shelf->library, document, app_engine_get_section_rule(shelf->engine), ordinal, ret_n_tokens, error);
+}
+
+/* What precedes section `ordinal` of its document in continuous mode: the chain of digests. */
+static bool get_prefix(AppShelf *shelf, ShelfDocument *document, uint32_t ordinal, const eng_digest **ret_prefix, GError **error)
+{
+    *ret_prefix = NULL;
+    bool continuous = eng_model_get_info(app_engine_get_model(shelf->engine))->section_mode == ENG_SECTIONS_CONTINUOUS;
+    if (!continuous || ordinal == 0) return true;
+    if (!document->prefixes) document->prefixes = g_array_new(FALSE, FALSE, sizeof(eng_digest));
+    while (document->prefixes->len < ordinal) {
+        guint at = document->prefixes->len;
+        uint32_t n_tokens;
+        g_autofree uint32_t *ids = get_ids(shelf, document->document->id, at, &n_tokens, error);
+        if (!ids) return false;
+        eng_digest digest;
+        eng_ids_digest(at ? &g_array_index(document->prefixes, eng_digest, at - 1) : NULL, ids, n_tokens, &digest);
+        g_array_append_val(document->prefixes, digest);
+    }
+    *ret_prefix = &g_array_index(document->prefixes, eng_digest, ordinal - 1);
+    return true;
 }
 
 bool app_shelf_load(AppShelf *shelf, size_t index, bool verify, GError **error)
@@ -170,36 +202,22 @@ bool app_shelf_load(AppShelf *shelf, size_t index, bool verify, GError **error)
     if (section->ids && (section->is_verified || !verify)) return true;
     ShelfDocument *document = &g_array_index(shelf->documents, ShelfDocument, section->index_of_document);
     eng_error engine_error = {0};
+    eng_status status = ENG_OK;
     if (!document->store) {
-        eng_status status = eng_store_open(app_engine_get_cache(shelf->engine), app_engine_get_model(shelf->engine), document->document->uid,
-                                           &document->store, &engine_error);
-        if (status == ENG_MISS || status == ENG_NOT_FOUND) {
-            set_miss(section, &engine_error, error);
-            return false;
-        }
-        if (status != ENG_OK) {
-            app_engine_set_error(error, status, &engine_error);
-            return false;
-        }
+        status = eng_store_open(app_engine_get_cache(shelf->engine), app_engine_get_model(shelf->engine), document->document->uid,
+                                &document->store, &engine_error);
     }
+    if (status != ENG_OK) return set_failure(section, status, &engine_error, error);
+    const eng_digest *prefix;
+    if (!get_prefix(shelf, document, section->info->ordinal, &prefix, error)) return false;
     uint32_t n_tokens = section->info->n_tokens;
-    uint32_t *ids = section->ids;
-    if (!ids) {
-        ids = app_library_get_section_ids(shelf->library, section->document->id, app_engine_get_section_rule(shelf->engine),
-                                          section->info->ordinal, &n_tokens, error);
-        if (!ids) return false;
-    }
+    g_autofree uint32_t *fetched = section->ids ? NULL : get_ids(shelf, section->document->id, section->info->ordinal, &n_tokens, error);
+    const uint32_t *ids = section->ids ? section->ids : fetched;
+    if (!ids) return false;
     eng_section record;
-    eng_status status = eng_store_find(document->store, NULL, ids, n_tokens, verify, &record, &engine_error);
-    if (status != ENG_OK) {
-        if (!section->ids) g_free(ids);
-        if (status == ENG_MISS)
-            set_miss(section, &engine_error, error);
-        else
-            app_engine_set_error(error, status, &engine_error);
-        return false;
-    }
-    section->ids = ids;
+    status = eng_store_find(document->store, prefix, ids, n_tokens, verify, &record, &engine_error);
+    if (status != ENG_OK) return set_failure(section, status, &engine_error, error);
+    if (fetched) section->ids = g_steal_pointer(&fetched);
     section->section = record;
     section->is_verified = verify;
     return true;
