@@ -17,7 +17,8 @@ float kern_quantize_group_avx512(const float *x, int8_t *ret_codes, int32_t ret_
 {
     __m512i max_bits = _mm512_setzero_si512();
     const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-    for (int i = 0; i < KERN_GROUP_COLS; i += 16) max_bits = _mm512_max_epu32(max_bits, _mm512_and_si512(_mm512_loadu_si512(x + i), magnitude));
+    for (int i = 0; i < KERN_GROUP_COLS; i += 16)
+        max_bits = _mm512_max_epu32(max_bits, _mm512_and_si512(_mm512_loadu_si512(x + i), magnitude));
     uint32_t bits = _mm512_reduce_max_epu32(max_bits);
     float max = kern_float_of_bits(bits);
     if (bits >= 0x7f800000u || max < KERN_QUANT_SMALLEST) {
@@ -200,16 +201,18 @@ static inline __attribute__((always_inline)) void tile_q4(const kern_tile *tile,
     }
 }
 
-#define CASE_Q4(rows)                                                                                                                      \
-    case rows: tile_q4(tile, x, row, panel, rows); break;
+#define CASE_Q4(rows)                       \
+    case rows:                              \
+        tile_q4(tile, x, row, panel, rows); \
+        break;
 
 void kern_matmul_q4_avx512(const kern_tile *tile, const kern_rows_q8 *x)
 {
     for (size_t panel = tile->first_panel; panel < tile->first_panel + tile->n_panels; panel++) {
         for (size_t row = 0; row < tile->n_rows; row += x->tile_rows) {
             switch (x->tile_rows) {
-                CASE_Q4(1) CASE_Q4(2) CASE_Q4(3) CASE_Q4(4) CASE_Q4(5) CASE_Q4(6)
-                CASE_Q4(7) CASE_Q4(8) CASE_Q4(9) CASE_Q4(10) CASE_Q4(11) CASE_Q4(12)
+                CASE_Q4(1)
+                CASE_Q4(2) CASE_Q4(3) CASE_Q4(4) CASE_Q4(5) CASE_Q4(6) CASE_Q4(7) CASE_Q4(8) CASE_Q4(9) CASE_Q4(10) CASE_Q4(11) CASE_Q4(12)
             }
         }
     }
@@ -250,19 +253,24 @@ static inline __attribute__((always_inline)) void tile_float(const kern_tile *ti
     }
 }
 
-static inline __attribute__((always_inline)) void matmul_float(const kern_tile *tile, const float *x, size_t x_stride, kern_weight_type type)
+static inline __attribute__((always_inline)) void matmul_float(const kern_tile *tile, const float *x, size_t x_stride,
+                                                               kern_weight_type type)
 {
     size_t first = tile->first_panel * KERN_PANEL_ROWS, end = first + tile->n_panels * KERN_PANEL_ROWS;
     if (end > tile->weight->n_out) end = tile->weight->n_out;
     for (size_t out = first; out < end;) {
         size_t n = end - out >= 4 ? 4 : 1, row = 0;
         for (; row + 6 <= tile->n_rows; row += 6) {
-            if (n == 4) tile_float(tile, x, x_stride, row, out, type, 6, 4);
-            else tile_float(tile, x, x_stride, row, out, type, 6, 1);
+            if (n == 4)
+                tile_float(tile, x, x_stride, row, out, type, 6, 4);
+            else
+                tile_float(tile, x, x_stride, row, out, type, 6, 1);
         }
         for (; row < tile->n_rows; row++) {
-            if (n == 4) tile_float(tile, x, x_stride, row, out, type, 1, 4);
-            else tile_float(tile, x, x_stride, row, out, type, 1, 1);
+            if (n == 4)
+                tile_float(tile, x, x_stride, row, out, type, 1, 4);
+            else
+                tile_float(tile, x, x_stride, row, out, type, 1, 1);
         }
         out += n;
     }
@@ -271,8 +279,14 @@ static inline __attribute__((always_inline)) void matmul_float(const kern_tile *
 void kern_matmul_float_avx512(const kern_tile *tile, const float *x, size_t x_stride)
 {
     switch (tile->weight->type) {
-    case KERN_W_F32: matmul_float(tile, x, x_stride, KERN_W_F32); break;
-    case KERN_W_F16: matmul_float(tile, x, x_stride, KERN_W_F16); break;
-    default: matmul_float(tile, x, x_stride, KERN_W_BF16); break;
+    case KERN_W_F32:
+        matmul_float(tile, x, x_stride, KERN_W_F32);
+        break;
+    case KERN_W_F16:
+        matmul_float(tile, x, x_stride, KERN_W_F16);
+        break;
+    default:
+        matmul_float(tile, x, x_stride, KERN_W_BF16);
+        break;
     }
 }

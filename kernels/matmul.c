@@ -9,10 +9,10 @@
 #include <string.h>
 
 enum {
-    BLOCK_TILES = 8,             /* row tiles of one task: their codes stay in the second-level cache */
-    BLOCK_PANELS = 16,           /* panels of one task when there are many rows */
-    FLOAT_BLOCK_ROWS = 48,       /* rows of one task with float weights */
-    STREAM_BYTES = 128 << 10,    /* weight bytes of one task when there are few rows */
+    BLOCK_TILES = 8,          /* row tiles of one task: their codes stay in the second-level cache */
+    BLOCK_PANELS = 16,        /* panels of one task when there are many rows */
+    FLOAT_BLOCK_ROWS = 48,    /* rows of one task with float weights */
+    STREAM_BYTES = 128 << 10, /* weight bytes of one task when there are few rows */
 };
 
 typedef struct matmul_run {
