@@ -226,7 +226,9 @@ static void write_item(Epub *epub, const Item *item)
     ex_writer_item(epub->writer, item->path);
     g_autofree char *text = ex_text_to_utf8(data, n_bytes, NULL, &n_text);
     const ExHtmlOptions options = {.marks = g_hash_table_lookup(epub->marks, item->path), .heading_base = epub->n_depths};
-    g_free(ex_html_write(text, n_text, &options, epub->writer));
+    bool is_whole = true;
+    g_free(ex_html_write(text, n_text, &options, epub->writer, &is_whole));
+    epub->n_missing += !is_whole;
 }
 
 static void write_spine(Epub *epub)

@@ -84,6 +84,7 @@ typedef struct Html {
     bool wants_space;
     ExRun space_place;
     GString *title;
+    bool is_too_deep;
     size_t at_byte; /* where the last text ended, */
     uint64_t at_char; /* the same in characters */
 } Html;
@@ -511,6 +512,7 @@ static void on_start(void *data, const xmlChar *name, const xmlChar **attributes
 {
     Html *html = data;
     if (ex_writer_is_full(html->writer) || html->frames->len >= FRAMES_MAX) {
+        html->is_too_deep = html->frames->len >= FRAMES_MAX;
         xmlStopParser(html->parser);
         return;
     }
@@ -591,12 +593,13 @@ static void on_error(void *data, const char *message, ...)
 {
 }
 
-char *ex_html_write(const char *text, size_t n_bytes, const ExHtmlOptions *options, ExWriter *writer)
+char *ex_html_write(const char *text, size_t n_bytes, const ExHtmlOptions *options, ExWriter *writer, bool *ret_is_whole)
 {
     Html html = {.writer = writer, .options = options, .source = text, .n_source = n_bytes, .block_kind = EX_BLOCK_PARAGRAPH};
     html.parser = htmlNewParserCtxt();
     if (!html.parser || n_bytes > G_MAXINT) {
         htmlFreeParserCtxt(html.parser);
+        *ret_is_whole = false;
         return NULL;
     }
     html.kinds = g_hash_table_new(g_str_hash, g_str_equal);
@@ -626,6 +629,7 @@ char *ex_html_write(const char *text, size_t n_bytes, const ExHtmlOptions *optio
     g_ptr_array_unref(html.tables);
     g_array_unref(html.frames);
     g_hash_table_unref(html.kinds);
+    *ret_is_whole = !html.is_too_deep;
     char *title = g_strdelimit(g_string_free(html.title, FALSE), "\r\n\t", ' ');
     return g_strstrip(title);
 }
@@ -643,11 +647,13 @@ void ex_extract_html(const ExInput *input, ExWriter *writer)
     g_autofree char *text = ex_text_to_utf8(input->data, input->n_bytes, NULL, &n_bytes);
     g_autoptr(GPtrArray) front = g_ptr_array_new_with_free_func(g_free);
     const ExHtmlOptions options = {.front = front, .has_style_headings = !has_headings(text)};
-    g_autofree char *title = ex_html_write(text, n_bytes, &options, writer);
+    bool is_whole = true;
+    g_autofree char *title = ex_html_write(text, n_bytes, &options, writer, &is_whole);
     g_autoptr(ExFiling) filing = ex_filing_new(front);
     if (filing) ex_filing_write(filing, writer);
     else ex_writer_meta(writer, "title", title);
     if (ex_writer_is_full(writer)) ex_writer_finish(writer, EX_LIMIT_OUTPUT, "it holds more text than is allowed");
+    else if (!is_whole) ex_writer_finish(writer, EX_DAMAGED, "its elements are nested too deeply");
     else if (ex_writer_text_bytes(writer) == 0) ex_writer_finish(writer, EX_NO_TEXT, "there is no text in it");
     else ex_writer_finish(writer, EX_OK, "%s", "");
 }

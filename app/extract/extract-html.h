@@ -21,8 +21,8 @@ typedef struct ExHtmlOptions {
     bool has_style_headings; /* bold lines are headings (documents without <h1>) */
 } ExHtmlOptions;
 
-/* text: UTF-8. Returns the <title>, or NULL; free with g_free. */
-char *ex_html_write(const char *text, size_t n_bytes, const ExHtmlOptions *options, ExWriter *writer);
+/* text: UTF-8. Returns the <title>, or NULL; free with g_free. False in *ret_is_whole: elements nest deeper than is read. */
+char *ex_html_write(const char *text, size_t n_bytes, const ExHtmlOptions *options, ExWriter *writer, bool *ret_is_whole);
 
 /* Letters and digits in lower case: titles are compared so. Free with g_free. */
 char *ex_html_title_key(const char *text);

@@ -249,7 +249,8 @@ static void finish(Pdf *pdf, const ExInput *input)
     } else {
         if (pdf->n_images) ex_writer_note(pdf->writer, "%u of %u pages are images without text", pdf->n_images, n);
         if (pdf->n_failed) ex_writer_note(pdf->writer, "%u of %u pages are damaged and were left out", pdf->n_failed, n);
-        if (!g_strstr_len(input->data + (input->n_bytes > 4096 ? input->n_bytes - 4096 : 0), (gssize)MIN(input->n_bytes, 4096), "startxref")) {
+        size_t n_tail = MIN(input->n_bytes, 4096);
+        if (!memmem(input->data + input->n_bytes - n_tail, n_tail, "startxref", 9)) {
             ex_writer_note(pdf->writer, "the file ends too early; parts of it may be missing");
         }
         ex_writer_finish(pdf->writer, EX_OK, "%s", "");

@@ -419,10 +419,14 @@ static void write_head(Output *output, Slots *slots)
     g_ptr_array_add(output->heads, line);
 }
 
-/* A single head centred above all columns, over a row with a head for each: "Years ended". */
+/* A single head above all columns, over a row with a head for each: "Years ended", or what is centred over them. */
 static bool is_centred_head(const Slots *slots, const Slots *below, const GArray *columns)
 {
     if (slots->n_values != 1 || !below || below->n_values < 2 || columns->len < 2) return false;
+    for (guint i = 1; i < slots->slots->len; i++) {
+        const ExSpan *slot = g_ptr_array_index(slots->slots, i);
+        if (slot && (strcasestr(slot->text->str, "ended") || strcasestr(slot->text->str, "ending"))) return true;
+    }
     float x0 = g_array_index(columns, Column, 0).wide0, x1 = g_array_index(columns, Column, columns->len - 1).x1;
     return fabsf(slots->centre - (x0 + x1) / 2) < 0.15F * (x1 - x0);
 }

@@ -113,7 +113,7 @@ def holds(table, label, head, value):
             continue
         for i, cell in enumerate(cells[1:], 1):
             from_right = len(cells) - i
-            above = [row[-from_right] for row in heads[-2:] if len(row) >= from_right]
+            above = [row[-from_right] for row in heads[-4:] if len(row) >= from_right]
             if cell == value and any(head in text for text in above):
                 return True
     return False
