@@ -288,17 +288,30 @@ static void extract_document(PopplerDocument *document, const ExInput *input, Ex
     g_ptr_array_unref(pdf.pages);
 }
 
+/* poppler_document_new_from_bytes of poppler 22.12 dereferences a null pointer when a password is wrong, and _from_data calls the document
+ * damaged then. So the password comes into play only when a first opening without it says that one is needed. */
+static PopplerDocument *open_with_password(const ExInput *input)
+{
+    if (!input->password || input->n_bytes > G_MAXINT) return NULL;
+    G_GNUC_BEGIN_IGNORE_DEPRECATIONS
+    return poppler_document_new_from_data((char *)input->data, (int)input->n_bytes, input->password, NULL);
+    G_GNUC_END_IGNORE_DEPRECATIONS
+}
+
 void ex_extract_pdf(const ExInput *input, ExWriter *writer)
 {
     g_autoptr(GBytes) bytes = g_bytes_new_static(input->data, input->n_bytes);
     g_autoptr(GError) error = NULL;
-    PopplerDocument *document = poppler_document_new_from_bytes(bytes, input->password, &error);
+    PopplerDocument *document = poppler_document_new_from_bytes(bytes, NULL, &error);
+    bool is_encrypted = g_error_matches(error, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED);
+    if (is_encrypted) document = open_with_password(input);
     if (document) {
         extract_document(document, input, writer);
         g_object_unref(document);
-    } else if (g_error_matches(error, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED)) {
-        if (input->password) ex_writer_finish(writer, EX_PASSWORD_WRONG, "the password is not the right one");
-        else ex_writer_finish(writer, EX_PASSWORD, "it is encrypted and needs a password");
+    } else if (is_encrypted && input->password) {
+        ex_writer_finish(writer, EX_PASSWORD_WRONG, "the password is not the right one");
+    } else if (is_encrypted) {
+        ex_writer_finish(writer, EX_PASSWORD, "it is encrypted and needs a password");
     } else {
         ex_writer_finish(writer, EX_DAMAGED, "it is not a readable PDF (%s)", error->message);
     }

@@ -145,6 +145,7 @@ static void test_pdf_password(void **state)
     g_clear_error(&error);
     g_autoptr(Got) wrong = extract("encrypted.pdf", &(AppExtractOptions){.password = "open barley"}, NULL, &error);
     assert_true(g_error_matches(error, APP_EXTRACT_ERROR, APP_EXTRACT_ERROR_PASSWORD));
+    assert_non_null(strstr(error->message, "not the right one"));
     g_clear_error(&error);
     g_autoptr(Got) right = extract("encrypted.pdf", &(AppExtractOptions){.password = "open sesame"}, NULL, &error);
     assert_null(error);
@@ -215,10 +216,11 @@ static void test_html_places(void **state)
     for (guint i = 0; i < got->runs->len; i++) {
         const AppExtractRun *run = &g_array_index(got->runs, AppExtractRun, i);
         const char *text = got->run_text->str + at;
-        for (size_t j = 0; run->kind == EX_RUN_SOURCE && j < run->n_bytes && (unsigned char)text[0] < 0x80; j++) {
-            assert_true(run->source_char + j < n);
-            char there = source[run->source_char + j];
-            bool is_same = there == text[j] || there == '&' || (text[j] == ' ' && g_ascii_isspace(there));
+        uint64_t place = run->source_char; /* the file is ASCII: a character is a byte */
+        for (const char *p = text; run->kind == EX_RUN_SOURCE && p < text + run->n_bytes; p = g_utf8_next_char(p), place++) {
+            assert_true(place < n);
+            char there = source[place];
+            bool is_same = there == *p || there == '&' || (*p == ' ' && g_ascii_isspace(there));
             if (!is_same) fail_msg("%.*s is not at %u: %.10s", (int)run->n_bytes, text, (unsigned)run->source_char, source + run->source_char);
             n_checked++;
         }
