@@ -15,6 +15,7 @@ typedef struct ExInput {
     size_t n_bytes;
     const char *name;     /* for telling formats apart by ending when content does not say; may be "" */
     const char *password; /* NULL: none */
+    int fd;               /* the same file, seekable; used only with a password */
     uint64_t max_unpacked_bytes; /* of an archive's items together */
 } ExInput;
 

@@ -126,7 +126,7 @@ int main(int argc, char **argv)
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ExInput input = {.data = "", .name = argv[1], .max_unpacked_bytes = UINT64_C(512) << 20};
+    ExInput input = {.data = "", .name = argv[1], .fd = EX_FD_DOCUMENT, .max_unpacked_bytes = UINT64_C(512) << 20};
     g_autofree char *password = argc > 5 ? read_password() : NULL;
     input.password = password;
     silence();

@@ -13,6 +13,7 @@
 #include <math.h>
 #include <poppler.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EDGE_LINES = 3, FRONT_PAGES = 4, OUTLINE_MAX = 20000, OUTLINE_DEPTH_MAX = 8, KNOWN_WORDS_MAX = 1 << 20 };
 
@@ -288,14 +289,12 @@ static void extract_document(PopplerDocument *document, const ExInput *input, Ex
     g_ptr_array_unref(pdf.pages);
 }
 
-/* poppler_document_new_from_bytes of poppler 22.12 dereferences a null pointer when a password is wrong, and _from_data calls the document
- * damaged then. So the password comes into play only when a first opening without it says that one is needed. */
+/* poppler 22.12's openings from memory dereference a null pointer when a password is wrong; the one from a descriptor does not, but calls
+ * the document damaged then. So the password comes into play only when an opening without it said that one is needed. */
 static PopplerDocument *open_with_password(const ExInput *input)
 {
-    if (!input->password || input->n_bytes > G_MAXINT) return NULL;
-    G_GNUC_BEGIN_IGNORE_DEPRECATIONS
-    return poppler_document_new_from_data((char *)input->data, (int)input->n_bytes, input->password, NULL);
-    G_GNUC_END_IGNORE_DEPRECATIONS
+    int fd = input->password ? dup(input->fd) : -1;
+    return fd < 0 ? NULL : poppler_document_new_from_fd(fd, input->password, NULL); /* it closes fd */
 }
 
 void ex_extract_pdf(const ExInput *input, ExWriter *writer)
