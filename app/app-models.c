@@ -10,7 +10,7 @@
 #include "app-paths.h"
 #include "eng.h"
 
-G_DEFINE_QUARK(app-models-error-quark, app_models_error)
+G_DEFINE_QUARK(app - models - error - quark, app_models_error)
 
 #define EXTENSION ".safetensors"
 #define DEFAULT_NAME "starter"
@@ -256,7 +256,8 @@ char *app_models_import(const char *data_folder, const char *source, const char 
     g_autofree char *file = g_strconcat(chosen, EXTENSION, NULL), *as_file = g_build_filename(folder, file, NULL);
     g_autofree char *as_folder = g_build_filename(folder, chosen, NULL);
     if (g_file_test(as_file, G_FILE_TEST_EXISTS) || g_file_test(as_folder, G_FILE_TEST_EXISTS)) {
-        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS, "There is a model “%s” already; remove it first or give another name", chosen);
+        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS, "There is a model “%s” already; remove it first or give another name",
+                    chosen);
         return NULL;
     }
     if (!check_model(source, &import, error)) return NULL;
