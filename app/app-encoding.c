@@ -162,11 +162,11 @@ bool app_encoding_probe_end(AppEncodingProbe *probe, AppEncoding *ret_encoding)
         return true;
     }
     /* Without a mark: most Latin text in UTF-16 has a zero in every other byte, and hardly any in the rest. */
-    if (units >= 4 && probe->n_nul_odd > units * 6 / 10 && probe->n_nul_even < units / 20) {
+    if (units >= 4 && probe->n_nul_odd > units * 6 / 10 && probe->n_nul_even <= units / 20) {
         *ret_encoding = APP_ENCODING_UTF16LE;
         return true;
     }
-    if (units >= 4 && probe->n_nul_even > units * 6 / 10 && probe->n_nul_odd < units / 20) {
+    if (units >= 4 && probe->n_nul_even > units * 6 / 10 && probe->n_nul_odd <= units / 20) {
         *ret_encoding = APP_ENCODING_UTF16BE;
         return true;
     }

@@ -5,9 +5,8 @@
 #include "app-engine-internal.h"
 
 #include <gio/gio.h>
-#include <string.h>
 
-#include "app-paths.h"
+#include "app-models.h"
 #include "app-sections.h"
 
 G_DEFINE_QUARK(app-engine-error-quark, app_engine_error)
@@ -33,29 +32,9 @@ void app_engine_set_error(GError **error, eng_status status, const eng_error *en
     }
 }
 
-/* A path as it is; a name among the library's models, then among those that come with the program. g_free. */
-static char *find_model(AppLibrary *library, const char *model, GError **error)
-{
-    const char *name = model != NULL ? model : "starter";
-    if (model != NULL && g_file_test(model, G_FILE_TEST_EXISTS)) return g_strdup(model);
-    g_autofree char *file = g_strconcat(name, ".safetensors", NULL);
-    char *places[] = {g_build_filename(app_library_get_folder(library), "models", name, NULL),
-                      g_build_filename(app_library_get_folder(library), "models", file, NULL),
-                      g_build_filename(app_paths_resources(), file, NULL)};
-    char *found = NULL;
-    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
-        if (found == NULL && strchr(name, '/') == NULL && g_file_test(places[i], G_FILE_TEST_EXISTS)) found = g_strdup(places[i]);
-        g_free(places[i]);
-    }
-    if (found == NULL) {
-        g_set_error(error, APP_ENGINE_ERROR, ENG_NOT_FOUND, "There is no model “%s”; `lectern model list` shows what there is", name);
-    }
-    return found;
-}
-
 AppEngine *app_engine_open(AppLibrary *library, const char *model, unsigned n_threads, GError **error)
 {
-    g_autofree char *path = find_model(library, model, error);
+    g_autofree char *path = app_models_find(app_library_get_folder(library), model, error);
     if (path == NULL) return NULL;
     g_autofree char *memo = g_build_filename(app_library_get_folder(library), "model-digests", NULL);
     AppEngine *engine = g_new0(AppEngine, 1);

@@ -237,8 +237,9 @@ static char *heading_path(AppImport *import)
 {
     GString *path = g_string_new(import->row_title);
     for (guint i = 0; i < import->levels->len; i++) {
-        if (path->len > 0) g_string_append(path, " › ");
-        g_string_append(path, g_array_index(import->levels, Level, i).text);
+        const char *text = g_array_index(import->levels, Level, i).text;
+        if (strcmp(text, import->row_title) == 0) continue; /* a heading that is the title does not stand twice */
+        g_string_append_printf(path, " › %s", text);
     }
     return g_string_free(path, FALSE);
 }

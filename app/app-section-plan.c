@@ -167,7 +167,7 @@ char *app_section_head(const char *title, const AppHeadingMark *headings, int32_
     for (int32_t h = heading; h >= 0; h--) {
         if (headings[h].level >= level) continue;
         level = headings[h].level;
-        if (g_utf8_collate(headings[h].text, title) != 0) g_ptr_array_add(path, headings[h].text);
+        if (strcmp(headings[h].text, title) != 0) g_ptr_array_add(path, headings[h].text);
     }
     const char *joint = " › ";
     g_autofree char *first = shorten(title, n_most / 2);
