@@ -431,6 +431,33 @@ eng_status eng_index_list_files(eng_index *index, eng_index_file **ret_files, si
     return ENG_OK;
 }
 
+eng_status eng_index_prune(eng_index *index, eng_error *error)
+{
+    sqlite3_stmt *statement = NULL;
+    void *ids = NULL;
+    size_t n = 0, capacity = 0;
+    int code = begin(index);
+    if (code == SQLITE_OK) {
+        code = sqlite3_prepare_v2(index->db,
+                                  "SELECT name, document, model_name, identity_digest, n_bytes, created_us, used_us, note, 0, 0, 0, id FROM files",
+                                  -1, &statement, NULL);
+    }
+    while (code == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
+        eng_index_file file;
+        if (read_file_row(statement, &file)) continue;
+        if (!grow(&ids, n, &capacity, sizeof(int64_t))) {
+            code = SQLITE_NOMEM;
+        } else {
+            ((int64_t *)ids)[n++] = sqlite3_column_int64(statement, 11);
+        }
+    }
+    int final = sqlite3_finalize(statement);
+    if (code == SQLITE_OK) code = final;
+    for (size_t i = 0; i < n && code == SQLITE_OK; i++) code = run(index, NULL, "DELETE FROM files WHERE id = ?1", "i", ((int64_t *)ids)[i]);
+    free(ids);
+    return finish(index, code, error);
+}
+
 static void copy_digest(sqlite3_stmt *statement, int column, uint8_t to[32])
 {
     const void *blob = sqlite3_column_blob(statement, column);

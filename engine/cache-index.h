@@ -54,6 +54,8 @@ eng_status eng_index_set_pin(eng_index *index, const char *document, bool pinned
 /* Arrays to be freed by the caller. Files with impossible names are left out. Files: least recently used first. */
 eng_status eng_index_list_files(eng_index *index, eng_index_file **ret_files, size_t *ret_n, eng_error *error);
 eng_status eng_index_list_records(eng_index *index, const char *name, eng_index_record **ret_records, size_t *ret_n, eng_error *error);
+/* Deletes rows of files that cannot be ours: impossible names, another document than the name says. */
+eng_status eng_index_prune(eng_index *index, eng_error *error);
 /* Drops all rows of files and records, keeping pins and budget. */
 eng_status eng_index_clear(eng_index *index, eng_error *error);
 

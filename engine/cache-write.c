@@ -270,6 +270,8 @@ eng_status eng_record_commit(eng_record *record, eng_error *error)
     eng_status status = lock_append(store, &file_bytes, error);
     if (status == ENG_OK) {
         status = append(store, record, file_bytes, error);
+        /* A file that got no record is not left behind: nothing would count its page against the budget. */
+        if (status != ENG_OK && store->n_entries == 0) eng_cache_file_delete(store->cache, store->name, NULL);
         unlock_append(store);
     }
     eng_record_free(record);

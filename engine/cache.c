@@ -269,6 +269,7 @@ eng_status eng_cache_reconcile(eng_cache *cache, eng_error *error)
     size_t n_files = 0;
     eng_cache_names names = {0};
     eng_status status = delete_stale_temporaries(cache, error);
+    if (status == ENG_OK) status = eng_index_prune(cache->index, error);
     if (status == ENG_OK) status = eng_index_list_files(cache->index, &files, &n_files, error);
     if (status == ENG_OK) status = eng_cache_list_names(cache, false, &names, error);
     if (status == ENG_OK && n_files) qsort(files, n_files, sizeof *files, compare_files);

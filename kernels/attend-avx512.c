@@ -194,36 +194,46 @@ static size_t select_tokens(const float *weights, size_t stride, size_t n_rows, 
 
 /* ------------------------------------------------------------------------------------------------------- values */
 
-enum { GATHER_TOKENS = 64, GATHER_ROWS = 4, PREFETCH_AHEAD = 8 };
+enum { GATHER_TOKENS = 64, GATHER_ROWS = 4, PREFETCH_AHEAD = 8, SCALES_MAX = 4 };
 
-/* Weights of a run of tokens, with the scale of a Q8 row in them. */
+/* Weights of a run of tokens multiplied with the scales of their rows: one for each scale of a row. */
 typedef struct gather_run {
     const uint32_t *tokens;
     size_t n, first; /* tokens NULL: first, first + 1 .. */
-    float weights[GATHER_ROWS][GATHER_TOKENS];
+    float weights[GATHER_ROWS][GATHER_TOKENS * SCALES_MAX];
 } gather_run;
 
-AVX512_INLINE void run_weights(gather_run *run, bool scaled, const uint16_t *scales, const float *weights, size_t stride, size_t n_rows)
+/* Scales of the 16 / n_scales tokens from i on, token by token; those beyond the run are 0. */
+AVX512_INLINE __m512 run_scales(const gather_run *run, size_t i, size_t n_scales, const uint16_t *scales)
 {
-    for (size_t i = 0; i < run->n; i += 16) {
-        size_t left = run->n - i;
-        __mmask16 here = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-        __m512 scale = _mm512_set1_ps(1);
-        if (run->tokens) {
-            __m512i at = _mm512_maskz_loadu_epi32(here, run->tokens + i);
-            if (scaled) {
-                uint16_t halves[16] = {0};
-                for (size_t l = 0; l < (left < 16 ? left : 16); l++) halves[l] = scales[run->tokens[i + l]];
-                scale = avx512_half16(halves);
-            }
-            for (size_t r = 0; r < n_rows; r++) {
-                __m512 w = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), here, at, weights + r * stride, 4);
-                _mm512_storeu_ps(run->weights[r] + i, _mm512_mul_ps(w, scale));
-            }
-        } else {
-            if (scaled) scale = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(here, scales + run->first + i));
-            for (size_t r = 0; r < n_rows; r++)
-                _mm512_storeu_ps(run->weights[r] + i, _mm512_mul_ps(_mm512_maskz_loadu_ps(here, weights + r * stride + run->first + i), scale));
+    size_t left = (run->n - i) * n_scales, n = left < 16 ? left : 16;
+    if (!run->tokens) return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), scales + (run->first + i) * n_scales));
+    if (n_scales == 4 && n == 16) {
+        __m128i four[4];
+        for (size_t t = 0; t < 4; t++) four[t] = _mm_loadl_epi64((const __m128i *)(const void *)(scales + run->tokens[i + t] * 4ul));
+        __m128i low = _mm_unpacklo_epi64(four[0], four[1]), high = _mm_unpacklo_epi64(four[2], four[3]);
+        return _mm512_cvtph_ps(_mm256_set_m128i(high, low));
+    }
+    uint16_t halves[16] = {0};
+    for (size_t l = 0; l < n; l++) halves[l] = scales[run->tokens[i + l / n_scales] * n_scales + l % n_scales];
+    return avx512_half16(halves);
+}
+
+/* n_scales is 0 (no scales), 1, 2 or 4; each token's weight is repeated for each of its scales. */
+AVX512_INLINE void run_weights(gather_run *run, size_t n_scales, const uint16_t *scales, const float *weights, size_t stride, size_t n_rows)
+{
+    size_t each = n_scales ? n_scales : 1, step = 16 / each;
+    const __m512i ramp = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i repeat = _mm512_srli_epi32(ramp, each == 4 ? 2 : each == 2 ? 1 : 0);
+    for (size_t i = 0; i < run->n; i += step) {
+        size_t left = run->n - i, here = left < step ? left : step;
+        __mmask16 mask = (__mmask16)((1u << here) - 1);
+        __m512 scale = n_scales ? run_scales(run, i, n_scales, scales) : _mm512_set1_ps(1);
+        for (size_t r = 0; r < n_rows; r++) {
+            const float *row = weights + r * stride;
+            __m512 w = run->tokens ? _mm512_mask_i32gather_ps(_mm512_setzero_ps(), mask, _mm512_maskz_loadu_epi32(mask, run->tokens + i), row, 4)
+                                   : _mm512_maskz_loadu_ps(mask, row + run->first + i);
+            _mm512_storeu_ps(run->weights[r] + i * each, _mm512_mul_ps(_mm512_permutexvar_ps(repeat, w), scale));
         }
     }
 }
@@ -258,20 +268,14 @@ AVX512_INLINE void gather_part(kern_value_type type, size_t d, size_t group, siz
     for (size_t t = 0; t < run->n; t++) {
         size_t at = run->tokens ? run->tokens[t] : run->first + t;
         const uint8_t *row = values.rows + at * row_bytes;
-        float scale[8];
         if (run->tokens && t + PREFETCH_AHEAD < run->n) {
             const uint8_t *next = values.rows + run->tokens[t + PREFETCH_AHEAD] * row_bytes;
             for (size_t b = 0; b < row_bytes; b += 64) _mm_prefetch((const char *)next + b, _MM_HINT_T0);
         }
-        if (type == KERN_VALUE_Q4) {
-            uint16_t halves[8];
-            memcpy(halves, values.scales + at * n_scales, n_scales * sizeof *halves);
-            _mm256_storeu_ps(scale, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)halves)));
-        }
         for (size_t i = 0; i < n_vectors; i++) {
             __m512 value = load_features(type, row, d, f + i * 16);
-            if (type == KERN_VALUE_Q4) value = _mm512_mul_ps(value, _mm512_set1_ps(scale[(f + i * 16) / group]));
-            for (size_t r = 0; r < n_rows; r++) sum[r][i] = _mm512_fmadd_ps(_mm512_set1_ps(run->weights[r][t]), value, sum[r][i]);
+            for (size_t r = 0; r < n_rows; r++)
+                sum[r][i] = _mm512_fmadd_ps(_mm512_set1_ps(run->weights[r][t * n_scales + (f + i * 16) / group]), value, sum[r][i]);
         }
     }
     for (size_t r = 0; r < n_rows; r++)
@@ -298,7 +302,7 @@ AVX512_INLINE void gather_type(kern_value_type type, size_t d, size_t group, ker
         run.tokens = tokens ? tokens + first : NULL;
         for (size_t r = 0; r < n_rows; r += GATHER_ROWS) {
             size_t rows = n_rows - r < GATHER_ROWS ? n_rows - r : GATHER_ROWS;
-            run_weights(&run, type == KERN_VALUE_Q8, values.scales, weights + r * stride, stride, rows);
+            run_weights(&run, type == KERN_VALUE_Q4 || type == KERN_VALUE_Q8 ? d / group : 0, values.scales, weights + r * stride, stride, rows);
             switch (rows) {
             case 1: gather_run_rows(type, d, group, 1, values, &run, acc + r * d); break;
             case 2: gather_run_rows(type, d, group, 2, values, &run, acc + r * d); break;

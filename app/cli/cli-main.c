@@ -15,33 +15,15 @@
 #include "cli.h"
 
 static const CliCommand commands[] = {
-#ifdef CLI_HAVE_READ
     {"read", "take files into the library and read them with a model", cli_read},
-#endif
-#ifdef CLI_HAVE_ASK
     {"ask", "answer a question from what was read", cli_ask},
-#endif
-#ifdef CLI_HAVE_SEARCH
     {"search", "find words in every document, without a model", cli_search},
-#endif
-#ifdef CLI_HAVE_LIBRARY
     {"library", "list, show and rename documents", cli_library},
-#endif
-#ifdef CLI_HAVE_COLLECTION
     {"collection", "keep documents together under a name", cli_collection},
-#endif
-#ifdef CLI_HAVE_REMOVE
     {"remove", "remove documents and everything kept of them", cli_remove},
-#endif
-#ifdef CLI_HAVE_CACHE
     {"cache", "look after the saved states: list, check, repair, limit", cli_cache},
-#endif
-#ifdef CLI_HAVE_MODEL
     {"model", "list, import, show, pack and remove models", cli_model},
-#endif
-#ifdef CLI_HAVE_BENCH
     {"bench", "measure this machine", cli_bench},
-#endif
 };
 
 static const char common_options[] = "Options of every command:\n"

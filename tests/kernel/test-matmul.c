@@ -290,6 +290,34 @@ static void test_full_scale(void **state)
     for_each_isa(check_full_scale, 1);
 }
 
+/* A result large enough to be written past the caches has the bits of one that is not. */
+static void check_large_result(kern_context *context)
+{
+    enum { ROWS = 700, OUT = 1616, IN = 32 };
+    uint64_t seed = 50;
+    for (int type = KERN_W_Q8; type <= KERN_W_Q4; type++) {
+        matrix m = matrix_new((kern_weight_type)type, OUT - 8, IN, &seed);
+        float *x = test_random_floats(&seed, ROWS * IN), *y = test_alloc(ROWS * OUT * sizeof *y),
+              *part = test_alloc(7 * OUT * sizeof *part);
+        kern_matmul_job job = {.weight = &m.weight, .out = y, .out_stride = OUT};
+        assert_int_equal(kern_matmul(context, x, IN, ROWS, &job, 1), KERN_OK);
+        job.out = part;
+        for (size_t row = 0; row < ROWS; row += 7) {
+            assert_int_equal(kern_matmul(context, x + row * IN, IN, 7, &job, 1), KERN_OK);
+            assert_memory_equal(part, y + row * OUT, 7 * OUT * sizeof *y);
+        }
+        free(x);
+        free(y);
+        free(part);
+        matrix_free(&m);
+    }
+}
+
+static void test_large_result(void **state)
+{
+    for_each_isa(check_large_result, 2);
+}
+
 static void test_bad_arguments(void **state)
 {
     uint64_t seed = 2;
@@ -339,7 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),        cmocka_unit_test(test_row_counts), cmocka_unit_test(test_threads_agree),
         cmocka_unit_test(test_several_jobs),  cmocka_unit_test(test_extremes),   cmocka_unit_test(test_full_scale),
-        cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_cancel),     cmocka_unit_test(test_large_result),
     };
     return cmocka_run_group_tests_name("matmul", tests, NULL, NULL);
 }
