@@ -87,8 +87,8 @@ def plant(generator, paragraphs, facts):
 
 def make_library(folder, texts, sizes, facts_per_size, tokens_per_document):
     """Files by size class: [(size, [path], [fact])], each size's own; deterministic."""
-    hay, generator, classes, done = Hay(texts), random.Random(20260101), [], 0
-    facts = make_facts(generator, facts_per_size * len(sizes))
+    hay, classes, done = Hay(texts), [], 0
+    facts = make_facts(random.Random(20260101), facts_per_size * len(sizes))
     for number, size in enumerate(sizes):
         own, paths = facts[number * facts_per_size:(number + 1) * facts_per_size], []
         n_documents = max(1, round((size - done) / tokens_per_document))
@@ -96,7 +96,7 @@ def make_library(folder, texts, sizes, facts_per_size, tokens_per_document):
         for d in range(n_documents):
             paragraphs = hay.take(share * BYTES_PER_TOKEN * 0.97)
             mine = own[d * len(own) // n_documents:(d + 1) * len(own) // n_documents]
-            plant(generator, paragraphs, mine)
+            plant(random.Random(size * 1000 + d), paragraphs, mine)
             path = os.path.join(folder, "hay-%d-%02d.txt" % (size, d + 1))
             with open(path, "w", encoding="utf-8") as file:
                 file.write("\n\n".join(paragraphs) + "\n")
