@@ -1,0 +1,274 @@
+/* app-extract.c: the parent's side of lectern-extract.
+ *
+ * Owns: starting the process, feeding its output to the strict reader, waiting, killing, words for every way in which it can end.
+ */
+#include "app-extract.h"
+
+#include "app-config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { DEFAULT_S = 120, POLL_MS = 50, READ_BYTES = 256 << 10 };
+
+typedef struct Child {
+    pid_t pid;
+    int out;            /* its stream */
+    bool is_timed_out, is_killed; /* by this side */
+    int status;         /* of waitpid */
+} Child;
+
+/* ------------------------------------------------------------------------------------------------------------- program */
+
+char *app_extract_find_program(void)
+{
+    const char *chosen = g_getenv("LECTERN_EXTRACT");
+    if (chosen && *chosen) return g_strdup(chosen);
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *folder = self ? g_path_get_dirname(self) : NULL;
+    g_autofree char *beside = folder ? g_build_filename(folder, "lectern-extract", NULL) : NULL;
+    g_autofree char *below = folder ? g_build_filename(folder, "extract", "lectern-extract", NULL) : NULL;
+    const char *const candidates[] = {beside, below, LECTERN_LIBEXECDIR "/lectern-extract"};
+    for (size_t i = 0; i < G_N_ELEMENTS(candidates); i++) {
+        if (candidates[i] && g_file_test(candidates[i], G_FILE_TEST_IS_EXECUTABLE)) return g_strdup(candidates[i]);
+    }
+    return NULL;
+}
+
+static bool fail(GError **error, const char *name, AppExtractError code, const char *format, ...) G_GNUC_PRINTF(4, 5);
+static bool fail(GError **error, const char *name, AppExtractError code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *reason = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, APP_EXTRACT_ERROR, (gint)code, "%s: %s", name, reason);
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ starting */
+
+/* A pipe that holds the password, so that it stands in no argument and no environment. Returns its reading end, -1 on failure. */
+static int password_pipe(const char *password)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+    size_t n = MIN(strlen(password), 1023); /* always fits into a pipe */
+    bool is_written = write(ends[1], password, n) == (ssize_t)n;
+    close(ends[1]);
+    if (is_written) return ends[0];
+    close(ends[0]);
+    return -1;
+}
+
+/* posix_spawn's dup2 onto the same number would leave close-on-exec set; numbers above those that the child gets avoid that. */
+static int move_up(int fd)
+{
+    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 10);
+    if (fd >= 0) close(fd);
+    return high;
+}
+
+static int spawn(Child *child, const char *program, char *const *arguments, int document, int stream, int password)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawn_file_actions_adddup2(&actions, document, EX_FD_DOCUMENT);
+    posix_spawn_file_actions_adddup2(&actions, stream, EX_FD_STREAM);
+    if (password >= 0) posix_spawn_file_actions_adddup2(&actions, password, EX_FD_PASSWORD);
+    /* Signals as a new program expects them, whatever this one blocks or ignores. */
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    sigdelset(&all, SIGKILL);
+    sigdelset(&all, SIGSTOP);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    /* Its environment is empty but for the locale's needs: nothing in it is the document's business. */
+    static char path[] = "PATH=/nonexistent";
+    char *const environment[] = {path, NULL};
+    int failed = posix_spawn(&child->pid, program, &actions, &attributes, arguments, environment);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return failed;
+}
+
+static bool start(Child *child, int fd, const char *name, const AppExtractOptions *options, GError **error)
+{
+    g_autofree char *program = app_extract_find_program();
+    if (!program) return fail(error, name, APP_EXTRACT_ERROR_FAILED, "the program lectern-extract is missing from the installation");
+    uint64_t max_memory_bytes = options->max_memory_bytes ? options->max_memory_bytes : UINT64_C(1) << 30;
+    uint64_t max_text_bytes = options->max_text_bytes ? options->max_text_bytes : APP_TEXT_MAX_BYTES;
+    g_autofree char *memory = g_strdup_printf("%" G_GUINT64_FORMAT, (guint64)max_memory_bytes);
+    g_autofree char *seconds = g_strdup_printf("%u", (options->max_s ? options->max_s : DEFAULT_S) * 10U);
+    g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, (guint64)max_text_bytes);
+    g_autofree char *base = g_path_get_basename(name);
+    char with_password[] = "password";
+    char *const arguments[] = {program, base, memory, seconds, text, options->password ? with_password : NULL, NULL};
+
+    int ends[2] = {-1, -1}, document = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+    int password = options->password ? move_up(password_pipe(options->password)) : -1;
+    bool is_ready = document >= 0 && (!options->password || password >= 0) && pipe2(ends, O_CLOEXEC) == 0;
+    int stream = is_ready ? move_up(ends[1]) : -1;
+    int failed = stream >= 0 ? spawn(child, program, arguments, document, stream, password) : errno;
+    if (document >= 0) close(document);
+    if (stream >= 0) close(stream);
+    if (password >= 0) close(password);
+    if (!failed) {
+        child->out = ends[0];
+        return true;
+    }
+    if (ends[0] >= 0) close(ends[0]);
+    return fail(error, name, APP_EXTRACT_ERROR_FAILED, "%s could not be started: %s", program, g_strerror(failed));
+}
+
+/* -------------------------------------------------------------------------------------------------------------- ending */
+
+static void stop(Child *child)
+{
+    if (child->is_killed) return;
+    child->is_killed = true;
+    kill(child->pid, SIGKILL);
+}
+
+static void wait_for(Child *child)
+{
+    while (waitpid(child->pid, &child->status, 0) < 0 && errno == EINTR) {
+    }
+}
+
+static AppExtractError error_of_status(ExStatus status)
+{
+    switch (status) {
+    case EX_NO_TEXT: return APP_EXTRACT_ERROR_NO_TEXT;
+    case EX_DAMAGED: return APP_EXTRACT_ERROR_DAMAGED;
+    case EX_PASSWORD:
+    case EX_PASSWORD_WRONG: return APP_EXTRACT_ERROR_PASSWORD;
+    case EX_DRM: return APP_EXTRACT_ERROR_DRM;
+    case EX_UNSUPPORTED: return APP_EXTRACT_ERROR_UNSUPPORTED;
+    case EX_LIMIT_MEMORY:
+    case EX_LIMIT_TIME:
+    case EX_LIMIT_OUTPUT: return APP_EXTRACT_ERROR_LIMIT;
+    case EX_OK:
+    case EX_FAILED:
+    case EX_STATUSES: break;
+    }
+    return APP_EXTRACT_ERROR_FAILED;
+}
+
+/* What the end of the process means, in words. */
+static bool judge(const Child *child, const AppExtractStream *stream, const char *name, const AppExtractOptions *options, GError **error)
+{
+    ExStatus status = EX_FAILED;
+    const char *message = "";
+    uint64_t max_memory_bytes = options->max_memory_bytes ? options->max_memory_bytes : UINT64_C(1) << 30;
+    bool is_ended = app_extract_stream_is_ended(stream, &status, &message);
+    if (child->is_timed_out) {
+        return fail(error, name, APP_EXTRACT_ERROR_LIMIT, "it made no progress for %u s and was given up", options->max_s ? options->max_s : DEFAULT_S);
+    }
+    bool is_over = WIFSIGNALED(child->status) && WTERMSIG(child->status) == SIGXCPU;
+    if (is_over || (is_ended && status == EX_LIMIT_TIME)) {
+        return fail(error, name, APP_EXTRACT_ERROR_LIMIT, "it takes too long to read (more than %u s of computing)",
+                    (options->max_s ? options->max_s : DEFAULT_S) * 10U);
+    }
+    if (is_ended && status == EX_LIMIT_MEMORY) {
+        g_autofree char *size = g_format_size_full(max_memory_bytes, G_FORMAT_SIZE_IEC_UNITS);
+        return fail(error, name, APP_EXTRACT_ERROR_LIMIT, "it needs more memory to read than is allowed (%s)", size);
+    }
+    if (is_ended && status != EX_OK && *message) return fail(error, name, error_of_status(status), "%s", message);
+    if (WIFSIGNALED(child->status)) {
+        return fail(error, name, APP_EXTRACT_ERROR_FAILED, "the extractor crashed on it (%s)", g_strsignal(WTERMSIG(child->status)));
+    }
+    if (!is_ended || status != EX_OK) return fail(error, name, APP_EXTRACT_ERROR_FAILED, "the extractor stopped before its end");
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- running */
+
+static bool is_cancelled(const bool *cancel)
+{
+    return cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED);
+}
+
+/* Feeds the stream until it ends, something is wrong, or time is over. */
+static bool pump(Child *child, AppExtractStream *stream, const char *name, uint32_t max_s, const bool *cancel, GError **error)
+{
+    g_autofree guint8 *buffer = g_malloc(READ_BYTES);
+    gint64 last = g_get_monotonic_time();
+    for (;;) {
+        if (is_cancelled(cancel)) {
+            stop(child);
+            return fail(error, name, APP_EXTRACT_ERROR_CANCELLED, "cancelled");
+        }
+        struct pollfd wait = {.fd = child->out, .events = POLLIN};
+        int n_ready = poll(&wait, 1, POLL_MS);
+        if (n_ready < 0 && errno != EINTR) return fail(error, name, APP_EXTRACT_ERROR_FAILED, "%s", g_strerror(errno));
+        if (n_ready <= 0) {
+            if (g_get_monotonic_time() - last > (gint64)max_s * G_USEC_PER_SEC) {
+                child->is_timed_out = true;
+                stop(child);
+                return true;
+            }
+            continue;
+        }
+        ssize_t n = read(child->out, buffer, READ_BYTES);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return fail(error, name, APP_EXTRACT_ERROR_FAILED, "%s", g_strerror(errno));
+        if (n == 0) return true;
+        if (!app_extract_stream_feed(stream, buffer, (size_t)n, error)) {
+            g_prefix_error(error, "%s: ", name);
+            return false;
+        }
+        last = g_get_monotonic_time();
+    }
+}
+
+bool app_extract_run(int fd, const char *name, const AppExtractOptions *options, const bool *cancel, const AppExtractSink *sink, void *user,
+                     GError **error)
+{
+    static const AppExtractOptions defaults = {0};
+    if (!options) options = &defaults;
+    if (is_cancelled(cancel)) return fail(error, name, APP_EXTRACT_ERROR_CANCELLED, "cancelled");
+    Child child = {.pid = -1, .out = -1};
+    if (!start(&child, fd, name, options, error)) return false;
+    uint64_t max_text_bytes = options->max_text_bytes ? options->max_text_bytes : APP_TEXT_MAX_BYTES;
+    g_autoptr(AppExtractStream) stream = app_extract_stream_new(sink, user, max_text_bytes);
+    bool is_done = pump(&child, stream, name, options->max_s ? options->max_s : DEFAULT_S, cancel, error);
+    close(child.out);
+    if (!is_done) stop(&child);
+    wait_for(&child);
+    return is_done && judge(&child, stream, name, options, error);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ detecting */
+
+const char *app_extract_detect(const char *name, const void *start, size_t n_bytes)
+{
+    const char *bytes = start;
+    size_t n = MIN(n_bytes, 1024);
+    if (memmem(bytes, n, "%PDF-", 5)) return "pdf";
+    if (n >= 5 && memcmp(bytes, "{\\rtf", 5) == 0) return "rtf";
+    g_autofree char *lower = g_ascii_strdown(name, -1);
+    bool is_zip = n >= 4 && memcmp(bytes, "PK\x03\x04", 4) == 0;
+    if (is_zip && memmem(bytes, n, "mimetypeapplication/epub+zip", 28)) return "epub";
+    if (is_zip && memmem(bytes, n, "mimetypeapplication/vnd.oasis.opendocument.text", 47)) return "odt";
+    static const struct {
+        const char *ending, *format;
+    } endings[] = {{".pdf", "pdf"}, {".epub", "epub"}, {".html", "html"}, {".htm", "html"}, {".xhtml", "html"}, {".docx", "docx"},
+                   {".odt", "odt"}, {".rtf", "rtf"}};
+    for (size_t i = 0; i < G_N_ELEMENTS(endings); i++) {
+        if (g_str_has_suffix(lower, endings[i].ending)) return endings[i].format;
+    }
+    g_autofree char *head = g_strndup(bytes, n);
+    if (strcasestr(head, "<!doctype html") || strcasestr(head, "<html")) return "html";
+    return NULL;
+}
