@@ -207,7 +207,8 @@ static bool decode(AppAsking *asking, GError **error)
     const eng_model_info *info = eng_model_get_info(asking->model);
     AppDecoder decoder = {.user = asking, .n_vocabulary = info->n_vocabulary, .step = step, .token_bytes = token_bytes,
                           .is_control = is_control};
-    AppReplyOptions options = {.form = form_of(info), .absent = info->absent_reply, .n_tokens_max = asking->n_reply_max,
+    AppReplyOptions options = {.form = form_of(info), .absent = info->absent_reply, .answer_in_quotation = true,
+                               .n_tokens_max = asking->n_reply_max,
                                .temperature = asking->options->temperature, .seed = asking->options->seed, .cancel = asking->cancel,
                                .on_text = send_text, .on_text_user = asking};
     GError *failure = NULL;

@@ -32,6 +32,7 @@ void app_bound_init(AppBound *bound, AppCorpus *corpus, const AppReplyOptions *o
     bound->may_be_absent = bound->absent != NULL;
     bound->is_open = span;
     bound->has_answer = free_form;
+    bound->binds_answer = options->form == APP_REPLY_QUOTATION_ANSWER && options->answer_in_quotation;
     if (free_form) return;
     bound->match = app_match_new(corpus);
     bound->may_be_quotation = app_match_n_places(bound->match) > 0;
@@ -43,6 +44,8 @@ void app_bound_clear(AppBound *bound)
     if (bound->places) g_array_unref(bound->places);
     if (bound->pending) g_array_unref(bound->pending);
     app_match_free(bound->match);
+    app_match_free(bound->answer_match);
+    app_corpus_free(bound->answer_corpus);
     memset(bound, 0, sizeof *bound);
 }
 
@@ -52,6 +55,47 @@ static bool has_word(const char *bytes, size_t n_bytes)
 {
     for (size_t i = 0; i < n_bytes; i++)
         if (g_ascii_isalnum(bytes[i]) || (unsigned char)bytes[i] >= 0x80) return true;
+    return false;
+}
+
+/* A word's token usually holds the space before it, also where the word begins an answer. */
+static void skip_spaces(const char **bytes, size_t *n_bytes)
+{
+    while (*n_bytes && **bytes == ' ') {
+        (*bytes)++;
+        (*n_bytes)--;
+    }
+}
+
+/* Whether the answer may go on with these bytes. */
+static bool answer_continues(const AppBound *bound, const char *bytes, size_t n_bytes)
+{
+    if (!bound->has_answer || !bound->binds_answer) return bound->has_answer;
+    if (app_match_n_bytes(bound->answer_match) == 0) skip_spaces(&bytes, &n_bytes);
+    return n_bytes && app_match_continues(bound->answer_match, bytes, n_bytes);
+}
+
+/* The closed quotation as the text that the answer is a span of. */
+static void bind_answer(AppBound *bound)
+{
+    app_match_free(bound->answer_match);
+    app_corpus_free(bound->answer_corpus);
+    bound->answer_corpus = app_corpus_new();
+    app_corpus_add(bound->answer_corpus, bound->reply->str + app_bound_quotation_at(bound), bound->n_closed);
+    bound->answer_match = app_match_new(bound->answer_corpus);
+}
+
+/* Whether an answer may begin with `rest`, when the quotation is the reply's first n_before bytes of it and n bytes of this token. */
+static bool answer_begins(const AppBound *bound, size_t n_before, const char *bytes, size_t n, const char *rest, size_t n_rest)
+{
+    if (!bound->binds_answer) return true;
+    skip_spaces(&rest, &n_rest);
+    if (n_rest == 0) return true;
+    g_autoptr(GString) quotation = g_string_new_len(bound->reply->str + app_bound_quotation_at(bound), (gssize)n_before);
+    g_string_append_len(quotation, bytes, (gssize)n);
+    for (size_t at = 0; at + n_rest <= quotation->len; at++) {
+        if (memcmp(quotation->str + at, rest, n_rest) == 0 && app_text_may_start(quotation->str, quotation->len, at)) return true;
+    }
     return false;
 }
 
@@ -100,16 +144,29 @@ static bool is_closing_at(const AppBound *bound, const char *bytes, size_t n_byt
     return bound->form == APP_REPLY_QUOTATION_ANSWER && bytes[at] == '"' && (at + 1 == n_bytes || bytes[at + 1] == '\n');
 }
 
+/* Whether the quotation is closed by byte `at` of the token, with an answer that may follow; ret_places as in may_close. */
+static bool ends_quotation(const AppBound *bound, const char *bytes, size_t n_bytes, size_t at, GArray *ret_places)
+{
+    if (!is_closing_at(bound, bytes, n_bytes, at) || !may_close(bound, bytes, at, ret_places)) return false;
+    return at + 1 == n_bytes || answer_begins(bound, app_match_n_bytes(bound->match), bytes, at, bytes + at + 2, n_bytes - at - 2);
+}
+
+/* Whether the token goes on from a closing quote to the answer. */
+static bool closes_pending(const AppBound *bound, const char *bytes, size_t n_bytes)
+{
+    return bound->may_be_closing && n_bytes && bytes[0] == '\n' && answer_begins(bound, bound->n_pending, "", 0, bytes + 1, n_bytes - 1);
+}
+
 bool app_bound_allows(const AppBound *bound, const char *bytes, size_t n_bytes)
 {
     if (n_bytes == 0) return false;
-    if (bound->has_answer) return true;
+    if (answer_continues(bound, bytes, n_bytes)) return true;
     if (continues_absent(bound, bytes, n_bytes)) return true;
-    if (bound->may_be_closing && bytes[0] == '\n') return true;
+    if (closes_pending(bound, bytes, n_bytes)) return true;
     if (!bound->may_be_quotation || !skip_opening(bound, &bytes, &n_bytes)) return false;
     if (app_match_continues(bound->match, bytes, n_bytes) && !must_close(bound)) return true;
     for (size_t i = 0; i < n_bytes; i++)
-        if (is_closing_at(bound, bytes, n_bytes, i) && may_close(bound, bytes, i, NULL)) return true;
+        if (ends_quotation(bound, bytes, n_bytes, i, NULL)) return true;
     return false;
 }
 
@@ -128,7 +185,7 @@ static void read_quotation(AppBound *bound, const char *bytes, size_t n_bytes, s
 {
     size_t n_before = app_match_n_bytes(bound->match);
     for (size_t i = 0; i < n_bytes; i++) {
-        if (!is_closing_at(bound, bytes, n_bytes, i) || !may_close(bound, bytes, i, bound->pending)) continue;
+        if (!ends_quotation(bound, bytes, n_bytes, i, bound->pending)) continue;
         bound->may_be_closing = i + 1 == n_bytes;
         bound->n_pending = n_before + i;
         if (i + 1 < n_bytes) close_at(bound, n_before + i, bound->pending, reply_at + i + 2);
@@ -143,9 +200,12 @@ static void read_quotation(AppBound *bound, const char *bytes, size_t n_bytes, s
 void app_bound_accept(AppBound *bound, const char *bytes, size_t n_bytes)
 {
     size_t n_reply = bound->reply->len;
-    bool was_closing = bound->may_be_closing;
+    bool was_closing = closes_pending(bound, bytes, n_bytes);
     bound->may_be_absent = continues_absent(bound, bytes, n_bytes);
-    if (was_closing && n_bytes && bytes[0] == '\n') close_at(bound, bound->n_pending, bound->pending, n_reply + 1);
+    /* An answer that leaves the quotation was none: the text goes on. */
+    if (bound->has_answer && !answer_continues(bound, bytes, n_bytes)) bound->has_answer = false;
+    size_t answer_was_at = bound->has_answer ? bound->answer_at : SIZE_MAX;
+    if (was_closing) close_at(bound, bound->n_pending, bound->pending, n_reply + 1);
     bound->may_be_closing = false;
     const char *rest = bytes;
     size_t n_rest = n_bytes;
@@ -155,20 +215,65 @@ void app_bound_accept(AppBound *bound, const char *bytes, size_t n_bytes)
         read_quotation(bound, rest, n_rest, n_reply + (size_t)(rest - bytes));
     }
     g_string_append_len(bound->reply, bytes, (gssize)n_bytes);
+    if (!bound->binds_answer || !bound->has_answer) return;
+    bool is_new = bound->answer_at != answer_was_at;
+    if (is_new) bind_answer(bound);
+    const char *added = bound->reply->str + (is_new ? bound->answer_at : n_reply);
+    size_t n_added = (size_t)(bound->reply->str + bound->reply->len - added);
+    if (app_match_n_bytes(bound->answer_match) == 0) skip_spaces(&added, &n_added);
+    app_match_extend(bound->answer_match, added, n_added);
+}
+
+/* Bytes that the match's first place has, up to the end of the last whole word. */
+static const char *whole_words(const AppMatch *match, size_t *ret_n_bytes)
+{
+    *ret_n_bytes = 0;
+    if (!match || app_match_n_places(match) == 0) return "";
+    size_t n = app_match_n_bytes(match), n_text;
+    const char *text = app_corpus_at(app_match_corpus(match), app_match_get_place(match, 0), &n_text);
+    while (n > 0 && (g_ascii_isspace(text[n - 1]) || app_text_is_inside_word(text, n_text, n))) n--;
+    *ret_n_bytes = n;
+    return text;
+}
+
+bool app_bound_begins_answer(const AppBound *bound)
+{
+    if (!bound->has_answer || !bound->binds_answer || bound->may_be_quotation) return false;
+    size_t n_whole;
+    whole_words(bound->answer_match, &n_whole);
+    return n_whole == 0;
+}
+
+const char *app_bound_get_answer(const AppBound *bound, size_t *ret_n_bytes)
+{
+    if (bound->has_answer && bound->binds_answer) return whole_words(bound->answer_match, ret_n_bytes);
+    *ret_n_bytes = bound->has_answer ? bound->reply->len - bound->answer_at : 0;
+    return bound->has_answer ? bound->reply->str + bound->answer_at : "";
+}
+
+static bool answer_may_end(const AppBound *bound)
+{
+    if (!bound->binds_answer || app_match_n_bytes(bound->answer_match) == 0) return true;
+    return app_match_ends_word(bound->answer_match, "", 0, NULL);
 }
 
 bool app_bound_may_end(const AppBound *bound)
 {
-    if (bound->has_answer) return true;
+    if (bound->has_answer && answer_may_end(bound)) return true;
     if (bound->may_be_absent && bound->reply->len == strlen(bound->absent)) return true;
     return bound->form == APP_REPLY_ANSWER && bound->may_be_quotation && may_close(bound, "", 0, NULL);
 }
 
 void app_bound_get_first_bytes(const AppBound *bound, bool ret_first[256])
 {
-    memset(ret_first, bound->has_answer, 256 * sizeof *ret_first);
-    if (bound->has_answer) return;
-    if (bound->may_be_quotation && bound->is_open) app_match_get_next(bound->match, ret_first);
+    bool is_free = bound->has_answer && !bound->binds_answer;
+    memset(ret_first, is_free, 256 * sizeof *ret_first);
+    if (is_free) return;
+    if (bound->has_answer) {
+        app_match_add_next(bound->answer_match, ret_first);
+        if (app_match_n_bytes(bound->answer_match) == 0) ret_first[' '] = true;
+    }
+    if (bound->may_be_quotation && bound->is_open) app_match_add_next(bound->match, ret_first);
     if (bound->may_be_quotation && bound->form == APP_REPLY_QUOTATION_ANSWER) ret_first['"'] = true;
     if (bound->may_be_closing) ret_first['\n'] = true;
     if (bound->may_be_absent) ret_first[(uint8_t)bound->absent[bound->reply->len]] = true;
@@ -177,6 +282,8 @@ void app_bound_get_first_bytes(const AppBound *bound, bool ret_first[256])
 void app_bound_close(AppBound *bound)
 {
     if (bound->has_answer || (bound->may_be_absent && bound->reply->len == strlen(bound->absent))) return;
+    app_match_free(bound->answer_match); /* of a reading that was given up */
+    bound->answer_match = NULL;
     if (bound->may_be_closing) {
         close_at(bound, bound->n_pending, bound->pending, bound->reply->len);
         return;
@@ -199,13 +306,13 @@ void app_bound_close(AppBound *bound)
     }
 }
 
-/* Bytes of the open quotation up to the end of its last whole word: where it would be cut. */
-static size_t whole_words(const AppBound *bound)
+/* Of a bound answer, which is cut at a word, only whole words are settled. */
+static size_t settled_answer(const AppBound *bound)
 {
-    size_t n = app_match_n_bytes(bound->match), n_text;
-    const char *text = app_corpus_at(app_match_corpus(bound->match), app_match_get_place(bound->match, 0), &n_text);
-    while (n > 0 && (g_ascii_isspace(text[n - 1]) || app_text_is_inside_word(text, n_text, n))) n--;
-    return n;
+    size_t n = bound->reply->len - bound->answer_at, n_whole;
+    if (!bound->binds_answer || !bound->answer_match) return n;
+    whole_words(bound->answer_match, &n_whole);
+    return n - (app_match_n_bytes(bound->answer_match) - n_whole);
 }
 
 void app_bound_get_settled(const AppBound *bound, size_t *ret_n_quotation, size_t *ret_n_answer)
@@ -215,10 +322,10 @@ void app_bound_get_settled(const AppBound *bound, size_t *ret_n_quotation, size_
     if (bound->may_be_absent) return;
     if (bound->has_answer) {
         *ret_n_quotation = bound->n_closed;
-        if (!bound->may_be_quotation) *ret_n_answer = bound->reply->len - bound->answer_at;
+        if (!bound->may_be_quotation) *ret_n_answer = settled_answer(bound);
     } else if (bound->may_be_closing) {
         *ret_n_quotation = bound->n_pending;
     } else if (bound->may_be_quotation && bound->is_open) {
-        *ret_n_quotation = whole_words(bound);
+        whole_words(bound->match, ret_n_quotation);
     }
 }

@@ -21,7 +21,10 @@ typedef struct AppBound {
     bool may_be_quotation; /* the bytes after the opening are all quotation: `match` */
     AppMatch *match;
     bool may_be_closing;  /* ... or quotation and then the closing quote, which a line break must follow */
-    bool has_answer;      /* ... or a closed quotation and then the answer: any bytes may follow */
+    bool has_answer;      /* ... or a closed quotation and then the answer */
+    bool binds_answer;    /* the answer is a span of the quotation: `answer_match`; else any bytes may follow */
+    AppCorpus *answer_corpus;
+    AppMatch *answer_match;
     size_t n_closed;      /* bytes of the quotation that was closed last */
     GArray *places;       /* where that one stands */
     GArray *pending;      /* places of may_be_closing */
@@ -43,6 +46,10 @@ void app_bound_get_first_bytes(const AppBound *bound, bool ret_first[256]);
 void app_bound_close(AppBound *bound);
 /* Bytes of the reply that have one reading: *ret_n_quotation of the quotation (from its opening), *ret_n_answer of the answer. */
 void app_bound_get_settled(const AppBound *bound, size_t *ret_n_quotation, size_t *ret_n_answer);
+/* The next token belongs to the first word of a bound answer, and to nothing else. */
+bool app_bound_begins_answer(const AppBound *bound);
+/* The answer as it stands; where it is bound, up to the end of its last whole word. Borrowed until the next call. */
+const char *app_bound_get_answer(const AppBound *bound, size_t *ret_n_bytes);
 /* Where the quotation begins in reply: behind the opening quote. */
 size_t app_bound_quotation_at(const AppBound *bound);
 

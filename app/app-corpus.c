@@ -258,7 +258,7 @@ static void sort_starts(Start *starts, size_t n)
     }
 }
 
-static bool may_start(const char *text, size_t n_bytes, size_t at)
+bool app_text_may_start(const char *text, size_t n_bytes, size_t at)
 {
     unsigned char byte = (unsigned char)text[at];
     if (byte == 0 || g_ascii_isspace((char)byte) || is_continuation(text[at])) return false;
@@ -274,7 +274,7 @@ static void index_starts(AppCorpus *corpus)
         const char *text = app_corpus_get_text(corpus, section, &n_bytes);
         uint32_t first = g_array_index(corpus->firsts, uint32_t, section);
         for (size_t at = 0; at < n_bytes; at++) {
-            if (!may_start(text, n_bytes, at)) continue;
+            if (!app_text_may_start(text, n_bytes, at)) continue;
             Start start = {.key = key_of((const uint8_t *)text + at, n_bytes - at), .place = first + (uint32_t)at};
             g_array_append_val(starts, start);
         }
@@ -403,12 +403,11 @@ static uint8_t next_byte(const AppMatch *match, size_t index)
     return match->n_bytes < n ? (uint8_t)text[match->n_bytes] : 0;
 }
 
-void app_match_get_next(const AppMatch *match, bool ret_next[256])
+void app_match_add_next(const AppMatch *match, bool next[256])
 {
-    memset(ret_next, 0, 256 * sizeof *ret_next);
     size_t n_places = app_match_n_places(match);
-    for (size_t i = 0; i < n_places; i++) ret_next[next_byte(match, i)] = true;
-    ret_next[0] = false;
+    for (size_t i = 0; i < n_places; i++) next[next_byte(match, i)] = true;
+    next[0] = false;
 }
 
 bool app_match_can_go_on(const AppMatch *match)

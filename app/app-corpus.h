@@ -38,6 +38,9 @@ GArray *app_corpus_find(const AppCorpus *corpus, const char *bytes, size_t n_byt
 /* True where a word, a number or a character goes on across `at` (0 .. n_bytes) of the text: "ho|me", "1|,2", "grove|-jade". */
 bool app_text_is_inside_word(const char *text, size_t n_bytes, size_t at);
 
+/* Whether a quotation may begin at `at` (less than n_bytes): not within a word or character, not at a space. */
+bool app_text_may_start(const char *text, size_t n_bytes, size_t at);
+
 /* The sentence or, in a table or a list of facts, the line around bytes [start, end) of the text. */
 void app_text_get_sentence(const char *text, size_t n_bytes, size_t start, size_t end, size_t *ret_start, size_t *ret_end);
 
@@ -54,8 +57,8 @@ uint32_t app_match_get_place(const AppMatch *match, size_t index);
 bool app_match_continues(const AppMatch *match, const char *bytes, size_t n_bytes);
 /* Keeps the places that go on with these bytes (there may be none left). */
 void app_match_extend(AppMatch *match, const char *bytes, size_t n_bytes);
-/* The bytes that follow at any place: 256 flags (never that of NUL). */
-void app_match_get_next(const AppMatch *match, bool ret_next[256]);
+/* Sets the flags of the bytes that follow at any place (never that of NUL). */
+void app_match_add_next(const AppMatch *match, bool next[256]);
 /* Whether any place is before the end of its text. */
 bool app_match_can_go_on(const AppMatch *match);
 /* Whether the bytes matched and then `bytes` end, at some place, at the end of a word or number that is not followed by more of it.

@@ -17,6 +17,7 @@ enum {
     REPLY_TOKENS_MAX = 256,
     SAMPLE_CANDIDATES_MAX = 64,
 };
+#define ANSWER_LOGITS_RANGE 4.0f  /* the first word of a bound answer may be below the model's own wish by this */
 #define SAMPLE_LOGITS_RANGE 20.0f /* below the best by this times the temperature, a token is never drawn */
 
 typedef enum TokenKind { TOKEN_NONE = 0, TOKEN_TEXT, TOKEN_CONTROL } TokenKind;
@@ -33,7 +34,7 @@ typedef struct Decoding {
     uint8_t *kinds, *firsts; /* [n_vocabulary]: TokenKind, first byte */
     Candidate *candidates;   /* [n_vocabulary] */
     GRand *random;
-    size_t n_quotation_sent, n_answer_sent;
+    size_t n_quotation_sent, n_answer_sent, n_answer_spaces; /* bytes; spaces before an answer are not sent */
     size_t n_tokens;
     int64_t first_token_us;
     bool ended;
@@ -154,6 +155,17 @@ static bool choose_token(Decoding *decoding, const float *logits, uint32_t *ret_
     return true;
 }
 
+/* The model would begin its answer with something that the quotation does not have, and by far: no word of the quotation is then its
+ * answer, and the quotation speaks for itself. */
+static bool is_no_answer(const Decoding *decoding, const float *logits, uint32_t id)
+{
+    if (!app_bound_begins_answer(&decoding->bound)) return false;
+    float best = logits[id];
+    for (size_t i = 0; i < decoding->decoder->n_vocabulary; i++)
+        if (logits[i] > best) best = logits[i];
+    return best - logits[id] > ANSWER_LOGITS_RANGE;
+}
+
 /* ------------------------------------------------------------------------------------------------------------- streaming */
 
 /* Sends whole characters of [*n_sent, n_settled); bytes that can never become a character are replaced. */
@@ -181,8 +193,11 @@ static void send_settled(Decoding *decoding, bool at_end)
     AppBound *bound = &decoding->bound;
     size_t n_quotation, n_answer;
     app_bound_get_settled(bound, &n_quotation, &n_answer);
-    if (at_end && bound->has_answer) n_answer = bound->reply->len - bound->answer_at;
+    if (at_end && bound->has_answer && bound->may_be_quotation) n_answer = bound->reply->len - bound->answer_at;
     send_text(decoding, bound->reply->str + app_bound_quotation_at(bound), n_quotation, &decoding->n_quotation_sent, true, at_end);
+    while (bound->has_answer && decoding->n_answer_sent < n_answer && decoding->n_answer_sent == decoding->n_answer_spaces &&
+           bound->reply->str[bound->answer_at + decoding->n_answer_sent] == ' ')
+        decoding->n_answer_sent = ++decoding->n_answer_spaces;
     if (bound->has_answer) send_text(decoding, bound->reply->str + bound->answer_at, n_answer, &decoding->n_answer_sent, false, at_end);
 }
 
@@ -208,7 +223,7 @@ static bool run(Decoding *decoding, const uint32_t *prompt, size_t n_prompt, GEr
         uint32_t id;
         if (!choose_token(decoding, logits, &id)) return true; /* the vocabulary cannot go on: what stands is closed */
         if (decoding->n_tokens == 0) decoding->first_token_us = g_get_monotonic_time();
-        if (decoding->kinds[id] == TOKEN_CONTROL) {
+        if (decoding->kinds[id] == TOKEN_CONTROL || is_no_answer(decoding, logits, id)) {
             decoding->ended = true;
             return true;
         }
@@ -245,7 +260,9 @@ static void finish(Decoding *decoding, AppReply *ret_reply)
     } else {
         reply.quotation = g_strndup(bound->reply->str + app_bound_quotation_at(bound), bound->n_closed);
         reply.places = g_array_ref(bound->places);
-        reply.answer = make_text(bound->reply->str + bound->answer_at, bound->reply->len - bound->answer_at);
+        size_t n_answer;
+        const char *answer = app_bound_get_answer(bound, &n_answer);
+        reply.answer = make_text(answer, n_answer);
         if (bound->form == APP_REPLY_ANSWER || !reply.answer[0]) {
             g_free(reply.answer);
             reply.answer = g_strdup(reply.quotation);

@@ -50,6 +50,8 @@ typedef struct AppReplyOptions {
     AppReplyForm form;
     const char *absent;  /* what the model says when the answer is not there; NULL: nothing special */
     size_t n_tokens_max; /* 0: 256 */
+    /* APP_REPLY_QUOTATION_ANSWER: the answer is a span of the quotation, so that no figure or name in it is made up either. */
+    bool answer_in_quotation;
     size_t n_quotation_bytes_min, n_quotation_bytes_max; /* 0: 3 and 700 (a span: 1 and 300) */
     float temperature;   /* 0: greedy (ties: the lowest id) */
     float top_p;         /* 0: 1 */

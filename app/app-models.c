@@ -10,7 +10,7 @@
 #include "app-paths.h"
 #include "eng.h"
 
-G_DEFINE_QUARK(app-models-error-quark, app_models_error)
+G_DEFINE_QUARK(app - models - error - quark, app_models_error)
 
 #define EXTENSION ".safetensors"
 #define DEFAULT_NAME "starter"
@@ -178,7 +178,6 @@ static bool is_wanted(const char *entry)
 
 static bool copy_folder(Import *import, const char *source, const char *target, GError **error)
 {
-    if (g_mkdir(target, 0700) != 0) return fail_errno(error, target);
     GDir *dir = g_dir_open(source, 0, error);
     bool good = dir != NULL;
     for (const char *entry; good && (entry = g_dir_read_name(dir)) != NULL;) {
@@ -221,15 +220,18 @@ static bool check_model(const char *source, Import *import, GError **error)
     return true;
 }
 
-static bool store(Import *import, const char *source, const char *beside, bool is_folder, bool pack, GError **error)
+/* Into the new folder `beside`: the model's files, or the one file `file`, whose name a packed model takes as its own. */
+static bool store(Import *import, const char *source, const char *beside, const char *file, bool is_folder, bool pack, GError **error)
 {
+    if (g_mkdir(beside, 0700) != 0) return fail_errno(error, beside);
+    g_autofree char *path = g_build_filename(beside, file, NULL);
     if (is_folder && pack) {
         eng_error engine_error = {0};
-        eng_status status = eng_model_pack(source, beside, KERN_W_Q8, import->cancel, import->progress, import->user, &engine_error);
+        eng_status status = eng_model_pack(source, path, KERN_W_Q8, import->cancel, import->progress, import->user, &engine_error);
         if (!take_engine_error(error, status, &engine_error)) return false;
-        return g_chmod(beside, 0600) == 0 || fail_errno(error, beside);
+        return g_chmod(path, 0600) == 0 || fail_errno(error, path);
     }
-    if (!is_folder) return copy_file(import, source, beside, error);
+    if (!is_folder) return copy_file(import, source, path, error);
     import->total_bytes = folder_bytes(source);
     return copy_folder(import, source, beside, error);
 }
@@ -254,18 +256,19 @@ char *app_models_import(const char *data_folder, const char *source, const char 
     g_autofree char *file = g_strconcat(chosen, EXTENSION, NULL), *as_file = g_build_filename(folder, file, NULL);
     g_autofree char *as_folder = g_build_filename(folder, chosen, NULL);
     if (g_file_test(as_file, G_FILE_TEST_EXISTS) || g_file_test(as_folder, G_FILE_TEST_EXISTS)) {
-        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS, "There is a model “%s” already; remove it first or give another name", chosen);
+        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS, "There is a model “%s” already; remove it first or give another name",
+                    chosen);
         return NULL;
     }
     if (!check_model(source, &import, error)) return NULL;
-    g_autofree char *beside_name = g_strdup_printf(".%ld.%s", (long)getpid(), is_folder && !pack ? chosen : file);
-    g_autofree char *beside = g_build_filename(folder, beside_name, NULL);
-    const char *target = is_folder && !pack ? as_folder : as_file;
-    bool good = store(&import, source, beside, is_folder, pack, error);
-    if (good && g_rename(beside, target) != 0) good = fail_errno(error, target);
-    if (good) return g_steal_pointer(&chosen);
-    delete_tree(beside, NULL);
-    return NULL;
+    bool whole_folder = is_folder && !pack;
+    g_autofree char *beside_name = g_strdup_printf(".%ld.%s", (long)getpid(), chosen);
+    g_autofree char *beside = g_build_filename(folder, beside_name, NULL), *beside_file = g_build_filename(beside, file, NULL);
+    const char *target = whole_folder ? as_folder : as_file;
+    bool good = store(&import, source, beside, file, is_folder, pack, error);
+    if (good && g_rename(whole_folder ? beside : beside_file, target) != 0) good = fail_errno(error, target);
+    if (!good || !whole_folder) delete_tree(beside, NULL);
+    return good ? g_steal_pointer(&chosen) : NULL;
 }
 
 bool app_models_remove(const char *data_folder, const char *name, GError **error)

@@ -102,9 +102,12 @@ static void read_shapes(reader *r, eng_config *c)
     c->tied_embeddings = read_flag(r, r->root, "tie_word_embeddings");
     c->attention_bias = read_flag(r, r->root, "attention_bias");
     if (r->status != ENG_OK) return;
-    if (c->head_dim % 16 != 0 || c->head_dim > KERN_HEAD_DIM_MAX || c->head_dim == 0) refuse(r, "\"head_dim\" is not a multiple of 16 up to 128");
-    else if (c->n_heads % c->n_kv_heads != 0) refuse(r, "\"num_attention_heads\" is not a multiple of \"num_key_value_heads\"");
-    else if (c->n_hidden % 16 != 0 || c->n_ffn % 16 != 0) refuse(r, "\"hidden_size\" or \"intermediate_size\" is not a multiple of 16");
+    if (c->head_dim % 16 != 0 || c->head_dim > KERN_HEAD_DIM_MAX || c->head_dim == 0)
+        refuse(r, "\"head_dim\" is not a multiple of 16 up to 128");
+    else if (c->n_heads % c->n_kv_heads != 0)
+        refuse(r, "\"num_attention_heads\" is not a multiple of \"num_key_value_heads\"");
+    else if (c->n_hidden % 16 != 0 || c->n_ffn % 16 != 0)
+        refuse(r, "\"hidden_size\" or \"intermediate_size\" is not a multiple of 16");
 }
 
 /* --------------------------------------------------------------------------------------------------------------- rotary */
@@ -190,10 +193,18 @@ static void read_sfa(reader *r, eng_config *c)
     f->value_group = (uint16_t)(group > c->head_dim ? c->head_dim : group);
     f->key_type = KERN_KEY_CODE8;
     switch (bits) {
-    case 0: case 8: f->value_type = KERN_VALUE_Q8; break;
-    case 4: f->value_type = KERN_VALUE_Q4; break;
-    case 16: f->value_type = KERN_VALUE_F16; break;
-    default: refuse(r, "\"sfa\": \"value_bits\" is not 4, 8 or 16");
+    case 0:
+    case 8:
+        f->value_type = KERN_VALUE_Q8;
+        break;
+    case 4:
+        f->value_type = KERN_VALUE_Q4;
+        break;
+    case 16:
+        f->value_type = KERN_VALUE_F16;
+        break;
+    default:
+        refuse(r, "\"sfa\": \"value_bits\" is not 4, 8 or 16");
     }
 }
 
@@ -215,10 +226,14 @@ static void read_sections(reader *r, eng_config *c)
     c->section_tokens_max = c->end_position;
     read_text(r, sections, "absent", c->absent_reply, sizeof c->absent_reply);
     read_text(r, sections, "reply", reply, sizeof reply);
-    if (strcmp(reply, "quotation_answer") == 0) c->reply_form = ENG_REPLY_QUOTATION_ANSWER;
-    else if (strcmp(reply, "answer") == 0) c->reply_form = ENG_REPLY_ANSWER;
-    else if (reply[0] == '\0' || strcmp(reply, "free") == 0) c->reply_form = ENG_REPLY_FREE;
-    else refuse(r, "\"sections\": this form of \"reply\" is not known");
+    if (strcmp(reply, "quotation_answer") == 0)
+        c->reply_form = ENG_REPLY_QUOTATION_ANSWER;
+    else if (strcmp(reply, "answer") == 0)
+        c->reply_form = ENG_REPLY_ANSWER;
+    else if (reply[0] == '\0' || strcmp(reply, "free") == 0)
+        c->reply_form = ENG_REPLY_FREE;
+    else
+        refuse(r, "\"sections\": this form of \"reply\" is not known");
 }
 
 eng_status eng_config_parse(const char *json, size_t n_bytes, const char *name, eng_config *ret_config, eng_error *error)

@@ -27,9 +27,10 @@ char *eng_identity_new(const eng_model_info *info, const eng_config *config)
     snprintf(text, ENG_IDENTITY_BYTES,
              "format: %d\nweights: %s\ntokenizer: %s\nshape: %u layers, %u heads, %u key heads of %u, hidden %u, eps %.9g\nrope: %s\n"
              "key features: %u\nquery features: %u\nkey type: %s\nvalue type: %s\nvalue group: %u\nsections: %s %u\n",
-             IDENTITY_VERSION, weights, tokenizer, config->n_layers, config->n_heads, config->n_kv_heads, config->head_dim, config->n_hidden,
-             (double)config->norm_eps, config->rope_text, f->k_key, f->k_query, f->key_type == KERN_KEY_CODE8 ? "code8" : "code32",
-             value_name(f->value_type), f->value_type == KERN_VALUE_Q4 ? f->value_group : 0u,
+             IDENTITY_VERSION, weights, tokenizer, config->n_layers, config->n_heads, config->n_kv_heads, config->head_dim,
+             config->n_hidden, (double)config->norm_eps, config->rope_text, f->k_key, f->k_query,
+             f->key_type == KERN_KEY_CODE8 ? "code8" : "code32", value_name(f->value_type),
+             f->value_type == KERN_VALUE_Q4 ? f->value_group : 0u,
              config->section_mode == ENG_SECTIONS_INDEPENDENT ? "independent, ending at" : "continuous", config->end_position);
     return text;
 }
@@ -60,8 +61,8 @@ static void append_reason(char *ret_reason, size_t n_bytes, const char *line, si
         snprintf(ret_reason + used, n_bytes - used, "%s%.*s: stored with %.12s, now %.12s", separator, (int)n_key, line, stored,
                  line + n_key + 2);
     else
-        snprintf(ret_reason + used, n_bytes - used, "%s%.*s: stored with %.*s, now %.*s", separator, (int)n_key, line, (int)n_stored, stored,
-                 (int)n_wanted, line + n_key + 2);
+        snprintf(ret_reason + used, n_bytes - used, "%s%.*s: stored with %.*s, now %.*s", separator, (int)n_key, line, (int)n_stored,
+                 stored, (int)n_wanted, line + n_key + 2);
 }
 
 void eng_identity_difference(const char *stored, const char *wanted, char *ret_reason, size_t n_bytes)
@@ -77,5 +78,6 @@ void eng_identity_difference(const char *stored, const char *wanted, char *ret_r
             append_reason(ret_reason, n_bytes, line, n_key, value, n_stored);
         line += n + (line[n] == '\n');
     }
-    if (ret_reason[0] == '\0' && strcmp(stored, wanted) != 0) snprintf(ret_reason, n_bytes, "format: stored by another version of this program");
+    if (ret_reason[0] == '\0' && strcmp(stored, wanted) != 0)
+        snprintf(ret_reason, n_bytes, "format: stored by another version of this program");
 }

@@ -52,8 +52,10 @@ static eng_status check_size(const char *data, size_t n_bytes, size_t values_max
     for (size_t i = 0; i < n_bytes; i++) {
         char c = data[i];
         if (in_string) {
-            if (c == '\\') i++;
-            else if (c == '"') in_string = false;
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {

@@ -83,8 +83,10 @@ static eng_status read_member(owned *own, const char *file, const char *tensor, 
             *ret_n_bytes = bytes->n_bytes;
         }
     }
-    if (status == ENG_OK) *ret_name = name;
-    else free(name);
+    if (status == ENG_OK)
+        *ret_name = name;
+    else
+        free(name);
     return status;
 }
 

@@ -87,14 +87,16 @@ static eng_status describe_part(void *user, const eng_part *part, eng_error *err
 {
     packer *p = user;
     if (part->matrix == NULL)
-        return describe(p, part->name, "F32", json_pack("[I]", (json_int_t)part->n), part->n * sizeof(float)) ? ENG_OK : no_memory(p, error);
+        return describe(p, part->name, "F32", json_pack("[I]", (json_int_t)part->n), part->n * sizeof(float)) ? ENG_OK
+                                                                                                              : no_memory(p, error);
     size_t n_out = part->matrix->n_out, n_in = part->matrix->n_in;
     bool q8 = p->type == KERN_W_Q8;
     json_int_t panels = (json_int_t)((n_out + KERN_PANEL_ROWS - 1) / KERN_PANEL_ROWS);
     json_int_t columns = (json_int_t)((n_in + KERN_GROUP_COLS - 1) / KERN_GROUP_COLS * KERN_GROUP_COLS);
     char name[128], shape[64];
     snprintf(name, sizeof name, "%s.scales", part->name);
-    json_t *data_shape = q8 ? json_pack("[I, I, i, i]", panels, columns / 4, 16, 4) : json_pack("[I, I, i, i]", panels, columns / 32, 16, 16);
+    json_t *data_shape =
+        q8 ? json_pack("[I, I, i, i]", panels, columns / 4, 16, 4) : json_pack("[I, I, i, i]", panels, columns / 32, 16, 16);
     json_t *scales_shape = json_pack("[I, I, i]", panels, q8 ? columns / KERN_GROUP_COLS : columns / 32, 16);
     bool good = describe(p, part->name, q8 ? "I8" : "U8", data_shape, kern_weight_data_bytes(p->type, n_out, n_in));
     good = describe(p, name, q8 ? "F32" : "F16", scales_shape, kern_weight_scales_bytes(p->type, n_out, n_in)) && good;
@@ -127,7 +129,8 @@ static bool put_metadata(packer *p, const eng_model_info *info, const eng_config
     good = json_object_set_new(p->metadata, "name", json_string(p->name)) == 0 && good;
     good = json_object_set_new(p->metadata, "source_sha256", json_string(digest)) == 0 && good;
     if (config->license[0] != '\0') good = json_object_set_new(p->metadata, "license", json_string(config->license)) == 0 && good;
-    if (config->attribution[0] != '\0') good = json_object_set_new(p->metadata, "attribution", json_string(config->attribution)) == 0 && good;
+    if (config->attribution[0] != '\0')
+        good = json_object_set_new(p->metadata, "attribution", json_string(config->attribution)) == 0 && good;
     return good;
 }
 
@@ -165,7 +168,8 @@ static eng_status quantise(packer *p, const eng_part *part, void *data, void *sc
 {
     const kern_weight *m = part->matrix;
     for (size_t row = 0; row < m->n_out; row += CHUNK_ROWS) {
-        if (p->cancel != NULL && __atomic_load_n(p->cancel, __ATOMIC_RELAXED)) return eng_fail(error, ENG_CANCELLED, "packing was cancelled");
+        if (p->cancel != NULL && __atomic_load_n(p->cancel, __ATOMIC_RELAXED))
+            return eng_fail(error, ENG_CANCELLED, "packing was cancelled");
         size_t n_rows = m->n_out - row < CHUNK_ROWS ? m->n_out - row : CHUNK_ROWS;
         const char *source = (const char *)m->data + row * m->n_in * element_bytes(m->type);
         if (kern_weight_pack(p->type, data, scales, m->n_out, m->n_in, row, n_rows, m->type, source) != KERN_OK)
@@ -267,8 +271,10 @@ static eng_status write_file(packer *p, const eng_model *model, const member *co
     if (status == ENG_OK && fsync(p->fd) != 0) status = eng_fail(error, ENG_IO, "%s: %s", p->to, strerror(errno));
     if (close(p->fd) != 0 && status == ENG_OK) status = eng_fail(error, ENG_IO, "%s: %s", p->to, strerror(errno));
     if (status == ENG_OK && rename(beside, p->to) != 0) status = eng_fail(error, ENG_IO, "%s: %s", p->to, strerror(errno));
-    if (status == ENG_OK) sync_folder_of(p->to);
-    else unlink(beside);
+    if (status == ENG_OK)
+        sync_folder_of(p->to);
+    else
+        unlink(beside);
     free(beside);
     return status;
 }
@@ -284,12 +290,13 @@ static eng_status read_member(const char *folder, const char *name, member *ret_
     return status;
 }
 
-eng_status eng_model_pack(const char *folder, const char *to, kern_weight_type type, const bool *cancel, eng_progress_fn progress, void *user,
-                          eng_error *error)
+eng_status eng_model_pack(const char *folder, const char *to, kern_weight_type type, const bool *cancel, eng_progress_fn progress,
+                          void *user, eng_error *error)
 {
     if (type != KERN_W_Q8 && type != KERN_W_Q4) return eng_fail(error, ENG_UNSUPPORTED, "%s: models are packed to 8 or 4 bits", to);
     struct stat st;
-    if (stat(folder, &st) == 0 && !S_ISDIR(st.st_mode)) return eng_fail(error, ENG_UNSUPPORTED, "%s: not a folder; is it packed already?", folder);
+    if (stat(folder, &st) == 0 && !S_ISDIR(st.st_mode))
+        return eng_fail(error, ENG_UNSUPPORTED, "%s: not a folder; is it packed already?", folder);
     eng_model *model = NULL;
     member config = {0}, tokenizer = {0};
     packer p = {.type = type, .to = to, .cancel = cancel, .progress = progress, .user = user, .fd = -1};

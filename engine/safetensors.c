@@ -30,9 +30,10 @@ static const struct {
     eng_dtype dtype;
     uint8_t bytes;
 } dtypes[] = {
-    {"BOOL", ENG_DTYPE_BOOL, 1}, {"U8", ENG_DTYPE_U8, 1},   {"I8", ENG_DTYPE_I8, 1},     {"F8_E4M3", ENG_DTYPE_F8, 1}, {"F8_E5M2", ENG_DTYPE_F8, 1},
-    {"I16", ENG_DTYPE_I16, 2},   {"U16", ENG_DTYPE_U16, 2}, {"F16", ENG_DTYPE_F16, 2},   {"BF16", ENG_DTYPE_BF16, 2},  {"I32", ENG_DTYPE_I32, 4},
-    {"U32", ENG_DTYPE_U32, 4},   {"F32", ENG_DTYPE_F32, 4}, {"I64", ENG_DTYPE_I64, 8},   {"U64", ENG_DTYPE_U64, 8},    {"F64", ENG_DTYPE_F64, 8},
+    {"BOOL", ENG_DTYPE_BOOL, 1},  {"U8", ENG_DTYPE_U8, 1},   {"I8", ENG_DTYPE_I8, 1},   {"F8_E4M3", ENG_DTYPE_F8, 1},
+    {"F8_E5M2", ENG_DTYPE_F8, 1}, {"I16", ENG_DTYPE_I16, 2}, {"U16", ENG_DTYPE_U16, 2}, {"F16", ENG_DTYPE_F16, 2},
+    {"BF16", ENG_DTYPE_BF16, 2},  {"I32", ENG_DTYPE_I32, 4}, {"U32", ENG_DTYPE_U32, 4}, {"F32", ENG_DTYPE_F32, 4},
+    {"I64", ENG_DTYPE_I64, 8},    {"U64", ENG_DTYPE_U64, 8}, {"F64", ENG_DTYPE_F64, 8},
 };
 
 const char *eng_dtype_name(eng_dtype dtype)

@@ -11,8 +11,22 @@
 
 #include <jansson.h>
 
-typedef enum eng_dtype { ENG_DTYPE_BOOL, ENG_DTYPE_U8, ENG_DTYPE_I8, ENG_DTYPE_F8, ENG_DTYPE_I16, ENG_DTYPE_U16, ENG_DTYPE_F16,
-                         ENG_DTYPE_BF16, ENG_DTYPE_I32, ENG_DTYPE_U32, ENG_DTYPE_F32, ENG_DTYPE_I64, ENG_DTYPE_U64, ENG_DTYPE_F64 } eng_dtype;
+typedef enum eng_dtype {
+    ENG_DTYPE_BOOL,
+    ENG_DTYPE_U8,
+    ENG_DTYPE_I8,
+    ENG_DTYPE_F8,
+    ENG_DTYPE_I16,
+    ENG_DTYPE_U16,
+    ENG_DTYPE_F16,
+    ENG_DTYPE_BF16,
+    ENG_DTYPE_I32,
+    ENG_DTYPE_U32,
+    ENG_DTYPE_F32,
+    ENG_DTYPE_I64,
+    ENG_DTYPE_U64,
+    ENG_DTYPE_F64
+} eng_dtype;
 
 enum { ENG_TENSOR_DIMS_MAX = 8 };
 

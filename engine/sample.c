@@ -27,7 +27,10 @@ static double random_unit(uint64_t *state)
     return (double)((x ^ x >> 31) >> 11) * 0x1p-53;
 }
 
-typedef struct candidate { float logit; uint32_t id; } candidate;
+typedef struct candidate {
+    float logit;
+    uint32_t id;
+} candidate;
 
 static bool is_before(candidate a, candidate b)
 {
@@ -86,8 +89,10 @@ uint32_t eng_sample(eng_sampling *sampling, const float *logits, size_t n_vocabu
     if (n == 0) return sample_greedy(logits, n_vocabulary);
     for (size_t i = 0; i < n; i++) {
         weight[i] = exp(((double)best[i].logit - best[0].logit) / sampling->temperature);
-        if (sampling->min_p > 0 && weight[i] < sampling->min_p) n = i;
-        else total += weight[i];
+        if (sampling->min_p > 0 && weight[i] < sampling->min_p)
+            n = i;
+        else
+            total += weight[i];
     }
     if (sampling->top_p > 0 && sampling->top_p < 1) {
         double sum = 0, limit = total * sampling->top_p;

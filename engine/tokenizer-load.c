@@ -124,8 +124,7 @@ static eng_status measure(loader *l, const json_t *vocabulary, const json_t *add
     t->words_mask = n_slots - 1;
     t->arena = malloc(bytes + 1);
     l->arena_bytes = bytes + 1;
-    if (t->tokens == NULL || t->words == NULL || t->arena == NULL)
-        return eng_fail(l->error, ENG_NO_MEMORY, "%s: out of memory", l->name);
+    if (t->tokens == NULL || t->words == NULL || t->arena == NULL) return eng_fail(l->error, ENG_NO_MEMORY, "%s: out of memory", l->name);
     memset(t->words, 0xff, n_slots * sizeof *t->words);
     return ENG_OK;
 }
@@ -206,7 +205,8 @@ static eng_status add_added(loader *l, const json_t *added)
 
 static void find_specials(eng_tokenizer *t)
 {
-    static const char *const names[3] = {[ENG_TOKEN_END] = "<|endoftext|>", [ENG_TOKEN_START] = "<|im_start|>", [ENG_TOKEN_STOP] = "<|im_end|>"};
+    static const char *const names[3] = {
+        [ENG_TOKEN_END] = "<|endoftext|>", [ENG_TOKEN_START] = "<|im_start|>", [ENG_TOKEN_STOP] = "<|im_end|>"};
     for (size_t s = 0; s < 3; s++) {
         t->special_ids[s] = ENG_NO_TOKEN;
         for (uint32_t i = t->added_first['<']; i < t->added_first['<' + 1]; i++)
@@ -283,7 +283,8 @@ static eng_status add_merges(loader *l, const json_t *merges, size_t longest)
 /* PCRE2 counts U+180E as a space, Unicode and the reference do not: \s and \S are written out. `out` has room for 70 times n. */
 static size_t rewrite_pattern(const char *pattern, size_t n, char *out)
 {
-    static const char spaces[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+    static const char spaces[] =
+        "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
     size_t n_out = 0;
     bool in_class = false;
     for (size_t i = 0; i < n; i++) {
@@ -356,7 +357,8 @@ static eng_status add_pre_tokenizer(loader *l, const json_t *root)
         } else if (strcmp(type_of(step), "Split") == 0 && i == 0) {
             const json_t *pattern = json_object_get(json_object_get(step, "pattern"), "Regex");
             const char *behavior = json_string_value(json_object_get(step, "behavior"));
-            if (!json_is_string(pattern) || behavior == NULL || strcmp(behavior, "Isolated") != 0 || json_is_true(json_object_get(step, "invert")))
+            if (!json_is_string(pattern) || behavior == NULL || strcmp(behavior, "Isolated") != 0 ||
+                json_is_true(json_object_get(step, "invert")))
                 return UNSUPPORTED(l, "a Split that is not by a regular expression with \"Isolated\"");
             eng_status status = compile_pattern(l, json_string_value(pattern), json_string_length(pattern));
             if (status != ENG_OK) return status;

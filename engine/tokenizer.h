@@ -46,16 +46,17 @@ struct eng_tokenizer {
     bool ignore_merges, normalize;
     pcre2_code *split; /* NULL: no splitting */
     bool split_jit;
-    uint32_t *added;            /* ids by first byte, then longest first */
-    uint32_t added_first[257];  /* those that start with byte b: added[added_first[b] .. added_first[b + 1]) */
-    uint32_t special_ids[3];    /* by eng_special; ENG_NO_TOKEN: not there */
+    uint32_t *added;           /* ids by first byte, then longest first */
+    uint32_t added_first[257]; /* those that start with byte b: added[added_first[b] .. added_first[b + 1]) */
+    uint32_t special_ids[3];   /* by eng_special; ENG_NO_TOKEN: not there */
 };
 
 /* tokenizer-load.c: the id of the vocabulary's token with these bytes. */
 uint32_t eng_tokenizer_find(const eng_tokenizer *tokenizer, const char *bytes, size_t n_bytes);
 
 /* tokenizer-text.c. Each returns in *ret_text either the text itself or memory that *ret_owned holds too (free()). */
-eng_status eng_text_repair(const char *text, size_t n_bytes, const char **ret_text, size_t *ret_n_bytes, char **ret_owned, eng_error *error);
+eng_status eng_text_repair(const char *text, size_t n_bytes, const char **ret_text, size_t *ret_n_bytes, char **ret_owned,
+                           eng_error *error);
 eng_status eng_text_normalize(const char *text, size_t n_bytes, const char **ret_text, size_t *ret_n_bytes, char **ret_owned,
                               eng_error *error);
 /* Length of the character that starts at text; text is valid UTF-8. */

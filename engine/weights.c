@@ -60,8 +60,10 @@ static eng_status open_one(eng_weights *weights, const char *folder, const char 
         free(path);
         return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", folder);
     }
-    if (folder[0] == '\0') snprintf(path, size, "%s", name);
-    else snprintf(path, size, "%s/%s", folder, name);
+    if (folder[0] == '\0')
+        snprintf(path, size, "%s", name);
+    else
+        snprintf(path, size, "%s/%s", folder, name);
     eng_status status = eng_safetensors_open(path, &weights->files[weights->n_files], error);
     if (status == ENG_OK) weights->n_files++;
     free(path);
@@ -106,7 +108,8 @@ eng_status eng_weights_open(eng_weights *weights, const char *path, bool is_fold
     if (!is_folder) {
         eng_status status = open_one(weights, "", path, error);
         if (status != ENG_OK) return status;
-        const char *format = eng_safetensors_metadata(weights->files[0], "format"), *version = eng_safetensors_metadata(weights->files[0], "version");
+        const char *format = eng_safetensors_metadata(weights->files[0], "format"),
+                   *version = eng_safetensors_metadata(weights->files[0], "version");
         if (format == NULL || strcmp(format, ENG_PACKED_FORMAT) != 0)
             return eng_fail(error, ENG_UNSUPPORTED, "%s: not a packed model (open the folder that it belongs to)", path);
         if (version == NULL || strcmp(version, ENG_PACKED_VERSION) != 0)
@@ -166,8 +169,9 @@ static eng_status bad_shape(const binder *b, const char *path, const char *name,
 static float half_to_float(uint16_t half)
 {
     uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
-    float value = exponent == 0 ? ldexpf((float)fraction, -24) : exponent == 31 ? (fraction ? NAN : INFINITY)
-                                                                                : ldexpf((float)(fraction | 1024), (int)exponent - 25);
+    float value = exponent == 0    ? ldexpf((float)fraction, -24)
+                  : exponent == 31 ? (fraction ? NAN : INFINITY)
+                                   : ldexpf((float)(fraction | 1024), (int)exponent - 25);
     return sign ? -value : value;
 }
 
@@ -199,10 +203,12 @@ static eng_status bind_vector(binder *b, const char *name, size_t n, const float
     const char *path;
     eng_status status = find_tensor(b, name, &tensor, &path);
     if (status != ENG_OK) return status;
-    if (!is_float(tensor)) return eng_fail(b->error, ENG_UNSUPPORTED, "%s: tensor %s is of type %s", path, name, eng_dtype_name(tensor->dtype));
+    if (!is_float(tensor))
+        return eng_fail(b->error, ENG_UNSUPPORTED, "%s: tensor %s is of type %s", path, name, eng_dtype_name(tensor->dtype));
     if (!has_shape(tensor, 1, &n)) return bad_shape(b, path, name, n, 1);
     for (size_t i = 0; i < n; i++)
-        if (!isfinite(read_float(tensor, i))) return eng_fail(b->error, ENG_BAD_FILE, "%s: tensor %s has values that are not finite", path, name);
+        if (!isfinite(read_float(tensor, i)))
+            return eng_fail(b->error, ENG_BAD_FILE, "%s: tensor %s has values that are not finite", path, name);
     if (tensor->dtype == ENG_DTYPE_F32 && (uintptr_t)tensor->data % KERN_ALIGN_BYTES == 0) {
         *ret_vector = (const float *)(const void *)tensor->data;
         return ENG_OK;
@@ -336,11 +342,16 @@ enum {
 static size_t size_of(size_name name, size_t hidden, size_t heads, size_t kv_heads, size_t ffn, size_t head_dim)
 {
     switch (name) {
-    case SIZE_HIDDEN: return hidden;
-    case SIZE_HEADS: return heads * head_dim;
-    case SIZE_KV_HEADS: return kv_heads * head_dim;
-    case SIZE_FFN: return ffn;
-    case SIZE_HEAD_DIM: break;
+    case SIZE_HIDDEN:
+        return hidden;
+    case SIZE_HEADS:
+        return heads * head_dim;
+    case SIZE_KV_HEADS:
+        return kv_heads * head_dim;
+    case SIZE_FFN:
+        return ffn;
+    case SIZE_HEAD_DIM:
+        break;
     }
     return head_dim;
 }
@@ -375,8 +386,10 @@ eng_status eng_weights_bind(eng_weights *weights, const eng_config *config, eng_
     if (model->layers == NULL) return eng_fail(error, ENG_NO_MEMORY, "out of memory for %u layers", config->n_layers);
     eng_status status = bind_matrix(&b, "model.embed_tokens.weight", config->n_vocabulary, config->n_hidden, &model->embed);
     if (status == ENG_OK) status = bind_vector(&b, "model.norm.weight", config->n_hidden, &model->final_norm);
-    if (status == ENG_OK && config->tied_embeddings) model->lm_head = model->embed;
-    else if (status == ENG_OK) status = bind_matrix(&b, "lm_head.weight", config->n_vocabulary, config->n_hidden, &model->lm_head);
+    if (status == ENG_OK && config->tied_embeddings)
+        model->lm_head = model->embed;
+    else if (status == ENG_OK)
+        status = bind_matrix(&b, "lm_head.weight", config->n_vocabulary, config->n_hidden, &model->lm_head);
     for (uint32_t i = 0; i < config->n_layers && status == ENG_OK; i++) status = bind_layer(&b, i, &model->layers[i]);
     return status;
 }

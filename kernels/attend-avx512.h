@@ -31,6 +31,6 @@ void kern_avx512_encode_query(const kern_kv_format *format, const float *row, in
 void kern_avx512_tile_expand(const kern_kv_format *format, kern_value_rows values, size_t n, void *tile, float *key_scale);
 bool kern_avx512_tile_softmax(float *scores, const uint32_t *visible, size_t n_rows, const float *key_scale, float *max, float *sum,
                               float *keep, void *p);
-void kern_avx512_tile_weights(const float *weights, size_t stride, size_t n_rows, const float *key_scale, void *p);
+void kern_avx512_tile_weights(const float *weights, size_t stride, size_t n, size_t n_rows, const float *key_scale, void *p);
 void kern_avx512_tile_product(const void *p, const void *tile, size_t n_rows, size_t d, const float *keep, float *acc);
 #endif

@@ -332,11 +332,13 @@ GENERIC void generic_tile_expand(const kern_kv_format *format, kern_value_rows v
     for (size_t t = n; t < KERN_TILE_TOKENS; t++) key_scale[t] = 0;
 }
 
-GENERIC void generic_tile_weights(const float *weights, size_t stride, size_t n_rows, const float *key_scale, void *p)
+GENERIC void generic_tile_weights(const float *weights, size_t stride, size_t n, size_t n_rows, const float *key_scale, void *p)
 {
     float *out = p;
-    for (size_t r = 0; r < n_rows; r++)
-        for (size_t t = 0; t < KERN_TILE_TOKENS; t++) out[r * KERN_TILE_TOKENS + t] = weights[r * stride + t] * key_scale[t];
+    for (size_t r = 0; r < n_rows; r++) {
+        for (size_t t = 0; t < n; t++) out[r * KERN_TILE_TOKENS + t] = weights[r * stride + t] * key_scale[t];
+        for (size_t t = n; t < KERN_TILE_TOKENS; t++) out[r * KERN_TILE_TOKENS + t] = 0;
+    }
     size_t missing = (KERN_TILE_ROWS_MULTIPLE - n_rows % KERN_TILE_ROWS_MULTIPLE) % KERN_TILE_ROWS_MULTIPLE;
     memset(out + n_rows * KERN_TILE_TOKENS, 0, missing * KERN_TILE_TOKENS * sizeof *out);
 }
@@ -361,7 +363,7 @@ GENERIC bool generic_tile_softmax(float *scores, const uint32_t *visible, size_t
         max[r] = new_max;
         sum[r] = sum[r] * keep[r] + generic_exp_sum(row, KERN_TILE_TOKENS, new_max);
     }
-    generic_tile_weights(scores, KERN_TILE_TOKENS, n_rows, key_scale, p);
+    generic_tile_weights(scores, KERN_TILE_TOKENS, KERN_TILE_TOKENS, n_rows, key_scale, p);
     return changed;
 }
 

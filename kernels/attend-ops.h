@@ -41,8 +41,8 @@ typedef struct kern_tile_ops {
      * Returns false when no accumulator changes its scale (keep is 1 throughout). */
     bool (*softmax)(float *scores, const uint32_t *visible, size_t n_rows, const float *key_scale, float *max, float *sum, float *keep,
                     void *p);
-    /* Known weights [n_rows][64] at a stride into p, as softmax leaves it. */
-    void (*weights)(const float *weights, size_t stride, size_t n_rows, const float *key_scale, void *p);
+    /* Known weights [n_rows][n] at a stride into p, as softmax leaves it. */
+    void (*weights)(const float *weights, size_t stride, size_t n, size_t n_rows, const float *key_scale, void *p);
     /* acc [n_rows padded][d] = acc * keep (NULL: 1) + p * tile */
     void (*product)(const void *p, const void *tile, size_t n_rows, size_t d, const float *keep, float *acc);
 } kern_tile_ops;

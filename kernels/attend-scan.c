@@ -20,9 +20,18 @@
 enum {
     SPAN_TOKENS = 1024,
     ITEMS_MAX = 32,           /* about: more would only be merging */
+    SCAN_QUERIES_MAX = 128,   /* attend.c sends no job with more this way */
+    SCAN_ROWS_MAX = 1024,     /* of one pass */
+    PRODUCT_ROWS_MIN = 6,
     PASS_BYTES = 4 << 20,     /* of scores */
     PASS_ROWS_MIN_BYTES = 32 << 20, /* with several query tokens: rows share the reading of keys up to this */
 };
+
+/* Of one thread, where several query tokens share the reading of values. */
+typedef struct scan_scratch {
+    uint32_t *tokens; /* [query][SPAN_TOKENS]: chosen */
+    float *p, *tile, *acc, *key_scale;
+} scan_scratch;
 
 typedef struct scan {
     kern_context *context;
@@ -49,6 +58,8 @@ typedef struct scan {
     double *totals;                /* [row] */
     float *item_acc, *item_dropped; /* [item][row][d], [item][row] */
     uint32_t *item_read;            /* [item][query] */
+    const kern_tile_ops *tile_ops;
+    scan_scratch threads[KERN_THREADS_MAX];
 } scan;
 
 /* ----------------------------------------------------------------------------------------------------- planning */
@@ -126,6 +137,29 @@ static size_t carve(scan *s, void *base)
     return arena.bytes;
 }
 
+static size_t carve_thread(const scan *s, void *base, scan_scratch *ret)
+{
+    kern_arena arena = {.base = base};
+    size_t rows = (s->query_step * s->group + KERN_TILE_ROWS_MULTIPLE - 1) / KERN_TILE_ROWS_MULTIPLE * KERN_TILE_ROWS_MULTIPLE;
+    ret->tokens = kern_arena_take(&arena, s->query_step * SPAN_TOKENS, sizeof(uint32_t));
+    ret->p = kern_arena_take(&arena, rows * KERN_TILE_TOKENS, sizeof(float));
+    ret->tile = kern_arena_take(&arena, KERN_TILE_TOKENS * s->d, sizeof(float));
+    ret->acc = kern_arena_take(&arena, rows * s->d, sizeof(float));
+    ret->key_scale = kern_arena_take(&arena, KERN_TILE_TOKENS, sizeof(float));
+    return arena.bytes;
+}
+
+static kern_status plan_threads(scan *s)
+{
+    size_t bytes = carve_thread(s, NULL, &s->threads[0]);
+    for (unsigned thread = 0; thread < kern_pool_n_threads(kern_context_pool(s->context)); thread++) {
+        void *base = kern_context_thread_scratch(s->context, thread, KERN_SCRATCH_ATTEND_0, bytes);
+        if (!base) return KERN_NO_MEMORY;
+        carve_thread(s, base, &s->threads[thread]);
+    }
+    return KERN_OK;
+}
+
 static kern_status plan_passes(scan *s)
 {
     size_t query_bytes = s->group * s->stride * sizeof(float), n_queries = s->job->n_queries, n_kv = s->params->n_kv_heads;
@@ -140,10 +174,11 @@ static kern_status plan_passes(scan *s)
         if (s->query_step > n_queries) s->query_step = n_queries;
         s->kv_step = 1;
     }
+    if (s->query_step * s->group > SCAN_ROWS_MAX) s->query_step = SCAN_ROWS_MAX / s->group;
     void *base = kern_context_scratch(s->context, KERN_SCRATCH_ATTEND_1, carve(s, NULL));
     if (!base) return KERN_NO_MEMORY;
     carve(s, base);
-    return KERN_OK;
+    return plan_threads(s);
 }
 
 /* ------------------------------------------------------------------------------------------------------- phases */
@@ -223,21 +258,47 @@ static void find_max(scan *s)
         }
 }
 
-/* The values of one query token's rows in one span. */
-static void read_span(const scan *s, const scan_item *item, const key_span *span, size_t query)
+/* A span's values read once for all query tokens: tiles of weights by tiles of values. */
+static void multiply_span(const scan *s, const scan_item *item, const key_span *span, const scan_scratch *scratch)
 {
-    size_t row = query * s->group, n_units = kern_n_units(span->n);
-    const float *weights = s->scores + (item->row + row) * s->stride + span->at;
-    float *acc = s->item_acc + (item->item_row + row) * s->d, *dropped = s->item_dropped + item->item_row + row;
+    const kern_kv_format *format = s->params->format;
+    float *acc = s->item_acc + item->item_row * s->d;
+    memset(scratch->acc, 0, s->n_rows * s->d * sizeof(float));
+    for (size_t first = 0; first < span->n; first += KERN_TILE_TOKENS) {
+        size_t n = span->n - first < KERN_TILE_TOKENS ? span->n - first : KERN_TILE_TOKENS;
+        s->tile_ops->expand(format, key_span_values(span, format, s->first_kv + item->kv, first), n, scratch->tile, scratch->key_scale);
+        s->tile_ops->weights(s->scores + item->row * s->stride + span->at + first, s->stride, n, s->n_rows, scratch->key_scale, scratch->p);
+        s->tile_ops->product(scratch->p, scratch->tile, s->n_rows, s->d, NULL, scratch->acc);
+    }
+    for (size_t i = 0; i < s->n_rows * s->d; i++) acc[i] += scratch->acc[i];
+}
+
+/* The values of one span. One query token: the rows chosen, or all of them where the gaps are not worth it. Several: chosen
+ * rows are gathered for each token, unless so many are wanted that a product with all of them is less work. */
+static void read_span(const scan *s, const scan_item *item, const key_span *span, const scan_scratch *scratch)
+{
+    size_t n_units = kern_n_units(span->n), chosen[SCAN_QUERIES_MAX], sum = 0;
+    const float *weights = s->scores + item->row * s->stride + span->at;
+    float *acc = s->item_acc + item->item_row * s->d, left[SCAN_ROWS_MAX] = {0};
+    uint32_t *read = s->item_read + (item->kv * s->n_items + item->item) * s->n_queries;
     kern_value_rows values = key_span_values(span, s->params->format, s->first_kv + item->kv, 0);
-    uint32_t tokens[SPAN_TOKENS];
-    float left[KERN_TABLE_BYTES] = {0};
-    size_t n = s->ops->select(weights, s->stride, s->group, n_units * KERN_UNIT_TOKENS, s->cuts + item->row + row, tokens, left);
-    bool all = n * 4 > span->n;
-    if (!all)
-        for (size_t g = 0; g < s->group; g++) dropped[g] += left[g];
-    s->ops->gather(s->params->format, values, all ? NULL : tokens, all ? span->n : n, weights, s->stride, s->group, acc);
-    s->item_read[(item->kv * s->n_items + item->item) * s->n_queries + query] += (uint32_t)(all ? span->n : n);
+    for (size_t q = 0; q < s->n_queries; q++) {
+        size_t row = q * s->group;
+        chosen[q] = s->ops->select(weights + row * s->stride, s->stride, s->group, n_units * KERN_UNIT_TOKENS, s->cuts + item->row + row,
+                                   scratch->tokens + q * SPAN_TOKENS, left + row);
+        sum += chosen[q];
+    }
+    bool product = s->n_rows >= PRODUCT_ROWS_MIN && s->n_queries > 1 && sum * 2 > span->n * s->n_queries;
+    if (product) multiply_span(s, item, span, scratch);
+    for (size_t q = 0; q < s->n_queries; q++) {
+        size_t row = q * s->group;
+        bool all = product || chosen[q] * 4 > span->n;
+        read[q] += (uint32_t)(all ? span->n : chosen[q]);
+        for (size_t g = row; !all && g < row + s->group; g++) s->item_dropped[item->item_row + g] += left[g];
+        if (!product)
+            s->ops->gather(s->params->format, values, all ? NULL : scratch->tokens + q * SPAN_TOKENS, all ? span->n : chosen[q],
+                           weights + row * s->stride, s->stride, s->group, acc + row * s->d);
+    }
 }
 
 static void add_mass(const scan *s, const scan_item *item, const key_span *span)
@@ -265,7 +326,7 @@ static void scan_values(void *user, size_t index, unsigned thread)
     memset(s->item_read + index * s->n_queries, 0, s->n_queries * sizeof(uint32_t));
     for (size_t i = 0; i < item.n_spans; i++) {
         const key_span *span = &s->spans[item.first_span + i];
-        for (size_t q = 0; q < s->n_queries; q++) read_span(s, &item, span, q);
+        read_span(s, &item, span, &s->threads[thread]);
         add_mass(s, &item, span);
     }
 }
@@ -380,9 +441,10 @@ kern_status kern_attend_scan(kern_context *context, const kern_attend_ops *ops, 
         .job = job,
         .group = params->n_heads / params->n_kv_heads,
         .d = params->format->d,
+        .tile_ops = kern_tile_ops_for(ops, params->format),
         .dense_stride = params->format->key_type == KERN_KEY_CODE32 ? params->format->d : 0,
     };
-    if (s.group > KERN_TABLE_BYTES) return KERN_BAD_ARGUMENT;
+    if (s.group > SCAN_ROWS_MAX || job->n_queries > SCAN_QUERIES_MAX) return KERN_BAD_ARGUMENT;
     kern_status status = plan_keys(&s);
     if (status == KERN_OK && s.n_spans == 0) { /* nothing to attend to */
         for (size_t i = 0; i < job->n_queries; i++) memset(job->out + i * job->out_stride, 0, params->n_heads * s.d * sizeof(float));

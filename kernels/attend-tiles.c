@@ -228,12 +228,10 @@ kern_status kern_attend_tiles(kern_context *context, const kern_attend_ops *ops,
 {
     int64_t *mass[64];
     if (n_jobs > sizeof mass / sizeof *mass) return KERN_BAD_ARGUMENT;
-    const kern_kv_format *format = params->format;
-    bool rounded = format->key_type == KERN_KEY_CODE8 && (format->value_type == KERN_VALUE_Q4 || format->value_type == KERN_VALUE_Q8);
     tiles t = {
         .context = context,
         .ops = ops,
-        .tile_ops = rounded && format->d % 32 == 0 ? &ops->tile : &ops->exact_tile,
+        .tile_ops = kern_tile_ops_for(ops, params->format),
         .params = params,
         .jobs = jobs,
         .mass = mass,

@@ -50,6 +50,13 @@ static inline size_t kern_own_visible(const kern_attend_job *job, size_t query)
 void kern_rows_copy(const kern_attend_ops *ops, const kern_attend_params *params, const kern_queries *queries, size_t first, size_t n,
                     size_t kv_head, uint8_t *ret_tables, float *ret_scales, float *ret_dense);
 
+/* Tiles in which weights and values may be rounded, or those that keep them as float. */
+static inline const kern_tile_ops *kern_tile_ops_for(const kern_attend_ops *ops, const kern_kv_format *format)
+{
+    bool rounded = format->value_type == KERN_VALUE_Q4 || format->value_type == KERN_VALUE_Q8;
+    return rounded && format->key_type == KERN_KEY_CODE8 && format->d % 32 == 0 ? &ops->tile : &ops->exact_tile;
+}
+
 /* Fixed-point sums: adding in any order gives the same bits. A part's mass is at most rows * heads: far below 2^23. */
 static inline void kern_mass_add(int64_t *mass, double amount)
 {

@@ -58,7 +58,7 @@ bool kern_avx2_tile_softmax(float *scores, const uint32_t *visible, size_t n_row
         }
         sum[r] = sum[r] * keep[r] + avx2_reduce_add(total);
     }
-    generic_tile_weights(scores, KERN_TILE_TOKENS, n_rows, key_scale, p);
+    generic_tile_weights(scores, KERN_TILE_TOKENS, KERN_TILE_TOKENS, n_rows, key_scale, p);
     return changed;
 }
 

@@ -93,21 +93,21 @@ static void clear_padding(size_t n_rows, uint16_t *p)
     memset(p + n_rows * KERN_TILE_TOKENS, 0, missing * KERN_TILE_TOKENS * sizeof *p);
 }
 
-void kern_avx512_tile_weights(const float *weights, size_t stride, size_t n_rows, const float *key_scale, void *p)
-{
-    __m512 scale[TILE_VECTORS], w[TILE_VECTORS];
-    for (size_t i = 0; i < TILE_VECTORS; i++) scale[i] = _mm512_loadu_ps(key_scale + i * 16);
-    for (size_t r = 0; r < n_rows; r++) {
-        for (size_t i = 0; i < TILE_VECTORS; i++) w[i] = _mm512_loadu_ps(weights + r * stride + i * 16);
-        store_weights(w, scale, (uint16_t *)p + r * KERN_TILE_TOKENS);
-    }
-    clear_padding(n_rows, p);
-}
-
 AVX512_INLINE __mmask16 seen_mask(uint32_t visible, size_t vector)
 {
     uint64_t seen = visible >= 64 ? ~0ull : (1ull << visible) - 1;
     return (__mmask16)(seen >> (16 * vector));
+}
+
+void kern_avx512_tile_weights(const float *weights, size_t stride, size_t n, size_t n_rows, const float *key_scale, void *p)
+{
+    __m512 scale[TILE_VECTORS], w[TILE_VECTORS];
+    for (size_t i = 0; i < TILE_VECTORS; i++) scale[i] = _mm512_loadu_ps(key_scale + i * 16);
+    for (size_t r = 0; r < n_rows; r++) {
+        for (size_t i = 0; i < TILE_VECTORS; i++) w[i] = _mm512_maskz_loadu_ps(seen_mask((uint32_t)n, i), weights + r * stride + i * 16);
+        store_weights(w, scale, (uint16_t *)p + r * KERN_TILE_TOKENS);
+    }
+    clear_padding(n_rows, p);
 }
 
 bool kern_avx512_tile_softmax(float *scores, const uint32_t *visible, size_t n_rows, const float *key_scale, float *max, float *sum,

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "cli-internal.h"
+
 enum { SNIPPET_CHARS = 100, TABLE_WIDTH_MIN = 60 };
 
 static void put_style(const CliAskPrinter *printer, const char *code)
@@ -14,17 +16,12 @@ static void put_style(const CliAskPrinter *printer, const char *code)
     if (printer->styled) fprintf(printer->out, "\033[%sm", code);
 }
 
-/* Control characters of a document are not for the terminal. */
 static void put_text(CliAskPrinter *printer, const char *text, size_t n_bytes)
 {
-    for (size_t i = 0; i < n_bytes; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        bool c1 = byte == 0xC2 && i + 1 < n_bytes && (unsigned char)text[i + 1] < 0xA0;
-        if (c1) i++;
-        if (byte < 0x20 && byte != '\n' && byte != '\t') byte = ' ';
-        fputc(c1 || byte == 0x7F ? ' ' : byte, printer->out);
-        printer->at_line_start = byte == '\n';
-    }
+    if (n_bytes == 0) return;
+    g_autofree char *piece = g_strndup(text, n_bytes), *safe = cli_safe_text(piece);
+    fputs(safe, printer->out);
+    printer->at_line_start = text[n_bytes - 1] == '\n';
 }
 
 static void end_quotation(CliAskPrinter *printer)
@@ -125,7 +122,7 @@ static void print_passages(CliAskPrinter *printer, const AppAnswer *answer)
     for (guint i = 0; i < answer->passages->len; i++) {
         const AppHit *hit = answer->passages->pdata[i];
         g_autofree char *line = flatten(hit->snippet);
-        const char *place = g_str_has_prefix(hit->heading, hit->title) ? hit->heading : hit->title;
+        g_autofree char *place = cli_safe_text(g_str_has_prefix(hit->heading, hit->title) ? hit->heading : hit->title);
         fprintf(printer->out, "  %u. %s", i + 1, place);
         if (hit->page != UINT32_MAX) fprintf(printer->out, ", page %s", hit->page_label[0] ? hit->page_label : "?");
         fprintf(printer->out, ": %s\n", line);
@@ -203,37 +200,14 @@ static const char *row_quotation(const CliAskRow *row)
     return row->answer && row->answer->n_evidence ? row->answer->evidence[0].quotation.text : "";
 }
 
-static size_t width_of(gunichar c)
-{
-    if (g_unichar_iszerowidth(c)) return 0;
-    return g_unichar_iswide(c) ? 2 : 1;
-}
-
-static size_t text_width(const char *text)
-{
-    size_t width = 0;
-    for (const char *at = text; *at; at = g_utf8_next_char(at)) width += width_of(g_utf8_get_char(at));
-    return width;
-}
-
-/* Prints text in exactly `width` columns, cut with "…"; the last column of a line is not padded. */
+/* A cell of a line, two columns from the next; the last one is not padded. */
 static void put_cell(FILE *out, const char *text, size_t width, bool last)
 {
-    bool cut = text_width(text) > width;
-    size_t room = cut ? width - 1 : width, used = 0;
-    for (const char *at = text; *at; at = g_utf8_next_char(at)) {
-        gunichar c = g_utf8_get_char(at);
-        if (used + width_of(c) > room) break;
-        char bytes[6];
-        fwrite(bytes, 1, (size_t)g_unichar_to_utf8(g_unichar_isspace(c) || g_unichar_iscntrl(c) ? ' ' : c, bytes), out);
-        used += width_of(c);
-    }
-    if (cut) {
-        fputs("\xE2\x80\xA6", out);
-        used++;
-    }
-    if (last) return;
-    for (; used < width + 2; used++) fputc(' ', out);
+    g_autofree char *line = g_strdup(text);
+    g_strdelimit(line, "\n\t", ' ');
+    g_autofree char *safe = cli_safe_text(line), *fitted = cli_fit(safe, width);
+    fputs(last ? g_strchomp(fitted) : fitted, out);
+    if (!last) fputs("  ", out);
 }
 
 void cli_ask_print_table(FILE *out, const GArray *rows, unsigned width)
@@ -241,14 +215,14 @@ void cli_ask_print_table(FILE *out, const GArray *rows, unsigned width)
     enum { COLUMNS = 4 };
     const char *const titles[COLUMNS] = {"Document", "Answer", "Where", "Quotation"};
     size_t widths[COLUMNS], available = MAX(width, TABLE_WIDTH_MIN);
-    for (size_t c = 0; c < COLUMNS; c++) widths[c] = text_width(titles[c]);
+    for (size_t c = 0; c < COLUMNS; c++) widths[c] = cli_width(titles[c]);
     g_autoptr(GPtrArray) places = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < rows->len; i++) {
         const CliAskRow *row = &g_array_index(rows, CliAskRow, i);
         g_ptr_array_add(places, row_place(row));
-        widths[0] = MAX(widths[0], text_width(row->document));
-        widths[1] = MAX(widths[1], text_width(row_answer(row)));
-        widths[2] = MAX(widths[2], text_width(places->pdata[i]));
+        widths[0] = MAX(widths[0], cli_width(row->document));
+        widths[1] = MAX(widths[1], cli_width(row_answer(row)));
+        widths[2] = MAX(widths[2], cli_width(places->pdata[i]));
     }
     widths[0] = MIN(widths[0], available * 3 / 10);
     widths[1] = MIN(widths[1], available * 3 / 10);

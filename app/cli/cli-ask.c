@@ -13,6 +13,25 @@
 #include <unistd.h>
 
 #include "app-reader.h"
+#include "cli-internal.h"
+
+static const char help[] =
+    "Usage: lectern ask [OPTION…] QUESTION|-\n"
+    "Answers a question from the documents that were read, with the passage that the answer rests on. With -,\n"
+    "questions come from standard input, one a line. Nothing is read again.\n\n"
+    "  -d, --document DOCUMENT  ask this document: number, title or part of it, file, pattern (may be repeated)\n"
+    "  -c, --collection NAME    ask this collection (default: everything)\n"
+    "  --each                   ask every document by itself and print a table\n"
+    "  --csv                    with --each: comma-separated values\n"
+    "  --read                   read first what is not read yet\n"
+    "  --conversation NAME      keep questions and answers under this name, and go on there\n"
+    "  --all                    look at everything, however long it is\n"
+    "  --exact                  leave no attention out, however small\n"
+    "  --budget-tokens N        choose sections of about N tokens (default: 8,192, when there are more than 32,768)\n"
+    "  --sections N             look at the N best sections at most\n"
+    "  --passages N             show N passages by search below the answer (default 3)\n"
+    "  --max-tokens N           the longest reply (default 256)\n"
+    "  --temperature T          draw the reply at random (default 0: the likeliest), --seed N for a repeatable draw\n";
 
 typedef struct Ask {
     CliContext *context;
@@ -32,31 +51,27 @@ typedef struct Ask {
     bool csv_header_done;
 } Ask;
 
-static bool parse(Ask *ask, int *argc, char ***argv, GError **error)
+static bool parse(Ask *ask, int *argc, char ***argv)
 {
     const GOptionEntry entries[] = {
-        {"document", 'd', 0, G_OPTION_ARG_STRING_ARRAY, &ask->documents, "Ask this document (number, title, part of a title, file, pattern)", "DOCUMENT"},
-        {"collection", 'c', 0, G_OPTION_ARG_STRING, &ask->collection, "Ask this collection", "NAME"},
-        {"each", 0, 0, G_OPTION_ARG_NONE, &ask->each, "Ask every document by itself; print a table", NULL},
-        {"csv", 0, 0, G_OPTION_ARG_NONE, &ask->csv, "With --each: comma-separated values", NULL},
-        {"all", 0, 0, G_OPTION_ARG_NONE, &ask->all, "Look at everything, however long it is", NULL},
-        {"exact", 0, 0, G_OPTION_ARG_NONE, &ask->exact, "Leave no attention out, however small", NULL},
-        {"sections", 0, 0, G_OPTION_ARG_INT, &ask->n_sections, "Look at the best N sections at most", "N"},
-        {"budget-tokens", 0, 0, G_OPTION_ARG_INT, &ask->n_budget_tokens, "Choose sections of about N tokens when there are more than 32,768", "N"},
-        {"max-tokens", 0, 0, G_OPTION_ARG_INT, &ask->n_reply_tokens, "The longest reply", "N"},
-        {"temperature", 0, 0, G_OPTION_ARG_DOUBLE, &ask->temperature, "Draw the reply at random; 0: the likeliest", "T"},
-        {"seed", 0, 0, G_OPTION_ARG_INT64, &ask->seed, "For --temperature", "N"},
-        {"passages", 0, 0, G_OPTION_ARG_INT, &ask->n_passages, "Passages by search below an answer (0: none)", "N"},
-        {"read", 0, 0, G_OPTION_ARG_NONE, &ask->read, "Read first what is not read yet", NULL},
-        {"conversation", 0, 0, G_OPTION_ARG_STRING, &ask->conversation, "Keep questions and answers under this name, and go on there", "NAME"},
+        {"document", 'd', 0, G_OPTION_ARG_STRING_ARRAY, &ask->documents, NULL, NULL},
+        {"collection", 'c', 0, G_OPTION_ARG_STRING, &ask->collection, NULL, NULL},
+        {"each", 0, 0, G_OPTION_ARG_NONE, &ask->each, NULL, NULL},
+        {"csv", 0, 0, G_OPTION_ARG_NONE, &ask->csv, NULL, NULL},
+        {"all", 0, 0, G_OPTION_ARG_NONE, &ask->all, NULL, NULL},
+        {"exact", 0, 0, G_OPTION_ARG_NONE, &ask->exact, NULL, NULL},
+        {"sections", 0, 0, G_OPTION_ARG_INT, &ask->n_sections, NULL, NULL},
+        {"budget-tokens", 0, 0, G_OPTION_ARG_INT, &ask->n_budget_tokens, NULL, NULL},
+        {"max-tokens", 0, 0, G_OPTION_ARG_INT, &ask->n_reply_tokens, NULL, NULL},
+        {"temperature", 0, 0, G_OPTION_ARG_DOUBLE, &ask->temperature, NULL, NULL},
+        {"seed", 0, 0, G_OPTION_ARG_INT64, &ask->seed, NULL, NULL},
+        {"passages", 0, 0, G_OPTION_ARG_INT, &ask->n_passages, NULL, NULL},
+        {"read", 0, 0, G_OPTION_ARG_NONE, &ask->read, NULL, NULL},
+        {"conversation", 0, 0, G_OPTION_ARG_STRING, &ask->conversation, NULL, NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &ask->words, NULL, NULL},
         {NULL},
     };
-    g_autoptr(GOptionContext) options = g_option_context_new("QUESTION | -");
-    g_option_context_set_summary(options, "Answers a question from documents that were read, with the passage that the answer rests on.\n"
-                                          "With -, questions come from standard input, one a line.");
-    g_option_context_add_main_entries(options, entries, NULL);
-    return g_option_context_parse(options, argc, argv, error);
+    return cli_parse_options("ask", entries, argc, argv);
 }
 
 static const char *check(const Ask *ask)
@@ -318,17 +333,10 @@ static int run(Ask *ask)
 
 int cli_ask(CliContext *context, int argc, char **argv)
 {
+    if (cli_wants_help(argc, argv, help)) return CLI_OK;
     Ask ask = {.context = context, .n_passages = -1, .document_ids = g_array_new(FALSE, FALSE, sizeof(int64_t))};
-    GError *error = NULL;
-    int code;
-    if (!parse(&ask, &argc, &argv, &error)) {
-        code = cli_usage("ask", "%s", error->message);
-        g_error_free(error);
-    } else if (check(&ask)) {
-        code = cli_usage("ask", "%s", check(&ask));
-    } else {
-        code = run(&ask);
-    }
+    int code = CLI_USAGE;
+    if (parse(&ask, &argc, &argv)) code = check(&ask) ? cli_usage("ask", "%s", check(&ask)) : run(&ask);
     app_asker_free(ask.asker);
     app_engine_unref(ask.engine);
     app_library_unref(ask.library);

@@ -37,8 +37,8 @@ static int run_list(CliContext *context)
         const AppModel *model = g_ptr_array_index(models, i);
         g_autofree char *bytes = cli_format_bytes(model->n_bytes);
         if (context->json)
-            json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:I}", "name", model->name, "path", model->path, "shipped", model->shipped,
-                                                  "bytes", (json_int_t)model->n_bytes));
+            json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:I}", "name", model->name, "path", model->path, "shipped",
+                                                  model->shipped, "bytes", (json_int_t)model->n_bytes));
         else
             printf("%-24s %10s  %s\n", model->name, bytes, model->shipped ? "comes with Lectern" : model->path);
     }
@@ -51,10 +51,14 @@ static int run_list(CliContext *context)
 static const char *value_text(kern_value_type type)
 {
     switch (type) {
-    case KERN_VALUE_Q4: return "4-bit";
-    case KERN_VALUE_Q8: return "8-bit";
-    case KERN_VALUE_F16: return "16-bit";
-    case KERN_VALUE_F32: break;
+    case KERN_VALUE_Q4:
+        return "4-bit";
+    case KERN_VALUE_Q8:
+        return "8-bit";
+    case KERN_VALUE_F16:
+        return "16-bit";
+    case KERN_VALUE_F32:
+        break;
     }
     return "32-bit";
 }
@@ -66,11 +70,15 @@ static void print_info(const eng_model_info *info)
     eng_digest_text(&info->tokenizer_sha256, tokenizer);
     g_autofree char *parameters = cli_format_count(info->n_parameters), *bytes = cli_format_bytes(info->file_bytes);
     const kern_kv_format *f = &info->kv_format;
-    printf("Name        %s\nPath        %s\nWeights     %s parameters, %s, %s\n", info->name, info->path, parameters, info->weight_types, bytes);
+    printf("Name        %s\nPath        %s\nWeights     %s parameters, %s, %s\n", info->name, info->path, parameters, info->weight_types,
+           bytes);
     printf("Shape       %u layers, hidden %u, %u heads, %u key/value heads of %u, feed-forward %u, vocabulary %u\n", info->n_layers,
            info->n_hidden, info->n_heads, info->n_kv_heads, info->head_dim, info->n_ffn, info->n_vocabulary);
-    if (f->k_key < f->d) printf("Attention   sparse: %u of %u features of a key, %u of a query; %s values\n", f->k_key, f->d, f->k_query, value_text(f->value_type));
-    else printf("Attention   dense; %s values\n", value_text(f->value_type));
+    if (f->k_key < f->d)
+        printf("Attention   sparse: %u of %u features of a key, %u of a query; %s values\n", f->k_key, f->d, f->k_query,
+               value_text(f->value_type));
+    else
+        printf("Attention   dense; %s values\n", value_text(f->value_type));
     if (info->section_mode == ENG_SECTIONS_INDEPENDENT)
         printf("Sections    read independently, at most %u tokens each\n", info->section_tokens_max);
     else
@@ -84,11 +92,11 @@ static json_t *info_json(const eng_model_info *info)
     eng_digest_text(&info->weights_sha256, weights);
     eng_digest_text(&info->tokenizer_sha256, tokenizer);
     return json_pack("{s:s, s:s, s:I, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i, s:s, s:s}", "name", info->name, "path", info->path,
-                     "parameters", (json_int_t)info->n_parameters, "weight_types", info->weight_types, "bytes", (json_int_t)info->file_bytes,
-                     "layers", (int)info->n_layers, "head_dim", (int)info->head_dim, "k_key", (int)info->kv_format.k_key, "k_query",
-                     (int)info->kv_format.k_query, "vocabulary", (int)info->n_vocabulary, "context", (int)info->n_context,
-                     "independent_sections", info->section_mode == ENG_SECTIONS_INDEPENDENT, "section_tokens", (int)info->section_tokens_max,
-                     "weights_sha256", weights, "tokenizer_sha256", tokenizer);
+                     "parameters", (json_int_t)info->n_parameters, "weight_types", info->weight_types, "bytes",
+                     (json_int_t)info->file_bytes, "layers", (int)info->n_layers, "head_dim", (int)info->head_dim, "k_key",
+                     (int)info->kv_format.k_key, "k_query", (int)info->kv_format.k_query, "vocabulary", (int)info->n_vocabulary, "context",
+                     (int)info->n_context, "independent_sections", info->section_mode == ENG_SECTIONS_INDEPENDENT, "section_tokens",
+                     (int)info->section_tokens_max, "weights_sha256", weights, "tokenizer_sha256", tokenizer);
 }
 
 static int run_info(CliContext *context, const char *name)
@@ -102,8 +110,10 @@ static int run_info(CliContext *context, const char *name)
     eng_model *model = NULL;
     if (eng_model_open(path, &options, &model, &engine_error) != ENG_OK) return cli_fail("%s", engine_error.message);
     int result = CLI_OK;
-    if (context->json) result = print_json(info_json(eng_model_get_info(model)));
-    else print_info(eng_model_get_info(model));
+    if (context->json)
+        result = print_json(info_json(eng_model_get_info(model)));
+    else
+        print_info(eng_model_get_info(model));
     eng_model_close(model);
     return result;
 }

@@ -19,8 +19,13 @@ import sys
 import tempfile
 import time
 
-FIRST = "Priya Celia Katya Yusuf Quentin Boris Stefan Marta Anselm Ingrid Tobias Noor Rhea Casimir Odile Bram Lucia Emil Farah Gustav".split()
-LAST = "Osborne Quist Brandt Jansen Moreau Hargreave Rask Dorn Whitlock Abara Linden Sorel Pascoe Varga Ekholm Tindall Mirza Corvin".split()
+FIRST = ("Priya Celia Katya Yusuf Quentin Boris Stefan Marta Anselm Ingrid Tobias Noor Rhea Casimir Odile Bram Lucia Emil Farah Gustav "
+         "Hedda Ivo Jolanta Kwame Leonie Milos Nadia Oscar Petra Rashid Sabine Tamsin Ulrich Vera Wanda Xavier Yara Zoltan Agnes Basil "
+         "Clara Dmitri Elena Felix Greta Hugo Isolde Jasper").split()
+LAST = ("Osborne Quist Brandt Jansen Moreau Hargreave Rask Dorn Whitlock Abara Linden Sorel Pascoe Varga Ekholm Tindall Mirza Corvin "
+        "Okafor Lindqvist Marchetti Delacroix Fontaine Grunwald Halloran Iversen Kowalski Lefebvre Mendoza Novak Petrov Ramirez Sandoval "
+        "Takeda Underhill Vasquez Westerberg Yamada Zielinski Ashworth Bellamy Castellan Drummond Eastwick Fairfax Galloway Holloway "
+        "Ingram").split()
 WORDS = "grove jade basil denim ivory cedar plum slate ember coral maple onyx fern amber lilac quartz heron saffron birch cobalt".split()
 CITIES = "Lisbon Tromso Bergen Cadiz Varna Galway Turku Parma Izmir Leiden Split Utrecht Ghent Riga Malmo Porto".split()
 KINDS = ["locker number", "magic number", "secret code", "pass phrase", "telephone extension", "birthplace"]
@@ -30,8 +35,9 @@ BYTES_PER_TOKEN = 4.3  # English prose in the starter's vocabulary; the program'
 
 
 def make_facts(generator, n):
-    names = [first + " " + last for first in FIRST for last in LAST]
-    generator.shuffle(names)
+    # No two facts share a name's part as long as there are names: which is meant is then a matter of reading, not of memory.
+    first, last = generator.sample(FIRST, len(FIRST)), generator.sample(LAST, len(LAST))
+    names = ["%s %s" % (first[i % len(first)], last[(i + i // len(first)) % len(last)]) for i in range(len(first) * len(last))]
     facts = []
     for i in range(n):
         name, kind = names[i % len(names)], KINDS[(i + i // len(names)) % len(KINDS)]
@@ -81,8 +87,8 @@ def plant(generator, paragraphs, facts):
 
 def make_library(folder, texts, sizes, facts_per_size, tokens_per_document):
     """Files by size class: [(size, [path], [fact])], each size's own; deterministic."""
-    hay, generator, classes, done = Hay(texts), random.Random(20260101), [], 0
-    facts = make_facts(generator, facts_per_size * len(sizes))
+    hay, classes, done = Hay(texts), [], 0
+    facts = make_facts(random.Random(20260101), facts_per_size * len(sizes))
     for number, size in enumerate(sizes):
         own, paths = facts[number * facts_per_size:(number + 1) * facts_per_size], []
         n_documents = max(1, round((size - done) / tokens_per_document))
@@ -90,7 +96,7 @@ def make_library(folder, texts, sizes, facts_per_size, tokens_per_document):
         for d in range(n_documents):
             paragraphs = hay.take(share * BYTES_PER_TOKEN * 0.97)
             mine = own[d * len(own) // n_documents:(d + 1) * len(own) // n_documents]
-            plant(generator, paragraphs, mine)
+            plant(random.Random(size * 1000 + d), paragraphs, mine)
             path = os.path.join(folder, "hay-%d-%02d.txt" % (size, d + 1))
             with open(path, "w", encoding="utf-8") as file:
                 file.write("\n\n".join(paragraphs) + "\n")
@@ -149,7 +155,7 @@ def main():
     parser.add_argument("lectern")
     parser.add_argument("texts", nargs="+")
     parser.add_argument("--sizes", default="8000,32000,128000,1000000", help="tokens, each holding the ones before")
-    parser.add_argument("--facts", type=int, default=24, help="planted with each size")
+    parser.add_argument("--facts", type=int, default=12, help="planted with each size")
     parser.add_argument("--most-all", type=int, default=24, help="questions asked attending to everything, at most")
     parser.add_argument("--most", type=int, default=96, help="questions asked after choosing, at most")
     parser.add_argument("--document-tokens", type=int, default=100000)

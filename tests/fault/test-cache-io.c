@@ -17,66 +17,23 @@
 
 #include "cache-fixture.h"
 
-enum { N_SECTIONS = 4 };
-
 static eng_model *model;
 
-/* Reads in a document, finds it, replaces its file, removes another. False: something failed (cleanly). */
-static bool work(const char *folder, const eng_fileops *ops, bool with_rewrite)
+static bool work(const char *folder, const eng_fileops *ops)
 {
-    eng_cache_environment environment = {.ops = ops};
-    eng_cache *cache = NULL;
-    eng_store *store = NULL;
-    eng_section section;
     eng_error error = {.status = ENG_OK};
-    eng_digest kept;
-    uint32_t ids[FIXTURE_TOKENS_MAX];
-    fixture_ids(0, ids);
-    eng_ids_digest(NULL, ids, fixture_n_tokens(0), &kept);
-    eng_status status = eng_cache_open_with(folder, NULL, &environment, &cache, &error);
-    if (status == ENG_OK) status = eng_store_open(cache, model, "book", &store, &error);
-    for (uint32_t seed = 0; seed < N_SECTIONS && status == ENG_OK; seed++) {
-        status = fixture_write(store, model, seed, &error);
-        if (status == ENG_OK && seed % 2) status = eng_store_sync(store, &error);
-        if (status == ENG_OK) status = fixture_find(store, seed, true, &section, &error);
-        if (status == ENG_OK) assert_true(fixture_section_right(model, seed, &section));
-    }
-    if (status == ENG_OK && with_rewrite) status = eng_store_keep_only(store, &kept, 1, &error);
+    eng_status status = fixture_work(folder, ops, model, &error);
     if (status != ENG_OK) {
         assert_int_equal(error.status, status); /* clean: a status and words */
         assert_true(error.message[0] != 0);
     }
-    eng_store_close(store);
-    eng_cache_close(cache);
     return status == ENG_OK;
 }
 
-/* Everything is absent or right; the check is clean after what a stopped appender left is cut by the next one. */
 static void assert_sound(const char *folder, uint64_t n)
 {
-    eng_cache *cache;
-    eng_store *store;
-    eng_section section;
-    eng_cache_report report;
-    eng_error error = {0};
-    if (eng_cache_open(folder, NULL, &cache, &error) != ENG_OK) fail_msg("call %llu: cannot be opened again: %s", (unsigned long long)n, error.message);
-    assert_int_equal(eng_store_open(cache, model, "book", &store, NULL), ENG_OK);
-    for (uint32_t seed = 0; seed < N_SECTIONS; seed++) {
-        eng_status status = fixture_find(store, seed, true, &section, &error);
-        if (status != ENG_OK && status != ENG_MISS) fail_msg("call %llu, section %u: %s", (unsigned long long)n, seed, error.message);
-        if (status == ENG_OK && !fixture_section_right(model, seed, &section)) fail_msg("call %llu: section %u is wrong", (unsigned long long)n, seed);
-    }
-    for (uint32_t seed = 0; seed < N_SECTIONS; seed++) { /* work goes on */
-        if (fixture_write(store, model, seed, &error) != ENG_OK) fail_msg("call %llu: %s", (unsigned long long)n, error.message);
-    }
-    assert_int_equal(eng_store_sync(store, NULL), ENG_OK);
-    assert_int_equal(eng_cache_check(cache, true, NULL, NULL, NULL, NULL, &report, &error), ENG_OK);
-    if (report.n_damaged_files || report.n_damaged_records || report.n_missing_files || report.n_orphan_bytes || report.n_records < N_SECTIONS) {
-        fail_msg("call %llu: the check is not clean: %llu damaged, %llu orphan bytes, %llu records", (unsigned long long)n,
-                 (unsigned long long)report.n_damaged_records, (unsigned long long)report.n_orphan_bytes, (unsigned long long)report.n_records);
-    }
-    eng_store_close(store);
-    eng_cache_close(cache);
+    char *problem = fixture_find_problem(folder, model, false);
+    if (problem) fail_msg("call %llu: %s", (unsigned long long)n, problem);
 }
 
 static void fail_every_call(bool from_there_on, bool tear)
@@ -88,7 +45,7 @@ static void fail_every_call(bool from_there_on, bool tear)
         ops.fail_at = n;
         ops.fail_on = from_there_on;
         ops.short_transfers = tear;
-        work(folder, &ops.ops, true);
+        work(folder, &ops.ops);
         bool beyond = ops.n_calls < n;
         ops.fail_at = 0;
         assert_sound(folder, n);
@@ -131,7 +88,7 @@ static void test_promise_01_killed_at_every_call(void **state)
             fixture_ops_init(&ops);
             ops.fail_at = n;
             ops.exit_instead = true;
-            work(folder, &ops.ops, true);
+            work(folder, &ops.ops);
             _exit(0);
         }
         assert_int_equal(waitpid(child, &result, 0), child);

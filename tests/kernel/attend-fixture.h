@@ -31,6 +31,7 @@ typedef struct fixture {
     uint32_t state;
     kern_context *context;
     kern_kv_block blocks[FIXTURE_BLOCKS_MAX], own;
+    float *keys[FIXTURE_BLOCKS_MAX + 1], *values[FIXTURE_BLOCKS_MAX + 1]; /* read back: [kv_heads][tokens][d]; own is the last */
     kern_queries queries;
     float *out, *mass;
     size_t mass_first[FIXTURE_BLOCKS_MAX], n_parts;
@@ -87,6 +88,17 @@ static inline void fixture_queries(fixture *f)
     free(q);
 }
 
+static inline void fixture_read_back(fixture *f, size_t index, const kern_kv_block *block)
+{
+    size_t d = f->format.d, n = f->n_kv_heads * block->n_tokens;
+    f->keys[index] = fixture_alloc(n * d * sizeof(float));
+    f->values[index] = fixture_alloc(n * d * sizeof(float));
+    for (size_t i = 0; i < n; i++) {
+        kern_kv_get_key(&f->format, f->n_kv_heads, block, i / block->n_tokens, i % block->n_tokens, f->keys[index] + i * d);
+        kern_kv_get_value(&f->format, f->n_kv_heads, block, i / block->n_tokens, i % block->n_tokens, f->values[index] + i * d);
+    }
+}
+
 static inline void fixture_make(fixture *f, unsigned n_threads)
 {
     f->state = f->seed * 2654435761u + 1;
@@ -94,10 +106,12 @@ static inline void fixture_make(fixture *f, unsigned n_threads)
     f->n_parts = 0;
     for (size_t b = 0; b < f->n_blocks; b++) {
         f->blocks[b] = fixture_block(f, f->block_tokens[b]);
+        fixture_read_back(f, b, &f->blocks[b]);
         f->mass_first[b] = f->n_parts;
         f->n_parts += (f->block_tokens[b] + 63) / 64;
     }
     f->own = f->with_own ? fixture_block(f, f->own_before + f->n_queries) : (kern_kv_block){0};
+    fixture_read_back(f, FIXTURE_BLOCKS_MAX, &f->own);
     fixture_queries(f);
     f->out = fixture_alloc(f->n_queries * f->n_heads * f->format.d * sizeof(float));
     f->mass = fixture_alloc(f->n_parts * sizeof(float));
@@ -125,6 +139,10 @@ static inline kern_status fixture_attend(fixture *f)
 static inline void fixture_free(fixture *f)
 {
     for (size_t b = 0; b < f->n_blocks; b++) free((void *)(uintptr_t)f->blocks[b].data);
+    for (size_t i = 0; i <= FIXTURE_BLOCKS_MAX; i++) {
+        free(f->keys[i]);
+        free(f->values[i]);
+    }
     free((void *)(uintptr_t)f->own.data);
     free(f->queries.table);
     free(f->queries.scale);
@@ -142,25 +160,22 @@ static inline void fixture_query(const fixture *f, size_t query, size_t head, do
                                                        : (double)f->queries.table[row * 128 + i] * (double)f->queries.scale[row];
 }
 
-/* Scores of one row with the tokens of a block, appended. */
-static inline size_t fixture_scores(const fixture *f, const kern_kv_block *block, size_t n, const double *query, size_t kv_head, double *scores)
+/* Scores of one row with the first n tokens of a block of `total`. */
+static inline size_t fixture_scores(const fixture *f, size_t index, size_t total, size_t n, const double *query, size_t kv_head, double *scores)
 {
-    float key[KERN_HEAD_DIM_MAX];
-    for (size_t t = 0; t < n; t++) {
-        kern_kv_get_key(&f->format, f->n_kv_heads, block, kv_head, t, key);
+    const float *key = f->keys[index] + kv_head * total * f->format.d;
+    for (size_t t = 0; t < n; t++, key += f->format.d) {
         scores[t] = 0;
         for (size_t i = 0; i < f->format.d; i++) scores[t] += query[i] * (double)key[i];
     }
     return n;
 }
 
-static inline void fixture_add_values(const fixture *f, const kern_kv_block *block, size_t n, const double *weights, size_t kv_head, double *out)
+static inline void fixture_add_values(const fixture *f, size_t index, size_t total, size_t n, const double *weights, size_t kv_head, double *out)
 {
-    float value[KERN_HEAD_DIM_MAX];
-    for (size_t t = 0; t < n; t++) {
-        kern_kv_get_value(&f->format, f->n_kv_heads, block, kv_head, t, value);
+    const float *value = f->values[index] + kv_head * total * f->format.d;
+    for (size_t t = 0; t < n; t++, value += f->format.d)
         for (size_t i = 0; i < f->format.d; i++) out[i] += weights[t] * (double)value[i];
-    }
 }
 
 /* Attention of one query row in double: out [d], weights of all tokens in order (returns their number). */
@@ -169,15 +184,15 @@ static inline size_t fixture_reference(const fixture *f, size_t query, size_t he
     double q[KERN_HEAD_DIM_MAX], max = -INFINITY, sum = 0;
     size_t kv = head / (f->n_heads / f->n_kv_heads), n = 0, at = 0, own = f->with_own ? f->own_before + query + 1 : 0;
     fixture_query(f, query, head, q);
-    for (size_t b = 0; b < f->n_blocks; b++) n += fixture_scores(f, &f->blocks[b], f->block_tokens[b], q, kv, weights + n);
-    if (own) n += fixture_scores(f, &f->own, own, q, kv, weights + n);
+    for (size_t b = 0; b < f->n_blocks; b++) n += fixture_scores(f, b, f->block_tokens[b], f->block_tokens[b], q, kv, weights + n);
+    if (own) n += fixture_scores(f, FIXTURE_BLOCKS_MAX, f->own.n_tokens, own, q, kv, weights + n);
     for (size_t t = 0; t < n; t++) max = weights[t] > max ? weights[t] : max;
     for (size_t t = 0; t < n; t++) sum += weights[t] = exp(weights[t] - max);
     for (size_t t = 0; t < n; t++) weights[t] /= sum;
     memset(out, 0, f->format.d * sizeof *out);
     for (size_t b = 0; b < f->n_blocks; at += f->block_tokens[b++])
-        fixture_add_values(f, &f->blocks[b], f->block_tokens[b], weights + at, kv, out);
-    if (own) fixture_add_values(f, &f->own, own, weights + at, kv, out);
+        fixture_add_values(f, b, f->block_tokens[b], f->block_tokens[b], weights + at, kv, out);
+    if (own) fixture_add_values(f, FIXTURE_BLOCKS_MAX, f->own.n_tokens, own, weights + at, kv, out);
     return n;
 }
 #endif

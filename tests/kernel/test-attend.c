@@ -48,7 +48,7 @@ static void compare(const fixture *f)
     size_t n_max = f->own_before + f->n_queries, d = f->format.d;
     for (size_t b = 0; b < f->n_blocks; b++) n_max += f->block_tokens[b];
     double *weights = fixture_alloc((n_max + 1) * sizeof *weights), out[KERN_HEAD_DIM_MAX];
-    for (size_t q = 0; q < f->n_queries; q += 1 + f->n_queries / 37)
+    for (size_t q = 0; q < f->n_queries; q += 1 + f->n_queries / 19)
         for (size_t h = 0; h < f->n_heads; h++) {
             fixture_reference(f, q, h, weights, out);
             const float *got = f->out + (q * f->n_heads + h) * d;
@@ -150,7 +150,9 @@ static void check_drop(void)
             for (size_t h = 0; h < f.n_heads; h++) {
                 fixture_reference(&f, q, h, weights, out);
                 for (size_t d = 0; d < f.format.d; d++) {
-                    double bound = 2 * (double)f.drop_mass * 16 + 1e-4; /* values of the fixture stay below 12 and rounding */
+                    /* values of the fixture stay below 16; several query tokens may share tiles of rounded weights */
+                    bool rounded = f.n_queries > 1 && f.format.value_type <= KERN_VALUE_Q8;
+                    double bound = 2 * (double)f.drop_mass * 16 + (rounded ? 16 * 0x1p-8 : 1e-4);
                     assert_true(fabs(out[d] - (double)f.out[(q * f.n_heads + h) * f.format.d + d]) <= bound);
                 }
             }
@@ -261,7 +263,7 @@ static void check_block_scores(void)
             for (size_t i = 2; i < 20; i++) {
                 double sum = 0;
                 fixture_query(&f, i, h, q);
-                fixture_scores(&f, &f.blocks[b], f.block_tokens[b], q, h / 2, scores);
+                fixture_scores(&f, b, f.block_tokens[b], f.block_tokens[b], q, h / 2, scores);
                 for (size_t t = 0; t < f.block_tokens[b]; t++) {
                     best = fmax(best, scores[t]);
                     sum += exp(scores[t]);

@@ -225,6 +225,77 @@ bool fixture_section_right(const eng_model *model, uint32_t seed, const eng_sect
     return right;
 }
 
+eng_status fixture_work(const char *folder, const eng_fileops *ops, const eng_model *model, eng_error *error)
+{
+    eng_cache_environment environment = {.ops = ops};
+    eng_cache *cache = NULL;
+    eng_store *store = NULL;
+    eng_section section;
+    eng_digest kept;
+    uint32_t ids[FIXTURE_TOKENS_MAX];
+    fixture_ids(0, ids);
+    eng_ids_digest(NULL, ids, fixture_n_tokens(0), &kept);
+    eng_status status = eng_cache_open_with(folder, NULL, &environment, &cache, error);
+    if (status == ENG_OK) status = eng_store_open(cache, model, "book", &store, error);
+    for (uint32_t seed = 0; seed < FIXTURE_WORK_SECTIONS && status == ENG_OK; seed++) {
+        status = fixture_write(store, model, seed, error);
+        if (status == ENG_OK && seed % 2) status = eng_store_sync(store, error);
+        if (status == ENG_OK) status = fixture_find(store, seed, true, &section, error);
+        if (status == ENG_OK && !fixture_section_right(model, seed, &section)) abort();
+    }
+    if (status == ENG_OK) status = eng_store_keep_only(store, &kept, 1, error);
+    eng_store_close(store);
+    eng_cache_close(cache);
+    return status;
+}
+
+static char *problem_text(const char *what, const char *why)
+{
+    char *text = NULL;
+    if (asprintf(&text, "%s: %s", what, why) < 0) abort();
+    return text;
+}
+
+static char *find_problem(eng_cache *cache, eng_store *store, const eng_model *model, bool repair_first)
+{
+    eng_section section;
+    eng_cache_report report;
+    eng_error error = {.status = ENG_OK};
+    for (uint32_t seed = 0; seed < FIXTURE_WORK_SECTIONS; seed++) {
+        eng_status status = fixture_find(store, seed, true, &section, &error);
+        if (status != ENG_OK && status != ENG_MISS) return problem_text("finding", error.message);
+        if (status == ENG_OK && !fixture_section_right(model, seed, &section)) return problem_text("finding", "a section is wrong");
+    }
+    for (uint32_t seed = 0; seed < FIXTURE_WORK_SECTIONS; seed++) {
+        if (fixture_write(store, model, seed, &error) != ENG_OK) return problem_text("going on", error.message);
+    }
+    if (eng_store_sync(store, &error) != ENG_OK) return problem_text("going on", error.message);
+    for (uint32_t seed = 0; seed < FIXTURE_WORK_SECTIONS; seed++) {
+        if (fixture_find(store, seed, true, &section, &error) != ENG_OK) return problem_text("after going on", error.message);
+        if (!fixture_section_right(model, seed, &section)) return problem_text("after going on", "a section is wrong");
+    }
+    if (repair_first && eng_cache_repair(cache, true, NULL, NULL, NULL, NULL, &report, &error) != ENG_OK) return problem_text("repair", error.message);
+    if (eng_cache_check(cache, true, NULL, NULL, NULL, NULL, &report, &error) != ENG_OK) return problem_text("check", error.message);
+    if (report.n_damaged_files || report.n_damaged_records || report.n_missing_files || report.n_orphan_bytes) {
+        return problem_text("check", "not clean");
+    }
+    if (report.n_records < FIXTURE_WORK_SECTIONS) return problem_text("check", "a section is missing");
+    return NULL;
+}
+
+char *fixture_find_problem(const char *folder, const eng_model *model, bool repair_first)
+{
+    eng_cache *cache = NULL;
+    eng_store *store = NULL;
+    eng_error error = {.status = ENG_OK};
+    if (eng_cache_open(folder, NULL, &cache, &error) != ENG_OK) return problem_text("opening", error.message);
+    if (eng_store_open(cache, model, "book", &store, &error) != ENG_OK) return problem_text("opening", error.message);
+    char *problem = find_problem(cache, store, model, repair_first);
+    eng_store_close(store);
+    eng_cache_close(cache);
+    return problem;
+}
+
 /* ----------------------------------------------------------------------------------------------------- file operations */
 
 /* True: this call fails, with errno set. */

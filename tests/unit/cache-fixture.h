@@ -35,6 +35,13 @@ eng_status fixture_find(eng_store *store, uint32_t seed, bool verify, eng_sectio
 /* Whether the section is, byte for byte, what fixture_write wrote. */
 bool fixture_section_right(const eng_model *model, uint32_t seed, const eng_section *section);
 
+/* Reads a document in, finds its sections, drops some of them. */
+enum { FIXTURE_WORK_SECTIONS = 4 };
+eng_status fixture_work(const char *folder, const eng_fileops *ops, const eng_model *model, eng_error *error);
+/* Whether a folder that fixture_work was stopped in is sound: each section absent or right, work can go on, and the check finds
+ * nothing afterwards, or, after a power failure, nothing once the cache was repaired. NULL, or the problem in words (free it). */
+char *fixture_find_problem(const char *folder, const eng_model *model, bool repair_first);
+
 typedef struct fixture_ops {
     eng_fileops ops; /* first member: the table that the cache gets */
     uint64_t n_calls;     /* of operations that can fail */

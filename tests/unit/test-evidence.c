@@ -346,12 +346,14 @@ static void adversaries_cannot_leave_the_text(void **state)
         for (size_t i = 0; words[i]; i++) add_word(&script, words[i]);
         script.random = g_rand_new_with_seed(seed);
         AppReplyOptions options = {.form = seed % 3 == 2 ? APP_REPLY_ANSWER : APP_REPLY_QUOTATION_ANSWER, .n_tokens_max = 1 + seed % 60,
-                                   .temperature = seed % 2 ? 0.0f : 1.5f, .seed = seed, .n_quotation_bytes_max = seed % 5 ? 0 : 6};
+                                   .temperature = seed % 2 ? 0.0f : 1.5f, .seed = seed, .n_quotation_bytes_max = seed % 5 ? 0 : 6,
+                                   .answer_in_quotation = seed % 4 == 0};
         AppReply reply = {0};
         assert_true(decode(&script, corpus, options, &reply, NULL));
         assert_true(g_utf8_validate(reply.text, -1, NULL) && g_utf8_validate(reply.answer, -1, NULL));
         assert_true(reply.absent == (reply.quotation == NULL));
         if (reply.quotation) assert_verbatim(corpus, &reply, false);
+        if (reply.quotation && options.answer_in_quotation) assert_non_null(strstr(reply.quotation, reply.answer));
         if (reply.quotation && reply.complete) assert_string_equal(script.quoted->str, reply.quotation);
         n_found += !reply.absent;
         n_absent += reply.absent;
@@ -376,6 +378,25 @@ static void logits_that_are_no_numbers_do_no_harm(void **state)
     if (reply.quotation) assert_verbatim(corpus, &reply, false);
     app_reply_clear(&reply);
     script_clear(&script);
+}
+
+static void an_answer_bound_to_its_quotation(void **state)
+{
+    const AppReplyOptions bound = {.form = APP_REPLY_QUOTATION_ANSWER, .answer_in_quotation = true};
+    const char *const texts[] = {"The pass phrase of Isolde is birch-maple.\nHe said \"go\"\nand so on.", NULL};
+    check(texts, (const char *[]){"\"", "The pass phrase of Isolde is ", "birch-maple.\"\n", "tree^birch", "-ivory^-ma", "<stop>^ple", "<stop>", NULL},
+          bound, "The pass phrase of Isolde is birch-maple.", "birch-maple", 1);
+    check(texts, (const char *[]){"\"", "birch-maple.\"\nbirch^birch-maple.\"\ntree", "-maple", "<stop>", NULL}, bound, "birch-maple.", "birch-maple",
+          1);
+    check(texts, (const char *[]){"\"", "birch-maple.\"\ntree^birch-maple", "\"", "\ntree^\n birch", "-maple", "<stop>", NULL}, bound, "birch-maple",
+          "birch-maple", 1);
+    /* The text's own quote and line break, then words of the text that are none of the quotation. */
+    check(texts, (const char *[]){"\"", "He said ", "\"go", "\"\n", "and", " so on", ".\"\n", "so", "<stop>", NULL}, bound,
+          "He said \"go\"\nand so on.", "so", 1);
+    check(texts, (const char *[]){"\"", "He said ", "\"go", "\"\n", "go", "<stop>", NULL}, bound, "He said \"go", "go", 1);
+    check(texts, (const char *[]){"\"", "birch-maple", "\"\n", "<stop>", NULL}, bound, "birch-maple", "birch-maple", 1);
+    /* A wish that is no word of it, even if a word begins so: the quotation is the answer. */
+    check(texts, (const char *[]){"\"", "The pass phrase", "\"\n", "t", "ree", "<stop>", NULL}, bound, "The pass phrase", "The pass phrase", 1);
 }
 
 /* --------------------------------------------------------------------------------------------------------- other forms */
@@ -522,6 +543,7 @@ int main(void)
         cmocka_unit_test(nothing_to_quote_is_absent),
         cmocka_unit_test(adversaries_cannot_leave_the_text),
         cmocka_unit_test(logits_that_are_no_numbers_do_no_harm),
+        cmocka_unit_test(an_answer_bound_to_its_quotation),
         cmocka_unit_test(a_span_is_bound_too),
         cmocka_unit_test(a_span_that_begins_like_the_absent_reply),
         cmocka_unit_test(free_replies_are_free),

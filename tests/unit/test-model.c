@@ -42,7 +42,9 @@ static void config_has_defaults(void **state)
     assert_int_equal(c.reply_form, ENG_REPLY_FREE);
     assert_true(fabs(c.rope_inv_freq[1] - pow(10000, -2.0 / 16)) < 1e-15);
     assert_int_equal(parse(",\"sfa\":{\"k_query\":8,\"k_key\":4,\"value_bits\":4,\"value_group\":16},\"sections\":{\"end_position\":256,"
-                           "\"reply\":\"quotation_answer\",\"absent\":\"No.\"}", &c, NULL), ENG_OK);
+                           "\"reply\":\"quotation_answer\",\"absent\":\"No.\"}",
+                           &c, NULL),
+                     ENG_OK);
     assert_int_equal(c.kv_format.k_key, 4);
     assert_int_equal(c.kv_format.k_query, 8);
     assert_int_equal(c.kv_format.value_type, KERN_VALUE_Q4);
@@ -56,13 +58,25 @@ static void config_refuses(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "{}", "[]", "{\"architectures\":[\"LlamaForCausalLM\"]}", "{\"architectures\":[\"Qwen3ForCausalLM\"]}",
+        "{}",
+        "[]",
+        "{\"architectures\":[\"LlamaForCausalLM\"]}",
+        "{\"architectures\":[\"Qwen3ForCausalLM\"]}",
     };
     static const char *const more[] = {
-        ",\"use_sliding_window\":true", ",\"rope_scaling\":{\"rope_type\":\"longrope\"}", ",\"attention_bias\":7",
-        ",\"sfa\":{\"k_key\":17}", ",\"sfa\":{\"k_key\":-1}", ",\"sfa\":{\"where\":\"before_rope\"}", ",\"sfa\":{\"value_bits\":5}", ",\"sfa\":7",
-        ",\"sections\":{\"end_position\":100000}", ",\"sections\":{}", ",\"sections\":{\"end_position\":256,\"reply\":\"song\"}",
-        ",\"quantization_config\":{\"bits\":4}", ",\"head_dim\":16",
+        ",\"use_sliding_window\":true",
+        ",\"rope_scaling\":{\"rope_type\":\"longrope\"}",
+        ",\"attention_bias\":7",
+        ",\"sfa\":{\"k_key\":17}",
+        ",\"sfa\":{\"k_key\":-1}",
+        ",\"sfa\":{\"where\":\"before_rope\"}",
+        ",\"sfa\":{\"value_bits\":5}",
+        ",\"sfa\":7",
+        ",\"sections\":{\"end_position\":100000}",
+        ",\"sections\":{}",
+        ",\"sections\":{\"end_position\":256,\"reply\":\"song\"}",
+        ",\"quantization_config\":{\"bits\":4}",
+        ",\"head_dim\":16",
     };
     eng_config c;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -80,7 +94,8 @@ static void yarn_bends_low_frequencies_only(void **state)
     (void)state;
     eng_config c, plain;
     assert_int_equal(parse("", &plain, NULL), ENG_OK);
-    assert_int_equal(parse(",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":128}", &c, NULL), ENG_OK);
+    assert_int_equal(parse(",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":128}", &c, NULL),
+                     ENG_OK);
     assert_true(c.rope_inv_freq[0] == plain.rope_inv_freq[0]);
     assert_true(fabs(c.rope_inv_freq[7] - plain.rope_inv_freq[7] / 4) < 1e-12);
     assert_true(fabs(c.rope_attention_scale - (0.1 * log(4) + 1)) < 1e-12);
@@ -103,9 +118,10 @@ static void write_text(const char *name, const char *text, size_t n)
 static void write_tokenizer(void)
 {
     static char text[65536];
-    size_t n = (size_t)sprintf(text, "{\"added_tokens\":[{\"id\":256,\"content\":\"<|endoftext|>\"},{\"id\":257,\"content\":\"<|im_start|>\"},"
-                                     "{\"id\":258,\"content\":\"<|im_end|>\"}],\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
-                                     "\"use_regex\":false},\"model\":{\"type\":\"BPE\",\"vocab\":{");
+    size_t n = (size_t)sprintf(
+        text, "{\"added_tokens\":[{\"id\":256,\"content\":\"<|endoftext|>\"},{\"id\":257,\"content\":\"<|im_start|>\"},"
+              "{\"id\":258,\"content\":\"<|im_end|>\"}],\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
+              "\"use_regex\":false},\"model\":{\"type\":\"BPE\",\"vocab\":{");
     unsigned others = 0;
     for (unsigned byte = 0; byte < 256; byte++) {
         bool printed = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte != 0xad);
@@ -128,14 +144,18 @@ static void add_tensor(tensor_writer *w, const char *name, size_t rows, size_t c
     assert_non_null(w->data);
     for (size_t i = 0; i < count; i++) w->data[w->n + i] = columns == 0 ? 1.0f + (float)(i % 3) : sinf((float)(w->n + i) * 0.7f) * 0.1f;
     json_t *shape = columns == 0 ? json_pack("[I]", (json_int_t)rows) : json_pack("[I,I]", (json_int_t)rows, (json_int_t)columns);
-    json_object_set_new(w->header, name, json_pack("{s:s,s:o,s:[I,I]}", "dtype", "F32", "shape", shape, "data_offsets",
-                                                   (json_int_t)(w->n * 4), (json_int_t)((w->n + count) * 4)));
+    json_object_set_new(w->header, name,
+                        json_pack("{s:s,s:o,s:[I,I]}", "dtype", "F32", "shape", shape, "data_offsets", (json_int_t)(w->n * 4),
+                                  (json_int_t)((w->n + count) * 4)));
     w->n += count;
 }
 
 static void add_layer(tensor_writer *w, int layer)
 {
-    static const struct { const char *name; size_t rows, columns; } parts[] = {
+    static const struct {
+        const char *name;
+        size_t rows, columns;
+    } parts[] = {
         {"self_attn.q_proj.weight", 64, 64}, {"self_attn.k_proj.weight", 32, 64}, {"self_attn.v_proj.weight", 32, 64},
         {"self_attn.o_proj.weight", 64, 64}, {"mlp.gate_proj.weight", 96, 64},    {"mlp.up_proj.weight", 96, 64},
         {"mlp.down_proj.weight", 64, 96},    {"input_layernorm.weight", 64, 0},   {"post_attention_layernorm.weight", 64, 0},
@@ -301,9 +321,12 @@ static void memo_is_used_only_for_the_same_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(config_has_defaults),         cmocka_unit_test(config_refuses),
-        cmocka_unit_test(yarn_bends_low_frequencies_only), cmocka_unit_test(packs_to_8_bits),
-        cmocka_unit_test(packs_to_4_bits),             cmocka_unit_test(options_change_the_identity),
+        cmocka_unit_test(config_has_defaults),
+        cmocka_unit_test(config_refuses),
+        cmocka_unit_test(yarn_bends_low_frequencies_only),
+        cmocka_unit_test(packs_to_8_bits),
+        cmocka_unit_test(packs_to_4_bits),
+        cmocka_unit_test(options_change_the_identity),
         cmocka_unit_test(memo_is_used_only_for_the_same_file),
     };
     return cmocka_run_group_tests(tests, make_checkpoint, remove_checkpoint);

@@ -30,7 +30,8 @@ typedef struct hostile {
     size_t n_data;
 } hostile;
 
-#define T(name, dtype, shape, begin, end) "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
+#define T(name, dtype, shape, begin, end) \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
 
 static const hostile cases[] = {
     {"{}     ", "larger than the file", 1000, 0},
@@ -98,7 +99,8 @@ static void refuses_deep_nesting_and_short_files(void **state)
 static void gives_tensors(void **state)
 {
     (void)state;
-    const char *header = "{\"__metadata__\":{\"k\":\"v\"}," T("b", "F32", "[2,1]", 4, 12) "," T("a", "U8", "[4]", 0, 4) "," T("z", "F16", "[0]", 12, 12) "}";
+    const char *header =
+        "{\"__metadata__\":{\"k\":\"v\"}," T("b", "F32", "[2,1]", 4, 12) "," T("a", "U8", "[4]", 0, 4) "," T("z", "F16", "[0]", 12, 12) "}";
     char padded[512];
     int n = snprintf(padded, sizeof padded, "%s", header);
     while (n % 8 != 0) padded[n++] = ' ';

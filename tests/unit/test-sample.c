@@ -42,7 +42,8 @@ static void limits_cut_the_tail(void **state)
 {
     (void)state;
     float logits[] = {0, -0.1f, -0.2f, -5};
-    eng_sampling top_k = {.temperature = 1, .top_k = 2}, top_p = {.temperature = 1, .top_p = 0.5f}, min_p = {.temperature = 1, .min_p = 0.5f};
+    eng_sampling top_k = {.temperature = 1, .top_k = 2}, top_p = {.temperature = 1, .top_p = 0.5f},
+                 min_p = {.temperature = 1, .min_p = 0.5f};
     for (int i = 0; i < 2000; i++) {
         assert_true(eng_sample(&top_k, logits, 4) < 2);
         assert_true(eng_sample(&top_p, logits, 4) < 2);
@@ -71,8 +72,11 @@ static void a_seed_repeats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(greedy_takes_the_lowest_id_of_the_best), cmocka_unit_test(frequencies_follow_the_softmax),
-        cmocka_unit_test(limits_cut_the_tail), cmocka_unit_test(forbidden_tokens_are_never_drawn), cmocka_unit_test(a_seed_repeats),
+        cmocka_unit_test(greedy_takes_the_lowest_id_of_the_best),
+        cmocka_unit_test(frequencies_follow_the_softmax),
+        cmocka_unit_test(limits_cut_the_tail),
+        cmocka_unit_test(forbidden_tokens_are_never_drawn),
+        cmocka_unit_test(a_seed_repeats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,10 +133,12 @@ static char *make_json(const char *more, const char *merges, const char *pattern
 {
     char *text = malloc(65536);
     assert_non_null(text);
-    size_t n = (size_t)sprintf(text, "{\"added_tokens\":[%s],\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"Sequence\","
-                                     "\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"%s\"},\"behavior\":\"Isolated\",\"invert\":false},"
-                                     "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]},\"model\":{\"type\":\"BPE\",\"vocab\":{",
-                               added, pattern);
+    size_t n =
+        (size_t)sprintf(text,
+                        "{\"added_tokens\":[%s],\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"Sequence\","
+                        "\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"%s\"},\"behavior\":\"Isolated\",\"invert\":false},"
+                        "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]},\"model\":{\"type\":\"BPE\",\"vocab\":{",
+                        added, pattern);
     unsigned others = 0;
     for (unsigned byte = 0; byte < 256; byte++) {
         bool printed = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte != 0xad);
@@ -157,21 +159,23 @@ static eng_status load(const char *more, const char *merges, const char *pattern
 static void refuses_what_is_not_bijective(void **state)
 {
     (void)state;
-    static const struct { const char *more, *merges, *pattern, *added; } cases[] = {
-        {"\"ab\":97", "", "\\\\p{L}+", ""},                                     /* an id twice */
-        {"\"ab\":256,\"ab\":257", "", "\\\\p{L}+", ""},                         /* a token twice */
+    static const struct {
+        const char *more, *merges, *pattern, *added;
+    } cases[] = {
+        {"\"ab\":97", "", "\\\\p{L}+", ""},             /* an id twice */
+        {"\"ab\":256,\"ab\":257", "", "\\\\p{L}+", ""}, /* a token twice */
         {"\"ab\":-1", "", "\\\\p{L}+", ""},
         {"\"ab\":4000000000", "", "\\\\p{L}+", ""},
         {"\"ab\":\"x\"", "", "\\\\p{L}+", ""},
         {"\"\":256", "", "\\\\p{L}+", ""},
-        {"\"\\u4e2d\":256", "", "\\\\p{L}+", ""},                               /* not bytes */
-        {"\"ab\":256", "\"a c\"", "\\\\p{L}+", ""},                             /* ac is not a token */
+        {"\"\\u4e2d\":256", "", "\\\\p{L}+", ""},   /* not bytes */
+        {"\"ab\":256", "\"a c\"", "\\\\p{L}+", ""}, /* ac is not a token */
         {"\"ab\":256", "\"ab\"", "\\\\p{L}+", ""},
         {"\"ab\":256", "[\"a\"]", "\\\\p{L}+", ""},
         {"\"ab\":256", "7", "\\\\p{L}+", ""},
-        {"\"ab\":256", "", "(", ""},                                            /* bad pattern */
-        {"\"ab\":256", "", "\\\\p{L}+", "{\"id\":97,\"content\":\"<x>\"}"},       /* an id in use */
-        {"\"ab\":256", "", "\\\\p{L}+", "{\"id\":300,\"content\":\"ab\"}"},       /* a text in use */
+        {"\"ab\":256", "", "(", ""},                                        /* bad pattern */
+        {"\"ab\":256", "", "\\\\p{L}+", "{\"id\":97,\"content\":\"<x>\"}"}, /* an id in use */
+        {"\"ab\":256", "", "\\\\p{L}+", "{\"id\":300,\"content\":\"ab\"}"}, /* a text in use */
         {"\"ab\":256", "", "\\\\p{L}+", "{\"id\":300,\"content\":\"\"}"},
         {"\"ab\":256", "", "\\\\p{L}+", "{\"id\":300,\"content\":\"<x>\"},{\"id\":301,\"content\":\"<x>\"}"},
     };
