@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "app-document.h"
+#include "app-extract.h"
 #include "app-library-internal.h"
 #include "app-text.h"
 
@@ -28,7 +29,7 @@ typedef struct Source {
     char hash[65];
     uint64_t n_bytes;
     int64_t modified_s;
-    uint8_t first[8];
+    uint8_t first[1024]; /* zeros behind the end of a shorter file */
     bool is_text;
     AppEncoding encoding;
 } Source;
@@ -155,15 +156,16 @@ static bool suffix_is(const char *name, const char *const *suffixes)
 
 static const char *const markdown_suffixes[] = {"md", "markdown", "mdown", "mkd", NULL};
 /* What a folder's walk takes; a file named by itself is taken whatever its name is, if it is text. */
-static const char *const text_suffixes[] = {"txt", "text", "md", "markdown", "mdown", "mkd", "rst", "org", "adoc", "asc", "log", "tex", NULL};
+static const char *const readable_suffixes[] = {"txt", "text", "md", "markdown", "mdown", "mkd", "rst", "org", "adoc", "asc", "log", "tex",
+                                            "pdf", "epub", "html", "htm", "xhtml", "docx", "odt", "rtf", NULL};
 
 /* The format by content first, since names lie; NULL with error for what is known not to be readable here. */
 static const char *recognise(const Source *source, GError **error)
 {
-    if (memcmp(source->first, "%PDF-", 5) == 0) {
-        fail(error, source, "PDF files cannot be read by this version; convert it to text first");
-    } else if (memcmp(source->first, "PK\3\4", 4) == 0) {
-        fail(error, source, "EPUB, office files and archives cannot be read by this version; convert it to text first");
+    const char *extracted = app_extract_detect(source->name, source->first, MIN(source->n_bytes, sizeof source->first));
+    if (extracted != NULL) return extracted;
+    if (memcmp(source->first, "PK\3\4", 4) == 0) {
+        fail(error, source, "archives cannot be read by this version; unpack it first");
     } else if (!source->is_text) {
         fail(error, source, "it is not text: its bytes look like another kind of file");
     } else {
@@ -174,7 +176,30 @@ static const char *recognise(const Source *source, GError **error)
 
 typedef struct Forward {
     const AppAddOptions *options;
+    uint64_t n_bytes;
 } Forward;
+
+/* Pages or parts, told as the share of the file's bytes that they are. */
+static void forward_parts(void *user, uint32_t done, uint32_t total)
+{
+    const Forward *forward = user;
+    if (forward->options->progress != NULL && total > 0)
+        forward->options->progress(forward->options->user, (uint64_t)((double)forward->n_bytes * done / total), forward->n_bytes);
+}
+
+/* PDF, EPUB, office files: through the locked process. A file without text is a document all the same, which says so. */
+static bool extract_source(AppImport *import, const Source *source, Forward *forward, GError **error)
+{
+    AppExtractOptions options = {.progress = forward_parts, .user = forward};
+    g_autoptr(GError) problem = NULL;
+    if (app_extract_file(source->fd, source->name, &options, forward->options->cancel, import, &problem)) return true;
+    if (g_error_matches(problem, APP_EXTRACT_ERROR, APP_EXTRACT_ERROR_NO_TEXT)) {
+        app_import_set_note(import, problem->message);
+        return true;
+    }
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return false;
+}
 
 static void forward_progress(void *user, uint64_t done, uint64_t total)
 {
@@ -201,14 +226,16 @@ static int64_t import_source(AppLibrary *library, const Source *source, const Ap
     if (import == NULL) return -1;
     g_autofree char *title = title_from_name(source);
     app_import_set_title(import, title);
-    Forward forward = {options};
+    Forward forward = {options, source->n_bytes};
     AppTextOptions text_options = {.encoding = source->encoding,
                                    .is_markdown = strcmp(known->format, "markdown") == 0,
                                    .cancel = options->cancel,
                                    .progress = forward_progress,
                                    .user = &forward,
                                    .total_bytes = source->n_bytes};
-    if (!app_text_read(import, source->fd, source->name, &text_options, error)) return -1;
+    bool is_text = strcmp(known->format, "text") == 0 || strcmp(known->format, "markdown") == 0;
+    bool ok = is_text ? app_text_read(import, source->fd, source->name, &text_options, error) : extract_source(import, source, &forward, error);
+    if (!ok) return -1;
     if (options->title != NULL) app_import_set_title(import, options->title);
     int64_t document = -1;
     return app_import_finish(import, &document, ret_outcome, error) ? document : -1;
@@ -280,7 +307,7 @@ static void walk(Walk *w, const char *folder, unsigned depth)
         if (is_link) known = stat(path, &info) == 0;
         if (known && S_ISDIR(info.st_mode) && !is_link && name[0] != '.' && depth < WALK_DEPTH_MAX) {
             walk(w, path, depth + 1);
-        } else if (known && S_ISREG(info.st_mode) && name[0] != '.' && suffix_is(name, text_suffixes) && w->files->len < WALK_FILES_MAX &&
+        } else if (known && S_ISREG(info.st_mode) && name[0] != '.' && suffix_is(name, readable_suffixes) && w->files->len < WALK_FILES_MAX &&
                    g_utf8_validate(path, -1, NULL)) {
             g_ptr_array_add(w->files, g_steal_pointer(&path));
         } else {

@@ -519,10 +519,12 @@ static bool put_marks(AppImport *import, AppDb *db, GError **error)
 
 /* ------------------------------------------------------------------------------------------------------------- finishing */
 
-/* What stands first in sections' heads: company, period and form where they are known, since a year's report is told from the next
+/* What stands first in sections' heads: what the document's metadata says ("head"), else company, period and form where they are known, since a year's report is told from the next
  * one's by nothing else; the title otherwise. g_free. */
 static char *head_title(const AppImport *import)
 {
+    const char *given = json_string_value(json_object_get(import->metadata, "head"));
+    if (given != NULL && given[0] != '\0') return g_strdup(given);
     const char *company = json_string_value(json_object_get(import->metadata, "company"));
     const char *period = json_string_value(json_object_get(import->metadata, "period"));
     const char *form = json_string_value(json_object_get(import->metadata, "form"));
