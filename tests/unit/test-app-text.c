@@ -262,8 +262,7 @@ static void test_refusals(void **state)
         size_t n_bytes;
         const char *reason;
     } cases[] = {
-        {"a.pdf", "%PDF-1.7\n", 9, "PDF"},
-        {"a.epub", "PK\3\4xxxx", 8, "EPUB"},
+        {"a.zip", "PK\3\4xxxx", 8, "archives"},
         {"a.bin", "\0\1\2\3\4\5\6\7\0\1\2\3\4\5\6\7", 16, "not text"},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
