@@ -1,0 +1,242 @@
+/* model.c: opening a model.
+ *
+ * Owns: the order of opening: config.json, tokenizer.json, weights, digests, identity; a folder or a compact file.
+ * Does not own: each of these (config.c, tokenizer-load.c, weights.c, digest.c, identity.c).
+ */
+#include "model.h"
+
+#include "config.h"
+#include "digest.h"
+#include "identity.h"
+#include "json.h"
+#include "weights.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    CONFIG_BYTES_MAX = 1 << 20,
+    TOKENIZER_BYTES_MAX = 128 << 20,
+};
+
+/* model->owned */
+typedef struct owned {
+    eng_weights weights;
+    char *path, *name;
+    char absent_reply[256];
+    char weight_types[32];
+} owned;
+
+void eng_model_close(eng_model *model)
+{
+    if (model == NULL) return;
+    owned *own = model->owned;
+    if (own != NULL) {
+        eng_weights_close(&own->weights);
+        free(own->path);
+        free(own->name);
+        free(own);
+    }
+    eng_tokenizer_free(model->tokenizer);
+    free(model->layers);
+    free(model->rope_inv_freq);
+    free(model->identity);
+    free(model);
+}
+
+const eng_model_info *eng_model_get_info(const eng_model *model)
+{
+    return &model->info;
+}
+
+const char *eng_model_identity(const eng_model *model)
+{
+    return model->identity;
+}
+
+/* A file of the model: from the folder, or a tensor of bytes in the compact file. *ret_name is for messages; all is free()d. */
+static eng_status read_member(owned *own, const char *file, const char *tensor, size_t bytes_max, char **ret_data, size_t *ret_n_bytes,
+                              char **ret_name, eng_error *error)
+{
+    size_t size = strlen(own->path) + strlen(file) + 4;
+    char *name = malloc(size);
+    if (name == NULL) return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", own->path);
+    eng_status status = ENG_OK;
+    if (!own->weights.packed) {
+        snprintf(name, size, "%s/%s", own->path, file);
+        status = eng_file_read(name, bytes_max, ret_data, ret_n_bytes, error);
+    } else {
+        snprintf(name, size, "%s: %s", own->path, file);
+        const eng_tensor *bytes = eng_safetensors_find(own->weights.files[0], tensor);
+        char *copy = NULL;
+        if (bytes == NULL || bytes->dtype != ENG_DTYPE_U8 || bytes->n_bytes > bytes_max)
+            status = eng_fail(error, ENG_BAD_FILE, "%s is missing or too large", name);
+        else if ((copy = malloc(bytes->n_bytes + 1)) == NULL)
+            status = eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", name);
+        if (copy != NULL) {
+            memcpy(copy, bytes->data, bytes->n_bytes);
+            copy[bytes->n_bytes] = '\0';
+            *ret_data = copy;
+            *ret_n_bytes = bytes->n_bytes;
+        }
+    }
+    if (status == ENG_OK) *ret_name = name;
+    else free(name);
+    return status;
+}
+
+static eng_status load_config(owned *own, const eng_model_options *options, eng_config *ret_config, eng_error *error)
+{
+    char *text, *name;
+    size_t n_bytes;
+    eng_status status = read_member(own, "config.json", ENG_PACKED_CONFIG, CONFIG_BYTES_MAX, &text, &n_bytes, &name, error);
+    if (status != ENG_OK) return status;
+    status = eng_config_parse(text, n_bytes, name, ret_config, error);
+    if (status == ENG_OK) status = eng_config_apply(ret_config, options, name, error);
+    free(text);
+    free(name);
+    return status;
+}
+
+static eng_status load_tokenizer(owned *own, eng_model *model, const eng_config *config, eng_error *error)
+{
+    char *text, *name;
+    size_t n_bytes;
+    eng_status status = read_member(own, "tokenizer.json", ENG_PACKED_TOKENIZER, TOKENIZER_BYTES_MAX, &text, &n_bytes, &name, error);
+    if (status != ENG_OK) return status;
+    status = eng_tokenizer_new(text, n_bytes, name, &model->tokenizer, error);
+    if (status == ENG_OK) {
+        eng_sha256(text, n_bytes, &model->info.tokenizer_sha256);
+        if (eng_tokenizer_n_vocabulary(model->tokenizer) > config->n_vocabulary)
+            status = eng_fail(error, ENG_BAD_FILE, "%s: has ids beyond config.json's vocabulary of %u", name, config->n_vocabulary);
+        for (int special = ENG_TOKEN_END; special <= ENG_TOKEN_STOP && status == ENG_OK; special++)
+            if (eng_special_token(model, (eng_special)special) == UINT32_MAX)
+                status = eng_fail(error, ENG_UNSUPPORTED, "%s: lacks <|endoftext|>, <|im_start|> or <|im_end|>", name);
+    }
+    free(text);
+    free(name);
+    return status;
+}
+
+static int compare_digests(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(eng_digest));
+}
+
+/* One file: its digest. Shards: the digest of their digests in ascending order. */
+static eng_status digest_weights(const owned *own, const eng_model_options *options, eng_digest *ret_digest, eng_error *error)
+{
+    const eng_weights *w = &own->weights;
+    eng_digest *digests = malloc(w->n_files * sizeof *digests);
+    if (digests == NULL) return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", own->path);
+    eng_status status = ENG_OK;
+    for (size_t i = 0; i < w->n_files && status == ENG_OK; i++)
+        status = eng_digest_file(eng_safetensors_path(w->files[i]), options == NULL ? NULL : options->digest_memo_path, &digests[i], error);
+    if (status == ENG_OK && w->n_files == 1) *ret_digest = digests[0];
+    if (status == ENG_OK && w->n_files > 1) {
+        qsort(digests, w->n_files, sizeof *digests, compare_digests);
+        eng_sha256(digests, w->n_files * sizeof *digests, ret_digest);
+    }
+    free(digests);
+    return status;
+}
+
+static eng_status count_part(void *user, const eng_part *part, eng_error *error)
+{
+    (void)error;
+    *(uint64_t *)user += part->matrix != NULL ? (uint64_t)part->matrix->n_out * part->matrix->n_in : part->n;
+    return ENG_OK;
+}
+
+static void fill_info(eng_model *model, owned *own, const eng_config *c)
+{
+    static const char *const type_names[] = {"f32", "f16", "bf16", "q8", "q4"};
+    for (unsigned type = 0; type < sizeof type_names / sizeof *type_names; type++) {
+        size_t used = strlen(own->weight_types);
+        if (own->weights.types_seen >> type & 1)
+            snprintf(own->weight_types + used, sizeof own->weight_types - used, "%s%s", used > 0 ? ", " : "", type_names[type]);
+    }
+    memcpy(own->absent_reply, c->absent_reply, sizeof own->absent_reply);
+    eng_model_info *info = &model->info;
+    info->name = own->name;
+    info->path = own->path;
+    info->weight_types = own->weight_types;
+    for (size_t i = 0; i < own->weights.n_files; i++) info->file_bytes += eng_safetensors_bytes(own->weights.files[i]);
+    info->n_layers = c->n_layers;
+    info->n_hidden = c->n_hidden;
+    info->n_heads = c->n_heads;
+    info->n_kv_heads = c->n_kv_heads;
+    info->head_dim = c->head_dim;
+    info->n_ffn = c->n_ffn;
+    info->n_vocabulary = c->n_vocabulary;
+    info->n_context = c->n_context;
+    info->tied_embeddings = c->tied_embeddings;
+    info->kv_format = c->kv_format;
+    info->section_mode = c->section_mode;
+    info->section_tokens_max = c->section_tokens_max;
+    info->end_position = c->end_position;
+    info->reply_form = c->reply_form;
+    info->absent_reply = own->absent_reply[0] == '\0' ? NULL : own->absent_reply;
+    model->norm_eps = c->norm_eps;
+    model->rope_attention_scale = c->rope_attention_scale;
+    memcpy(model->rope_inv_freq, c->rope_inv_freq, c->head_dim / 2 * sizeof *model->rope_inv_freq);
+    eng_weights_visit(model, count_part, &info->n_parameters, NULL);
+}
+
+/* The folder's or file's name without an extension, or what the compact file calls itself. */
+static char *make_name(const owned *own)
+{
+    const char *given = own->weights.packed ? eng_safetensors_metadata(own->weights.files[0], "name") : NULL;
+    if (given != NULL && given[0] != '\0' && strlen(given) < 128) return strdup(given);
+    size_t end = strlen(own->path), begin;
+    while (end > 1 && own->path[end - 1] == '/') end--;
+    for (begin = end; begin > 0 && own->path[begin - 1] != '/';) begin--;
+    static const char extension[] = ".safetensors";
+    if (end - begin >= sizeof extension && memcmp(own->path + end - sizeof extension + 1, extension, sizeof extension - 1) == 0)
+        end -= sizeof extension - 1;
+    return strndup(own->path + begin, end - begin);
+}
+
+static eng_status open_into(eng_model *model, owned *own, const eng_model_options *options, bool is_folder, eng_error *error)
+{
+    eng_config config;
+    eng_status status = ENG_OK;
+    own->weights.packed = !is_folder;
+    if (!is_folder) status = eng_weights_open(&own->weights, own->path, false, error);
+    if (status == ENG_OK) status = load_config(own, options, &config, error);
+    if (status == ENG_OK && is_folder) status = eng_weights_open(&own->weights, own->path, true, error);
+    if (status == ENG_OK) status = load_tokenizer(own, model, &config, error);
+    if (status == ENG_OK) status = eng_weights_bind(&own->weights, &config, model, error);
+    if (status == ENG_OK) status = digest_weights(own, options, &model->info.weights_sha256, error);
+    if (status != ENG_OK) return status;
+    own->name = make_name(own);
+    model->rope_inv_freq = calloc(KERN_HEAD_DIM_MAX / 2, sizeof *model->rope_inv_freq);
+    if (own->name == NULL || model->rope_inv_freq == NULL) return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", own->path);
+    fill_info(model, own, &config);
+    model->identity = eng_identity_new(&model->info, &config);
+    return model->identity == NULL ? eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", own->path) : ENG_OK;
+}
+
+eng_status eng_model_open(const char *path, const eng_model_options *options, eng_model **ret_model, eng_error *error)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) return eng_fail(error, errno == ENOENT ? ENG_NOT_FOUND : ENG_IO, "%s: %s", path, strerror(errno));
+    eng_model *model = calloc(1, sizeof *model);
+    owned *own = calloc(1, sizeof *own);
+    if (own != NULL) own->path = strdup(path);
+    eng_status status = ENG_OK;
+    if (model == NULL || own == NULL || own->path == NULL) status = eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", path);
+    if (model != NULL) model->owned = own;
+    if (status == ENG_OK) status = open_into(model, own, options, S_ISDIR(st.st_mode), error);
+    if (status != ENG_OK) {
+        if (model == NULL && own != NULL) free(own->path);
+        if (model == NULL) free(own);
+        eng_model_close(model);
+        return status;
+    }
+    *ret_model = model;
+    return ENG_OK;
+}

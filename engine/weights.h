@@ -1,0 +1,47 @@
+/* weights.h: which tensors a Qwen3 checkpoint is made of, and where they are.
+ *
+ * Owns: names and shapes of tensors, finding them in one file or in shards, binding them to an eng_model.
+ * Does not own: their arithmetic (kernels/), writing them (pack.c).
+ */
+#ifndef ENG_WEIGHTS_H
+#define ENG_WEIGHTS_H
+
+#include "config.h"
+#include "model.h"
+#include "safetensors.h"
+
+/* Memory that lives as long as the model: copies of what is not mapped as kernels want it. */
+typedef struct eng_arena_block eng_arena_block;
+typedef struct eng_weights {
+    eng_safetensors **files; /* one, or the shards */
+    size_t n_files;
+    json_t *index; /* model.safetensors.index.json; NULL: one file */
+    eng_arena_block *blocks;
+    unsigned types_seen; /* bit by kern_weight_type */
+    bool packed;         /* a compact file */
+} eng_weights;
+
+/* path: a folder with model.safetensors or model.safetensors.index.json, or a compact file. */
+eng_status eng_weights_open(eng_weights *weights, const char *path, bool is_folder, eng_error *error);
+void eng_weights_close(eng_weights *weights);
+void *eng_weights_allocate(eng_weights *weights, size_t n_bytes); /* 64-byte aligned; NULL: out of memory */
+
+/* Fills embed, lm_head, final_norm and layers; all shapes are checked against config. */
+eng_status eng_weights_bind(eng_weights *weights, const eng_config *config, eng_model *model, eng_error *error);
+
+/* Every tensor of a bound model, in the order of the compact file. A matrix or a vector [n], never both. */
+typedef struct eng_part {
+    char name[96];
+    const kern_weight *matrix;
+    const float *vector;
+    size_t n;
+} eng_part;
+typedef eng_status (*eng_part_fn)(void *user, const eng_part *part, eng_error *error);
+eng_status eng_weights_visit(const eng_model *model, eng_part_fn visit, void *user, eng_error *error);
+
+#define ENG_PACKED_FORMAT "lectern-model"
+#define ENG_PACKED_VERSION "1"
+#define ENG_PACKED_CONFIG "lectern.config.json"
+#define ENG_PACKED_TOKENIZER "lectern.tokenizer.json"
+
+#endif

@@ -1,0 +1,86 @@
+/* attend-ops.h: the operations that attention and its codes are made of, one table for each instruction set.
+ *
+ * Owns: the contract between the orchestration (attend.c, attend-scan.c, attend-tiles.c, codes.c) and the arithmetic
+ *       (attend-portable.c, attend-avx2.c, attend-avx512.c). attend-generic.h holds the portable definition of each.
+ * Does not own: choosing the table (ops.c), threads, scratch memory, byte layouts (kern.h). */
+#ifndef KERN_ATTEND_OPS_H
+#define KERN_ATTEND_OPS_H
+
+#include "kern.h"
+
+enum {
+    KERN_TABLE_BYTES = 128,    /* an 8-bit query table */
+    KERN_TAIL_CUTS = 16,       /* weights are counted below 2^-1, 2^-2 .. 2^-16 of the largest */
+    KERN_TILE_TOKENS = 64,     /* keys of one tile; equal to KERN_MASS_TOKENS */
+    KERN_TILE_ROWS_MULTIPLE = 6, /* rows of a tile are padded to this: accumulators of 6 rows fill the registers */
+};
+
+/* Query rows that share a KV head. tables: [n][128] s8, or with 128 added where the operations say so (table_bias).
+ * dense: [n] rows of d floats at dense_stride, for CODE32 only. */
+typedef struct kern_query_rows {
+    const uint8_t *tables;
+    const float *scales; /* [n] */
+    const float *dense;
+    size_t n;
+} kern_query_rows;
+
+/* Values of one KV head from some token on. */
+typedef struct kern_value_rows {
+    const uint8_t *rows;
+    const uint16_t *scales;
+} kern_value_rows;
+
+/* A tile of values and the product with it; `expand` and `product` agree on the form of what lies between them. */
+typedef struct kern_tile_ops {
+    /* n <= 64 tokens into `tile` (64 * d * 4 bytes); tokens from n on become 0. key_scale [64] is what the weights of each
+     * token must be multiplied with. */
+    void (*expand)(const kern_kv_format *format, kern_value_rows values, size_t n, void *tile, float *key_scale);
+    /* Scores [n_rows][64], of which row r's first visible[r] count, become weights relative to the row's running maximum;
+     * max [n_rows] and sum [n_rows] are brought up to date, keep [n_rows] is what the accumulators must be multiplied
+     * with, and p [n_rows padded][64] gets weight * key_scale in the form that product wants (rows of padding: 0).
+     * Returns false when no accumulator changes its scale (keep is 1 throughout). */
+    bool (*softmax)(float *scores, const uint32_t *visible, size_t n_rows, const float *key_scale, float *max, float *sum, float *keep,
+                    void *p);
+    /* Known weights [n_rows][64] at a stride into p, as softmax leaves it. */
+    void (*weights)(const float *weights, size_t stride, size_t n_rows, const float *key_scale, void *p);
+    /* acc [n_rows padded][d] = acc * keep (NULL: 1) + p * tile */
+    void (*product)(const void *p, const void *tile, size_t n_rows, size_t d, const float *keep, float *acc);
+} kern_tile_ops;
+
+typedef struct kern_attend_ops {
+    uint8_t table_bias; /* added to the query tables that `scores` is given */
+
+    /* out [d] = RoPE(RMS norm(x)); weight, cos and sin may be NULL */
+    void (*prepare)(const float *x, size_t d, const float *weight, float eps, const float *cos, const float *sin, float *out);
+    /* the k entries of largest magnitude, ties to the lowest index, in ascending order of index; d <= 128 */
+    void (*top_k)(const float *row, size_t d, size_t k, uint8_t *ret_index, float *ret_value);
+    /* the kept features of a key as CODE8: index [k_key] (not written when dense), codes [k_key], scale in f16 */
+    void (*encode_key)(const kern_kv_format *format, const float *row, uint8_t *ret_index, int8_t *ret_codes, uint16_t *ret_scale);
+    /* table [128] without bias, scale with 1/sqrt(d) in it, dense [d] (may be NULL) */
+    void (*encode_query)(const kern_kv_format *format, const float *row, int8_t *ret_table, float *ret_scale, float *ret_dense);
+    /* quantised row and its scales in the format's form */
+    void (*encode_value)(const kern_kv_format *format, const float *value, uint8_t *row, uint16_t *scales);
+
+    /* out[r * stride + t]: scores of all rows with the tokens of n_units units; returns nothing for padding to rely on */
+    void (*scores)(const kern_kv_format *format, const uint8_t *units, size_t n_units, const kern_query_rows *rows, float *out,
+                   size_t stride);
+    float (*max)(const float *x, size_t n);
+    /* x <- exp(x - max), and the sum, for n a multiple of 16 */
+    float (*exp_sum)(float *x, size_t n, float max);
+    /* as exp_sum; tails[i] += the sum of the weights below 2^-(i + 1) */
+    float (*exp_tails)(float *x, size_t n, float max, float *tails);
+    /* Tokens t of n (a multiple of 16) where the weight of any of the n_rows rows is at least its cut; dropped[r] += the
+     * weights of the others. Returns their number. */
+    size_t (*select)(const float *weights, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens, float *dropped);
+    float (*sum)(const float *x, size_t n); /* n a multiple of 16 */
+    /* acc [n_rows][d] += weights of the listed tokens (NULL: the first n) * their values */
+    void (*gather)(const kern_kv_format *format, kern_value_rows values, const uint32_t *tokens, size_t n, const float *weights,
+                   size_t stride, size_t n_rows, float *acc);
+    kern_tile_ops tile;       /* for CODE8 keys with Q4 or Q8 values: may round weights and values to 8 bits of mantissa */
+    kern_tile_ops exact_tile; /* for all others: float */
+} kern_attend_ops;
+
+extern const kern_attend_ops kern_attend_portable;
+extern const kern_attend_ops kern_attend_avx2;
+extern const kern_attend_ops kern_attend_avx512;
+#endif

@@ -1,0 +1,327 @@
+/* test-attend.c: attention on every instruction set against a plain computation in double.
+ *
+ * Owns: shapes, tails, block structure, causality, masses, the bound on dropped mass, equality over threads.
+ * Does not own: codes (test-codes.c).
+ */
+#include "attend-fixture.h"
+
+static const kern_kv_format SFA_Q8 = {.d = 128, .k_key = 16, .k_query = 16, .value_group = 32, .value_type = KERN_VALUE_Q8};
+static const kern_kv_format SFA_Q4 = {.d = 128, .k_key = 16, .k_query = 16, .value_group = 32, .value_type = KERN_VALUE_Q4};
+static const kern_kv_format SFA_F16 = {.d = 128, .k_key = 16, .k_query = 16, .value_group = 32, .value_type = KERN_VALUE_F16};
+static const kern_kv_format SFA_F32 = {
+    .d = 128, .k_key = 16, .k_query = 16, .value_group = 32, .key_type = KERN_KEY_CODE32, .value_type = KERN_VALUE_F32};
+static const kern_kv_format DENSE_Q8 = {.d = 128, .k_key = 128, .k_query = 128, .value_group = 32, .value_type = KERN_VALUE_Q8};
+static const kern_kv_format DENSE_F32 = {
+    .d = 64, .k_key = 64, .k_query = 64, .value_group = 32, .key_type = KERN_KEY_CODE32, .value_type = KERN_VALUE_F32};
+static const kern_kv_format DENSE_QUERY = {.d = 128, .k_key = 16, .k_query = 128, .value_group = 32, .value_type = KERN_VALUE_Q8};
+static const kern_kv_format GPT2 = {.d = 64, .k_key = 8, .k_query = 8, .value_group = 32, .value_type = KERN_VALUE_Q8};
+static const kern_kv_format GPT2_DENSE = {.d = 64, .k_key = 64, .k_query = 64, .value_group = 16, .value_type = KERN_VALUE_Q4};
+static const kern_kv_format SMALL_32 = {.d = 32, .k_key = 4, .k_query = 7, .value_group = 32, .value_type = KERN_VALUE_Q4};
+static const kern_kv_format SMALL_16 = {.d = 16, .k_key = 12, .k_query = 5, .value_group = 16, .value_type = KERN_VALUE_Q8};
+static const kern_kv_format ODD_96 = {.d = 96, .k_key = 20, .k_query = 20, .value_group = 48, .value_type = KERN_VALUE_F16};
+
+static const kern_kv_format *const FORMATS[] = {
+    &SFA_Q8, &SFA_Q4, &SFA_F16, &SFA_F32, &DENSE_Q8, &DENSE_F32, &DENSE_QUERY, &GPT2, &GPT2_DENSE, &SMALL_32, &SMALL_16, &ODD_96,
+};
+enum { N_FORMATS = sizeof FORMATS / sizeof *FORMATS };
+
+static void for_each_isa(void (*check)(void))
+{
+    const char *names[4], *before = kern_isa_name();
+    size_t n = kern_isa_available(names);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(kern_isa_force(names[i]));
+        check();
+    }
+    assert_true(kern_isa_force(before));
+}
+
+/* Weights rounded to 8 bits of mantissa in tiles: errors of 2^-9 of a weight, most of which cancel. */
+static double tolerance(const fixture *f)
+{
+    bool rounded = f->format.key_type == KERN_KEY_CODE8 && f->format.value_type <= KERN_VALUE_Q8;
+    return rounded ? 6e-3 : 2e-5;
+}
+
+static void compare(const fixture *f)
+{
+    size_t n_max = f->own_before + f->n_queries, d = f->format.d;
+    for (size_t b = 0; b < f->n_blocks; b++) n_max += f->block_tokens[b];
+    double *weights = fixture_alloc((n_max + 1) * sizeof *weights), out[KERN_HEAD_DIM_MAX];
+    for (size_t q = 0; q < f->n_queries; q += 1 + f->n_queries / 37)
+        for (size_t h = 0; h < f->n_heads; h++) {
+            fixture_reference(f, q, h, weights, out);
+            const float *got = f->out + (q * f->n_heads + h) * d;
+            double norm = 0, error = 0;
+            for (size_t i = 0; i < d; i++) norm += out[i] * out[i], error += (out[i] - (double)got[i]) * (out[i] - (double)got[i]);
+            if (!(sqrt(error) <= tolerance(f) * (sqrt(norm) + 0.05 * sqrt((double)d))))
+                fail_msg("%s d %d k %d query %zu head %zu: error %g of %g", kern_isa_name(), f->format.d, f->format.k_key, q, h, sqrt(error),
+                         sqrt(norm));
+        }
+    free(weights);
+}
+
+static void check_case(const fixture *wanted, unsigned n_threads)
+{
+    fixture f = *wanted;
+    fixture_make(&f, n_threads);
+    assert_int_equal(fixture_attend(&f), KERN_OK);
+    compare(&f);
+    fixture_free(&f);
+}
+
+/* ------------------------------------------------------------------------------------------------------- shapes */
+
+static void check_formats(void)
+{
+    for (size_t i = 0; i < N_FORMATS; i++) {
+        fixture decode = {.format = *FORMATS[i], .n_heads = 4, .n_kv_heads = 2, .n_blocks = 2, .block_tokens = {100, 333}, .own_before = 5,
+                          .n_queries = 1, .with_own = true, .peak = 1, .seed = 1};
+        check_case(&decode, 1);
+        fixture prefill = {.format = *FORMATS[i], .n_heads = 4, .n_kv_heads = 2, .n_queries = 150, .with_own = true, .peak = 1, .seed = 2};
+        check_case(&prefill, 2);
+    }
+}
+
+static void check_tails(void)
+{
+    const size_t lengths[] = {1, 2, 15, 16, 17, 31, 63, 64, 65, 127, 129, 1023, 1024, 1025};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        fixture cached = {.format = i % 2 ? SFA_Q4 : SFA_Q8, .n_heads = 2, .n_kv_heads = 1, .n_blocks = 1, .block_tokens = {lengths[i]},
+                          .n_queries = 2, .peak = 1, .seed = 3 + (unsigned)i};
+        check_case(&cached, 1);
+        fixture own = {.format = i % 2 ? SFA_Q8 : SFA_Q4, .n_heads = 3, .n_kv_heads = 1, .n_queries = lengths[i], .with_own = true, .peak = 1,
+                       .seed = 4 + (unsigned)i};
+        check_case(&own, 1);
+    }
+}
+
+static void check_sections(void)
+{
+    fixture section = {.format = SFA_Q8, .n_heads = 2, .n_kv_heads = 1, .n_queries = 2047, .with_own = true, .peak = 1, .seed = 20};
+    check_case(&section, 2);
+    section.n_queries = 2048;
+    section.format = SFA_Q4;
+    check_case(&section, 2);
+}
+
+static void check_groups(void)
+{
+    const size_t groups[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 100};
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        fixture f = {.format = SFA_Q8, .n_heads = groups[i] * 2, .n_kv_heads = 2, .n_blocks = 3, .block_tokens = {64, 30, 200}, .own_before = 7,
+                     .n_queries = 3, .with_own = true, .peak = 2, .seed = 30 + (unsigned)i};
+        check_case(&f, 1);
+        f.n_queries = 100;
+        check_case(&f, 1);
+    }
+}
+
+/* Continuous reading: many queries after other blocks and own tokens; and questions of a few tokens. */
+static void check_blocks_and_own(void)
+{
+    const size_t queries[] = {1, 9, 40, 97, 200};
+    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
+        fixture f = {.format = SFA_Q8, .n_heads = 4, .n_kv_heads = 2, .n_blocks = 5, .block_tokens = {1, 64, 0, 1100, 79}, .own_before = 33,
+                     .n_queries = queries[i], .with_own = true, .peak = 3, .seed = 40};
+        check_case(&f, 2);
+        f.with_own = false;
+        check_case(&f, 2);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- drop, masses */
+
+static void check_drop(void)
+{
+    const float drops[] = {0, 1e-4f, 1e-3f, 1e-2f, 0.3f};
+    const kern_kv_format *const formats[] = {&SFA_Q8, &SFA_Q4, &SFA_F16};
+    for (size_t i = 0; i < 15; i++) {
+        fixture f = {.format = *formats[i % 3], .n_heads = 4, .n_kv_heads = 2, .n_blocks = 3, .block_tokens = {1500, 500, 1337}, .own_before = 3,
+                     .n_queries = 1 + 10 * (i & 1), .with_own = true, .peak = 6, .drop_mass = drops[i / 3], .seed = 50 + (unsigned)i};
+        fixture_make(&f, 1);
+        assert_int_equal(fixture_attend(&f), KERN_OK);
+        assert_true(f.job.ret_dropped_mass_max <= (double)f.drop_mass);
+        assert_true(f.job.ret_dropped_mass <= f.job.ret_dropped_mass_max * (double)(f.n_queries * f.n_heads) + 1e-12);
+        assert_true(f.job.ret_rows_read <= f.job.ret_rows && f.job.ret_rows_read > 0);
+        if (f.drop_mass >= 1e-2f) assert_true(f.job.ret_rows_read < f.job.ret_rows); /* peaked enough for something to go */
+        double *weights = fixture_alloc(5000 * sizeof *weights), out[KERN_HEAD_DIM_MAX];
+        for (size_t q = 0; q < f.n_queries; q++)
+            for (size_t h = 0; h < f.n_heads; h++) {
+                fixture_reference(&f, q, h, weights, out);
+                for (size_t d = 0; d < f.format.d; d++) {
+                    double bound = 2 * (double)f.drop_mass * 16 + 1e-4; /* values of the fixture stay below 12 and rounding */
+                    assert_true(fabs(out[d] - (double)f.out[(q * f.n_heads + h) * f.format.d + d]) <= bound);
+                }
+            }
+        free(weights);
+        fixture_free(&f);
+    }
+}
+
+static void check_masses(void)
+{
+    const size_t queries[] = {1, 11, 130};
+    for (size_t i = 0; i < 3; i++) {
+        fixture f = {.format = SFA_Q8, .n_heads = 4, .n_kv_heads = 2, .n_blocks = 3, .block_tokens = {70, 1100, 65}, .n_queries = queries[i],
+                     .with_mass = true, .peak = 4, .drop_mass = 1e-2f, .seed = 60};
+        fixture_make(&f, 2);
+        assert_int_equal(fixture_attend(&f), KERN_OK);
+        double sum = 0, want[32] = {0}, *weights = fixture_alloc(5000 * sizeof *weights), out[KERN_HEAD_DIM_MAX];
+        for (size_t q = 0; q < f.n_queries; q++)
+            for (size_t h = 0; h < f.n_heads; h++) {
+                fixture_reference(&f, q, h, weights, out);
+                size_t at = 0;
+                for (size_t b = 0; b < f.n_blocks; b++)
+                    for (size_t t = 0; t < f.block_tokens[b]; t++) want[f.mass_first[b] + t / 64] += weights[at++];
+            }
+        for (size_t p = 0; p < f.n_parts; p++) {
+            sum += (double)f.mass[p];
+            assert_true(fabs((double)f.mass[p] - want[p]) <= 1e-4 * (want[p] + 1));
+        }
+        assert_true(fabs(sum / (double)(f.n_queries * f.n_heads) - 1) < 1e-5);
+        free(weights);
+        fixture_free(&f);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- other promises */
+
+static void check_threads(void)
+{
+    const unsigned threads[] = {1, 2, 3, 5};
+    for (size_t i = 0; i < 4; i++) {
+        fixture f = {.format = i % 2 ? SFA_Q4 : SFA_Q8, .n_heads = 4, .n_kv_heads = 2, .n_blocks = 3, .block_tokens = {2000, 900, 3000},
+                     .own_before = 4, .n_queries = i < 2 ? 3 : 140, .with_own = true, .with_mass = true, .peak = 3, .drop_mass = 1e-3f, .seed = 70};
+        size_t bytes = f.n_queries * f.n_heads * f.format.d * sizeof(float);
+        float *first = NULL, *first_mass = NULL;
+        for (size_t t = 0; t < 4; t++) {
+            fixture_make(&f, threads[t]);
+            assert_int_equal(fixture_attend(&f), KERN_OK);
+            if (first) {
+                assert_memory_equal(first, f.out, bytes);
+                assert_memory_equal(first_mass, f.mass, f.n_parts * sizeof(float));
+            } else {
+                first = fixture_alloc(bytes);
+                first_mass = fixture_alloc(f.n_parts * sizeof(float));
+                memcpy(first, f.out, bytes);
+                memcpy(first_mass, f.mass, f.n_parts * sizeof(float));
+            }
+            fixture_free(&f);
+        }
+        free(first);
+        free(first_mass);
+    }
+}
+
+/* Queries of zeros: all scores are 0, so every token weighs the same, whether or not features are shared. */
+static void check_no_common_feature(void)
+{
+    fixture f = {.format = SFA_Q8, .n_heads = 2, .n_kv_heads = 1, .n_blocks = 1, .block_tokens = {333}, .n_queries = 1, .peak = 0, .seed = 80};
+    for (size_t i = 0; i < 2; i++) {
+        f.n_queries = i ? 120 : 1;
+        check_case(&f, 1);
+    }
+}
+
+static void check_several_jobs(void)
+{
+    enum { JOBS = 5 };
+    const size_t queries[JOBS] = {130, 1, 300, 17, 2};
+    fixture f[JOBS];
+    kern_attend_job jobs[JOBS];
+    for (size_t j = 0; j < JOBS; j++) {
+        f[j] = (fixture){.format = SFA_Q4, .n_heads = 4, .n_kv_heads = 2, .n_queries = queries[j], .with_own = true, .peak = 2,
+                         .seed = 90 + (unsigned)j};
+        fixture_make(&f[j], 2);
+        assert_int_equal(fixture_attend(&f[j]), KERN_OK);
+        jobs[j] = f[j].job;
+        jobs[j].out = fixture_alloc(queries[j] * 4 * 128 * sizeof(float));
+    }
+    kern_attend_params params = {.format = &SFA_Q4, .n_heads = 4, .n_kv_heads = 2};
+    assert_int_equal(kern_attend(f[0].context, &params, jobs, JOBS), KERN_OK);
+    for (size_t j = 0; j < JOBS; j++) {
+        assert_memory_equal(jobs[j].out, f[j].out, queries[j] * 4 * 128 * sizeof(float));
+        free(jobs[j].out);
+        fixture_free(&f[j]);
+    }
+}
+
+static void check_block_scores(void)
+{
+    fixture f = {.format = SFA_Q8, .n_heads = 4, .n_kv_heads = 2, .n_blocks = 3, .block_tokens = {1, 1300, 77}, .n_queries = 20, .peak = 2, .seed = 100};
+    fixture_make(&f, 2);
+    kern_attend_params params = {.format = &f.format, .n_heads = 4, .n_kv_heads = 2};
+    float log_sum[12], max[12];
+    assert_int_equal(kern_block_scores(f.context, &params, &f.queries, 2, 18, f.blocks, 3, log_sum, max), KERN_OK);
+    double *scores = fixture_alloc(1300 * sizeof *scores), q[KERN_HEAD_DIM_MAX];
+    for (size_t b = 0; b < 3; b++)
+        for (size_t h = 0; h < 4; h++) {
+            double best = -INFINITY, best_sum = -INFINITY;
+            for (size_t i = 2; i < 20; i++) {
+                double sum = 0;
+                fixture_query(&f, i, h, q);
+                fixture_scores(&f, &f.blocks[b], f.block_tokens[b], q, h / 2, scores);
+                for (size_t t = 0; t < f.block_tokens[b]; t++) {
+                    best = fmax(best, scores[t]);
+                    sum += exp(scores[t]);
+                }
+                best_sum = fmax(best_sum, log(sum));
+            }
+            assert_true(fabs(best - (double)max[b * 4 + h]) < 1e-4 * (1 + fabs(best)));
+            assert_true(fabs(best_sum - (double)log_sum[b * 4 + h]) < 1e-4 * (1 + fabs(best_sum)));
+        }
+    free(scores);
+    fixture_free(&f);
+}
+
+static void check_refusals(void)
+{
+    fixture f = {.format = SFA_Q8, .n_heads = 4, .n_kv_heads = 2, .n_blocks = 1, .block_tokens = {40}, .n_queries = 2, .peak = 1, .seed = 110};
+    fixture_make(&f, 1);
+    kern_attend_params params = {.format = &f.format, .n_heads = 4, .n_kv_heads = 2};
+    assert_int_equal(fixture_attend(&f), KERN_OK);
+    bool cancel = true;
+    kern_context_set_cancel(f.context, &cancel);
+    assert_int_equal(fixture_attend(&f), KERN_CANCELLED);
+    kern_context_set_cancel(f.context, NULL);
+    kern_attend_job job = f.job;
+    job.n_queries = 3; /* more than there are */
+    assert_int_equal(kern_attend(f.context, &params, &job, 1), KERN_BAD_ARGUMENT);
+    job = f.job;
+    job.own = f.blocks[0];
+    job.own_before = 39; /* 39 + 2 > 40 */
+    assert_int_equal(kern_attend(f.context, &params, &job, 1), KERN_BAD_ARGUMENT);
+    params.n_kv_heads = 3;
+    assert_int_equal(kern_attend(f.context, &params, &f.job, 1), KERN_BAD_ARGUMENT);
+    fixture_free(&f);
+}
+
+#define ISA_TEST(name)                                                                                                                     \
+    static void test_##name(void **state)                                                                                                  \
+    {                                                                                                                                      \
+        for_each_isa(check_##name);                                                                                                        \
+    }
+ISA_TEST(formats)
+ISA_TEST(tails)
+ISA_TEST(sections)
+ISA_TEST(groups)
+ISA_TEST(blocks_and_own)
+ISA_TEST(drop)
+ISA_TEST(masses)
+ISA_TEST(threads)
+ISA_TEST(no_common_feature)
+ISA_TEST(several_jobs)
+ISA_TEST(block_scores)
+ISA_TEST(refusals)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_formats),           cmocka_unit_test(test_tails),        cmocka_unit_test(test_sections),
+        cmocka_unit_test(test_groups),            cmocka_unit_test(test_blocks_and_own), cmocka_unit_test(test_drop),
+        cmocka_unit_test(test_masses),            cmocka_unit_test(test_threads),      cmocka_unit_test(test_no_common_feature),
+        cmocka_unit_test(test_several_jobs),      cmocka_unit_test(test_block_scores), cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
