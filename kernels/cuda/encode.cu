@@ -161,54 +161,173 @@ __device__ __forceinline__ uint16_t scale_bits(float max, float top)
     return __half_as_ushort(__float2half_rn(fminf(__fdiv_rn(max, top), 65504.0f)));
 }
 
-__device__ void encode_query(const gpu_encode_args &a, int token, int head, int lane)
+/* What the fast path (d = 128, k = 16) knows of a row: its kept entries (others 0), and the largest magnitude. */
+struct Kept {
+    float x[4];
+    uint32_t mask; /* of the lane's four entries */
+    float largest;
+    bool plain;    /* false: something unusual (not a number, a tie of neighbours): take the slow way */
+};
+
+/* The 16 of largest magnitude by keys that are all different: 25 bits of magnitude, then the feature's number, lower first. A tie of those
+ * 25 bits across the border is left to the exact way. */
+__device__ __forceinline__ Kept keep_16(const Row &r, int lane)
 {
-    int d = a.format.d, half = d / 2;
-    const float *cos_row = a.rope_cos ? a.rope_cos + (int64_t)token * half : NULL;
-    const float *sin_row = a.rope_cos ? a.rope_sin + (int64_t)token * half : NULL;
-    Row r = prepare_row(a.q + token * a.q_stride + head * d, d, a.q_norm, a.norm_eps, cos_row, sin_row, lane);
-    uint32_t mask = top_k_mask(r, d, a.format.k_query, lane);
+    Kept kept;
+    uint32_t key[4], top = 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        uint32_t bits = __float_as_uint(r.x[i]);
+        key[i] = (bits << 1 & ~127u) | (uint32_t)(127 - i - lane * 4);
+        top = max(top, bits & MAGNITUDE);
+    }
+    top = __reduce_max_sync(WARP_ALL, top);
+    kept.largest = __uint_as_float(top);
+    uint32_t bound = rank_of_lanes(max(max(key[0], key[1]), max(key[2], key[3])), 16, lane) & ~127u;
+    int n = 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        n += __popc(__ballot_sync(WARP_ALL, key[i] >= bound));
+        if (key[i] < bound) key[i] = 0xffffffffu;
+    }
+    bool tie = false;
+    if (n > 16 && n <= 40) {
+        uint32_t least = 0;
+        for (;;) {
+            least = __reduce_min_sync(WARP_ALL, min(min(key[0], key[1]), min(key[2], key[3])));
+            if (n == 16) break;
+            bound = least;
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                if (key[i] == least) key[i] = 0xffffffffu;
+            n--;
+        }
+        tie = (least ^ bound) < 128;
+    }
+    kept.plain = n == 16 && !tie && top < 0x7f800000u;
+    kept.mask = 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        kept.mask |= key[i] != 0xffffffffu ? 1u << i : 0u;
+        kept.x[i] = key[i] != 0xffffffffu ? r.x[i] : 0.0f;
+    }
+    return kept;
+}
+
+/* Four codes in a word by the float whose low bits are the integer; false when a product with the reciprocal is too near a tie. */
+__device__ __forceinline__ bool code_word(const float (&x)[4], float scale, uint32_t &word)
+{
+    float reciprocal = __fdividef(1.0f, scale), far = 0;
+    uint32_t b[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        float t = x[i] * reciprocal, r = __fadd_rn(t, 12582912.0f);
+        far = fmaxf(far, fabsf(t - __fsub_rn(r, 12582912.0f)));
+        b[i] = __float_as_uint(r);
+    }
+    word = __byte_perm(__byte_perm(b[0], b[1], 0x0040), __byte_perm(b[2], b[3], 0x0040), 0x5410);
+    return !__any_sync(WARP_ALL, !(far < 0.4999f));
+}
+
+__device__ __noinline__ uint32_t slow_query_word(const gpu_format &f, Row r, int lane, float *ret_scale)
+{
+    uint32_t mask = top_k_mask(r, f.d, f.k_query, lane), word = 0;
 #pragma unroll
     for (int i = 0; i < 4; i++) r.x[i] = mask >> i & 1 ? finite(r.x[i], FLT_MAX) : 0.0f;
     float scale = __fdiv_rn(kept_magnitude(r, mask), 127.0f), reciprocal = scale > 0 ? __fdiv_rn(1.0f, scale) : 0.0f;
-    uint32_t word = 0;
 #pragma unroll
     for (int i = 0; i < 4; i++)
         if (mask >> i & 1 && scale > 0) word |= (uint32_t)(uint8_t)code_of(r.x[i], scale, reciprocal, 127.0f) << 8 * i;
-    int64_t at = (int64_t)token * a.n_heads + head;
-    ((uint32_t *)a.table)[at * 32 + lane] = word;
-    if (lane == 0) a.scale[at] = __fmul_rn(scale, a.q_root);
-    if (a.dense && lane * 4 < d)
-#pragma unroll
-        for (int i = 0; i < 4; i++) a.dense[at * d + lane * 4 + i] = __fmul_rn(r.x[i], a.q_root);
+    *ret_scale = scale;
+    return word;
 }
 
-/* A key's codes into the staging area of its unit, laid out as the unit is. */
-__device__ void encode_key(const gpu_encode_args &a, int row, int head, int t, uint8_t *unit, int lane)
+/* The kept features as floats, for CODE32. */
+__device__ void store_dense(const gpu_encode_args &a, const Row &r, int64_t at, int lane)
 {
-    const gpu_format &f = a.format;
-    int half = f.d / 2;
-    const float *cos_row = a.rope_cos ? a.rope_cos + (int64_t)row * half : NULL;
-    const float *sin_row = a.rope_cos ? a.rope_sin + (int64_t)row * half : NULL;
-    Row r = prepare_row(a.k + row * a.k_stride + head * f.d, f.d, a.k_norm, a.norm_eps, cos_row, sin_row, lane);
-    uint32_t mask = top_k_mask(r, f.d, f.k_key, lane);
+    uint32_t mask = top_k_mask(r, a.format.d, a.format.k_query, lane);
+    if (lane * 4 < a.format.d)
+#pragma unroll
+        for (int i = 0; i < 4; i++) a.dense[at * a.format.d + lane * 4 + i] = mask >> i & 1 ? __fmul_rn(finite(r.x[i], FLT_MAX), a.q_root) : 0.0f;
+}
+
+/* Some heads of a token, by one warp: rotation and norm weights stay in registers. */
+template <bool FAST> __device__ void encode_queries(const gpu_encode_args &a, int token, int first_head, int n_heads, int lane)
+{
+    int d = FAST ? 128 : a.format.d;
+    int64_t position = a.position ? a.position[token] : token;
+    const float *cos_row = a.rope_cos ? a.rope_cos + position * (d / 2) : NULL, *sin_row = a.rope_cos ? a.rope_sin + position * (d / 2) : NULL;
+    const float *row = a.q + (int64_t)token * a.n_heads * d;
+    for (int head = first_head; head < first_head + n_heads; head++) {
+        Row r = prepare_row(row + head * d, d, a.q_norm, a.norm_eps, cos_row, sin_row, lane);
+        int64_t at = (int64_t)token * a.n_heads + head;
+        float scale = 0;
+        uint32_t word = 0;
+        bool done = false;
+        if (FAST) {
+            Kept kept = keep_16(r, lane);
+            scale = __fdiv_rn(kept.largest, 127.0f);
+            done = kept.plain && scale > 1e-30f && code_word(kept.x, scale, word);
+        }
+        if (!done) word = slow_query_word(a.format, r, lane, &scale);
+        ((uint32_t *)a.table)[at * 32 + lane] = word;
+        if (lane == 0) a.scale[at] = __fmul_rn(scale, a.q_root);
+        if (a.dense) store_dense(a, r, at, lane);
+    }
+}
+
+/* Kept entries of a key into the staging area of its unit, laid out as the unit is. */
+__device__ __forceinline__ void stage_key(const gpu_format &f, const Row &r, uint32_t mask, uint32_t word, int t, uint8_t *unit, int lane)
+{
     int before = 0; /* kept entries of lower index */
 #pragma unroll
     for (int i = 0; i < 4; i++) before += __popc(__ballot_sync(WARP_ALL, mask >> i & 1) & ((1u << lane) - 1));
-    bool code8 = f.key_type == KERN_KEY_CODE8;
-    uint16_t bits = code8 ? scale_bits(kept_magnitude(r, mask), 127.0f) : 0;
-    float scale = half_bits_to_float(bits), reciprocal = scale > 0 ? __fdiv_rn(1.0f, scale) : 0.0f;
     uint8_t *values = unit + f.index_bytes;
+    bool code8 = f.key_type == KERN_KEY_CODE8;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         if (!(mask >> i & 1)) continue;
         int at = before / 4 * 64 + t * 4 + before % 4;
         before++;
         if (f.index_bytes) unit[at] = (uint8_t)(lane * 4 + i);
-        if (code8) values[at] = scale > 0 ? (uint8_t)code_of(r.x[i], scale, reciprocal, 127.0f) : 0;
+        if (code8) values[at] = (uint8_t)(word >> 8 * i);
         else ((float *)values)[at] = r.x[i] != r.x[i] ? 0.0f : r.x[i];
     }
-    if (code8 && lane == 0) ((uint16_t *)(values + f.k_key * 16))[t] = bits;
+}
+
+__device__ __noinline__ uint32_t slow_key_word(const gpu_format &f, const Row &r, int lane, uint32_t *ret_mask, uint16_t *ret_scale)
+{
+    uint32_t mask = top_k_mask(r, f.d, f.k_key, lane), word = 0;
+    uint16_t bits = scale_bits(kept_magnitude(r, mask), 127.0f);
+    float scale = half_bits_to_float(bits), reciprocal = scale > 0 ? __fdiv_rn(1.0f, scale) : 0.0f;
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        if (mask >> i & 1 && scale > 0) word |= (uint32_t)(uint8_t)code_of(r.x[i], scale, reciprocal, 127.0f) << 8 * i;
+    *ret_mask = mask;
+    *ret_scale = bits;
+    return word;
+}
+
+template <bool FAST> __device__ void encode_key(const gpu_encode_args &a, int row, int head, int t, uint8_t *unit, int lane)
+{
+    const gpu_format &f = a.format;
+    int d = FAST ? 128 : f.d;
+    int64_t position = a.position ? a.position[row] : row;
+    const float *cos_row = a.rope_cos ? a.rope_cos + position * (d / 2) : NULL, *sin_row = a.rope_cos ? a.rope_sin + position * (d / 2) : NULL;
+    Row r = prepare_row(a.k + ((int64_t)row * f.n_kv_heads + head) * d, d, a.k_norm, a.norm_eps, cos_row, sin_row, lane);
+    uint32_t mask = 0, word = 0;
+    uint16_t bits = 0;
+    bool done = false;
+    if (FAST) {
+        Kept kept = keep_16(r, lane);
+        mask = kept.mask;
+        bits = scale_bits(kept.largest, 127.0f);
+        float scale = half_bits_to_float(bits);
+        done = kept.plain && scale >= 0x1p-14f && kept.largest < 8e6f && code_word(kept.x, scale, word);
+    }
+    if (!done) word = slow_key_word(f, r, lane, &mask, &bits);
+    stage_key(f, r, mask, word, t, unit, lane);
+    if (f.key_type == KERN_KEY_CODE8 && lane == 0) ((uint16_t *)(unit + f.index_bytes + f.k_key * 16))[t] = bits;
 }
 
 /* Copies the tokens of a staged unit that are new, and zeros after the last one. */
@@ -229,15 +348,15 @@ __device__ void store_unit(const gpu_encode_args &a, uint8_t *to, const uint8_t 
         ((uint16_t *)to)[n_scaled * 2 + t] = ((const uint16_t *)staged)[n_scaled * 2 + t];
 }
 
-__device__ void encode_value(const gpu_encode_args &a, int row, int head, int lane)
+__device__ void encode_value(const gpu_encode_args &a, const gpu_section &where, uint8_t *block, int row, int token, int head, int lane)
 {
     const gpu_format &f = a.format;
-    int d = f.d, token = a.at + row;
-    uint8_t *to = a.block + a.where.rows_offset + head * a.where.row_head_bytes + (int64_t)token * f.row_bytes;
-    uint16_t *scales = (uint16_t *)(a.block + a.where.scales_offset + head * a.where.scale_head_bytes) + (int64_t)token * f.n_scales;
+    int d = f.d;
+    uint8_t *to = block + where.rows_offset + head * where.row_head_bytes + (int64_t)token * f.row_bytes;
+    uint16_t *scales = (uint16_t *)(block + where.scales_offset + head * where.scale_head_bytes) + (int64_t)token * f.n_scales;
     float4 v = {0, 0, 0, 0};
     bool valid = lane * 4 < d;
-    if (valid) v = __ldcs((const float4 *)(a.v + row * a.v_stride + head * d) + lane);
+    if (valid) v = __ldcs((const float4 *)(a.v + ((int64_t)row * f.n_kv_heads + head) * d) + lane);
     float x[4] = {v.x, v.y, v.z, v.w};
     if (f.value_type == KERN_VALUE_F32) {
         if (valid) ((float4 *)to)[lane] = v;
@@ -275,40 +394,41 @@ __device__ void encode_value(const gpu_encode_args &a, int row, int head, int la
     if (lane < d / 8) ((uint32_t *)to)[lane] = word | high << 4;
 }
 
-/* Thread blocks: first those of keys (a unit of a head each), then rows of values, then rows of queries. */
-__global__ void __launch_bounds__(ENCODE_WARPS * 32) encode_kernel(gpu_encode_args a, int n_key_blocks, int n_value_blocks)
+/* Thread blocks: those of keys and values first (a unit of a KV head each, a token to a warp), then those of queries (a token to a warp). */
+template <bool FAST> __global__ void __launch_bounds__(ENCODE_WARPS * 32) encode_kernel(gpu_encode_args a, int n_key_blocks, int heads_each)
 {
-    __shared__ uint4 staged[KERN_HEAD_DIM_MAX * 16 * 5 / 16];
+    extern __shared__ uint4 staged[];
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, block = blockIdx.x;
-    int kv = a.format.n_kv_heads;
-    if (block < n_key_blocks) {
-        int head = block % kv, first = (a.at / 16 + block / kv) * 16;
-        for (int i = threadIdx.x; i < a.format.unit_bytes / 16; i += blockDim.x) staged[i] = make_uint4(0, 0, 0, 0);
-        __syncthreads();
-        int row = first + warp - a.at;
-        if (row >= 0 && row < a.n_rows) encode_key(a, row, head, warp, (uint8_t *)staged, lane);
-        __syncthreads();
-        store_unit(a, a.block + head * a.where.key_head_bytes + (int64_t)(first / 16) * a.format.unit_bytes, (const uint8_t *)staged,
-                   first < a.at ? a.at - first : 0);
+    if (block >= n_key_blocks) {
+        int index = (block - n_key_blocks) * ENCODE_WARPS + warp, shares = a.n_heads / heads_each, token = index / shares;
+        if (token < a.n_rows) encode_queries<FAST>(a, token, index % shares * heads_each, heads_each, lane);
         return;
     }
-    block -= n_key_blocks;
-    int64_t index = ((int64_t)(block < n_value_blocks ? block : block - n_value_blocks)) * ENCODE_WARPS + warp;
-    if (block < n_value_blocks) {
-        if (index < (int64_t)a.n_rows * kv) encode_value(a, (int)(index / kv), (int)(index % kv), lane);
-    } else if (index < (int64_t)a.n_rows * a.n_heads) {
-        encode_query(a, (int)(index / a.n_heads), (int)(index % a.n_heads), lane);
+    int kv = a.format.n_kv_heads, head = block % kv, index = block / kv;
+    const gpu_encode_segment &segment = a.segments[index / a.n_units_max];
+    int unit = segment.at / 16 + index % a.n_units_max, first = unit * 16, at = segment.at, n_rows = segment.n_rows;
+    if (first >= at + n_rows) return;
+    for (int i = threadIdx.x; i < a.format.unit_bytes / 16; i += blockDim.x) staged[i] = make_uint4(0, 0, 0, 0);
+    __syncthreads();
+    uint8_t *to = (uint8_t *)segment.where.base + a.layer * segment.where.layer_stride;
+    int token = first + warp, row = (int)segment.first_row + token - at;
+    if (token >= at && token < at + n_rows) {
+        encode_key<FAST>(a, row, head, warp, (uint8_t *)staged, lane);
+        if (a.v) encode_value(a, segment.where, to, row, token, head, lane);
     }
+    __syncthreads();
+    store_unit(a, to + head * segment.where.key_head_bytes + (int64_t)unit * a.format.unit_bytes, (const uint8_t *)staged, first < at ? at - first : 0);
 }
 
 cudaError_t gpu_encode(const gpu_encode_args *a, cudaStream_t stream)
 {
-    int kv = a->format.n_kv_heads;
-    int n_units = (a->at + a->n_rows - 1) / 16 - a->at / 16 + 1;
-    int n_key_blocks = a->k ? n_units * kv : 0;
-    int n_value_blocks = a->v ? (a->n_rows * kv + ENCODE_WARPS - 1) / ENCODE_WARPS : 0;
-    int n_query_blocks = a->q ? (int)(((int64_t)a->n_rows * a->n_heads + ENCODE_WARPS - 1) / ENCODE_WARPS) : 0;
-    if (a->n_rows <= 0) return cudaSuccess;
-    encode_kernel<<<n_key_blocks + n_value_blocks + n_query_blocks, ENCODE_WARPS * 32, 0, stream>>>(*a, n_key_blocks, n_value_blocks);
+    const gpu_format &f = a->format;
+    int n_key_blocks = a->k ? a->n_units_max * f.n_kv_heads * a->n_segments : 0;
+    int heads_each = a->n_rows >= 4096 ? a->n_heads : 1; /* few rows: all heads at once */
+    int n_query_blocks = a->q ? (int)(((int64_t)a->n_rows * (a->n_heads / heads_each) + ENCODE_WARPS - 1) / ENCODE_WARPS) : 0;
+    if (n_key_blocks + n_query_blocks == 0) return cudaSuccess;
+    bool fast = f.d == 128 && f.k_key == 16 && f.k_query == 16 && f.key_type == KERN_KEY_CODE8;
+    if (fast) encode_kernel<true><<<n_key_blocks + n_query_blocks, ENCODE_WARPS * 32, f.unit_bytes, stream>>>(*a, n_key_blocks, heads_each);
+    else encode_kernel<false><<<n_key_blocks + n_query_blocks, ENCODE_WARPS * 32, f.unit_bytes, stream>>>(*a, n_key_blocks, heads_each);
     return cudaGetLastError();
 }

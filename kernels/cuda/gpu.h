@@ -44,21 +44,26 @@ gpu_section gpu_section_of(const kern_kv_format *format, size_t n_kv_heads, cons
 
 /* --------------------------------------------------------------------------------------------------------- encode */
 
+/* Where the keys and values of a sequence go: rows first_row .. of the pass are tokens at .. of the block. */
+typedef struct gpu_encode_segment {
+    gpu_section where; /* strides and base; written to */
+    uint32_t first_row, n_rows, at;
+} gpu_encode_segment;
+
 typedef struct gpu_encode_args {
     gpu_format format;
-    int n_heads; /* query heads */
-    const float *q, *k, *v; /* NULL: that part is left out; n_rows each */
-    int64_t q_stride, k_stride, v_stride;
+    int n_heads, layer;
+    const float *q, *k, *v; /* [rows][heads * d]; q NULL: no queries; k NULL: neither keys nor values */
     const float *q_norm, *k_norm; /* NULL: none */
     float norm_eps, q_root; /* q_root: 1 / sqrt(d) */
-    const float *rope_cos, *rope_sin; /* [n_rows][d/2]; NULL: none */
-    int n_rows;
+    const float *rope_cos, *rope_sin; /* [positions][d/2]; NULL: none */
+    const uint32_t *position; /* [rows]: of a row, in the tables; NULL: its own number */
+    int n_rows;     /* rows of queries */
     int8_t *table;  /* [n_rows][n_heads][128] */
     float *scale;   /* [n_rows][n_heads] */
     float *dense;   /* [n_rows][n_heads][d], NULL: not wanted */
-    uint8_t *block; /* one layer's block */
-    gpu_section where; /* strides of the block */
-    int at;         /* token of row 0 */
+    const gpu_encode_segment *segments;
+    int n_segments, n_units_max; /* the most units of 16 tokens that a segment touches */
 } gpu_encode_args;
 cudaError_t gpu_encode(const gpu_encode_args *args, cudaStream_t stream);
 
