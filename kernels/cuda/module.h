@@ -67,6 +67,8 @@ struct kern_gpu {
     uint8_t *gather, *gather_host;         /* new codes on their way back */
     size_t gather_bytes;
     uint32_t last_rows;
+    uint8_t *slots; /* STREAM_SLOTS x STREAM_BYTES: sections that do not stay; weights while they are loaded */
+    cudaEvent_t slot_free[2];
     bool failed;
     kern_gpu_stats stats;
     pthread_t prefetcher;
@@ -74,6 +76,7 @@ struct kern_gpu {
     struct gpu_prefetch *prefetch;
 };
 
+enum { STREAM_SLOTS = 2, STREAM_BYTES = 64 << 20, GATHER_BYTES = 32 << 20, MASS_PARTS = 1 << 17 };
 enum { PART_ROWS = 512, PARTS_MAX = 17, DECODE_PARTS_MAX = 1024, SCRATCH_TOKENS = 65536, LOGITS_ROWS = 16 };
 
 kern_gpu_status gpu_fail(kern_gpu_error *error, kern_gpu_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -88,7 +91,8 @@ kern_gpu_status gpu_fail_cuda(kern_gpu *gpu, kern_gpu_error *error, cudaError_t 
 /* Device memory that close frees. NULL and *error when there is none. */
 void *gpu_allocate(kern_gpu *gpu, size_t n_bytes, const char *what, kern_gpu_error *error);
 
-/* store.cu */
+/* store.cu. begin: streams and staging buffers, which loading weights uses too; open: the pool. */
+kern_gpu_status gpu_store_begin(kern_gpu *gpu, kern_gpu_error *error);
 kern_gpu_status gpu_store_open(kern_gpu *gpu, uint64_t pool_bytes, kern_gpu_error *error);
 void gpu_store_close(kern_gpu *gpu);
 /* The kept copy of a section (blocks: [n_layers] at a stride of n_sections), uploaded if it is not there; NULL in *ret_item when the

@@ -16,6 +16,21 @@ typedef struct gpu_prefetch {
     size_t n_sections;
 } gpu_prefetch;
 
+kern_gpu_status gpu_store_begin(kern_gpu *gpu, kern_gpu_error *error)
+{
+    gpu_store *s = &gpu->store;
+    GPU_TRY(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "making a stream");
+    GPU_TRY(cudaEventCreateWithFlags(&s->arrived, cudaEventDisableTiming), "making an event");
+    for (int i = 0; i < STAGES; i++) {
+        GPU_TRY(cudaMallocHost((void **)&s->stage[i], STAGE_BYTES), "pinned memory");
+        GPU_TRY(cudaEventCreateWithFlags(&s->stage_free[i], cudaEventDisableTiming), "making an event");
+    }
+    gpu->slots = (uint8_t *)gpu_allocate(gpu, (size_t)STREAM_SLOTS * STREAM_BYTES, "streaming", error);
+    if (!gpu->slots) return error->status;
+    for (int i = 0; i < STREAM_SLOTS; i++) GPU_TRY(cudaEventCreateWithFlags(&gpu->slot_free[i], cudaEventDisableTiming), "making an event");
+    return KERN_GPU_OK;
+}
+
 kern_gpu_status gpu_store_open(kern_gpu *gpu, uint64_t pool_bytes, kern_gpu_error *error)
 {
     gpu_store *s = &gpu->store;
@@ -26,12 +41,6 @@ kern_gpu_status gpu_store_open(kern_gpu *gpu, uint64_t pool_bytes, kern_gpu_erro
     if (!s->pool) return KERN_GPU_NO_MEMORY;
     s->pool_bytes = pool_bytes;
     gpu->stats.budget_bytes = pool_bytes;
-    GPU_TRY(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "making a stream");
-    GPU_TRY(cudaEventCreateWithFlags(&s->arrived, cudaEventDisableTiming), "making an event");
-    for (int i = 0; i < STAGES; i++) {
-        GPU_TRY(cudaMallocHost((void **)&s->stage[i], STAGE_BYTES), "pinned memory");
-        GPU_TRY(cudaEventCreateWithFlags(&s->stage_free[i], cudaEventDisableTiming), "making an event");
-    }
     return KERN_GPU_OK;
 }
 
