@@ -33,7 +33,6 @@ template <int NC> struct Shared {
     float scale[NC];
     uint32_t visible[NC];
     float m[16][NC], l[16][NC];
-    float acc[NC][128];
     uint32_t last;
 };
 
@@ -104,11 +103,9 @@ template <int SK, int VK> __device__ __forceinline__ void load_keys(Ahead<SK, VK
 }
 
 /* Rows 2t, 2t + 1, 2t + 8, 2t + 9 of each half tile: the tokens of this lane's fragments; g = lane / 4 chooses the features. */
-template <int SK, int VK> __device__ __forceinline__ void load_values(Ahead<SK, VK> &a, const Cursor &c, int lane)
+template <int SK, int VK> __device__ __forceinline__ void load_values(Ahead<SK, VK> &a, const Cursor &c, int half, int lane)
 {
     int t = lane & 3, g = lane >> 2;
-#pragma unroll
-    for (int half = 0; half < 2; half++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             uint32_t token = min(a.token + half * 16 + 2 * t + (i & 1) + (i >> 1) * 8, c.n_tokens - 1);
@@ -334,8 +331,20 @@ __device__ __forceinline__ void add_values_any(Sums<VK, NC> &sums, const float (
     }
 }
 
-/* The warps' sums of a thread block, one after another in a fixed order, and the part's record. */
-template <int VK, int NC> __device__ void join_warps(Sums<VK, NC> &sums, Shared<NC> &s, const gpu_decode_args &a, int part, int head)
+/* Where feature f of column c stands in a part's record of NC * 128 floats: as the accumulators lie, so that they are added unmoved. */
+template <int VK, int NC> __device__ __forceinline__ int record_at(int c, int f)
+{
+    if (VK == VALUE_ANY) return c * 128 + f;
+    int tile, g, upper = f & 1;
+    if (VK == KERN_VALUE_Q8) g = f / 16, tile = f % 16 / 2;
+    else if (VK == KERN_VALUE_F16) g = f % 64 / 8, tile = f / 64 * 4 + f % 8 / 2;
+    else g = f % 32 / 4, tile = f / 32 * 2 + f % 4 / 2;
+    return (tile * 4 + upper * 2 + (c & 1)) * (NC * 4) + g * (NC / 2) + c / 2;
+}
+
+/* The warps' sums of a thread block, added in a fixed order, and the part's record. `area`: n_warps * NC * 128 floats. */
+template <int VK, int NC>
+__device__ void join_warps(Sums<VK, NC> &sums, Shared<NC> &s, float *area, const gpu_decode_args &a, int part, int head)
 {
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, n_warps = blockDim.x / 32, t = lane & 3, g = lane >> 2;
 #pragma unroll
@@ -343,8 +352,7 @@ template <int VK, int NC> __device__ void join_warps(Sums<VK, NC> &sums, Shared<
         float l = warp_sum(sums.l[i]);
         if (lane == 0) s.m[warp][i] = sums.m[i], s.l[warp][i] = l;
     }
-    for (int i = threadIdx.x; i < NC * 128; i += blockDim.x) s.acc[i / 128][i % 128] = 0;
-    __syncthreads();
+    __syncthreads(); /* also: the exchange areas are free */
     float factor[NC];
 #pragma unroll
     for (int i = 0; i < NC; i++) {
@@ -352,79 +360,98 @@ template <int VK, int NC> __device__ void join_warps(Sums<VK, NC> &sums, Shared<
         for (int w = 0; w < n_warps; w++) top = fmaxf(top, s.m[w][i]);
         factor[i] = top == -INFINITY ? 0.0f : exp2_fast(sums.m[i] - top);
     }
-    if (VK != VALUE_ANY && NC == 4) /* columns 4 .. 7 are the remainders of columns 0 .. 3 */
+    float *mine = area + warp * NC * 128;
+    if (VK == VALUE_ANY) {
+#pragma unroll
+        for (int i = 0; i < NC; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++) mine[i * 128 + lane + 32 * j] = sums.c[VK == VALUE_ANY ? i : 0][j] * factor[i];
+    } else {
+        float fa = factor[0], fb = factor[1];
+#pragma unroll
+        for (int i = 2; i < NC; i += 2)
+            if ((NC == 4 ? t & 1 : t) == i / 2) fa = factor[i], fb = factor[i + 1];
+        fa *= 1 / WEIGHT_ONE, fb *= 1 / WEIGHT_ONE;
 #pragma unroll
         for (int i = 0; i < (VK == VALUE_ANY ? 0 : 8); i++)
 #pragma unroll
-            for (int j = 0; j < 4; j++) sums.c[i][j] += __shfl_xor_sync(WARP_ALL, sums.c[i][j], 2);
-    for (int w = 0; w < n_warps; w++) {
-        if (w == warp && VK == VALUE_ANY) {
-#pragma unroll
-            for (int i = 0; i < NC; i++)
-#pragma unroll
-                for (int j = 0; j < 4; j++) s.acc[i][lane + 32 * j] += sums.c[VK == VALUE_ANY ? i : 0][j] * factor[i];
-        } else if (w == warp && (NC == 8 || t < 2)) {
-            float fa = factor[0] , fb = factor[1];
-#pragma unroll
-            for (int i = 2; i < NC; i += 2)
-                if (t == i / 2) fa = factor[i], fb = factor[i + 1];
-            fa *= 1 / WEIGHT_ONE, fb *= 1 / WEIGHT_ONE;
-#pragma unroll
-            for (int i = 0; i < (VK == VALUE_ANY ? 0 : 8); i++) {
-                int low = feature_of<VK>(i, g, 0), high = feature_of<VK>(i, g, 1);
-                s.acc[2 * t][low] += sums.c[i][0] * fa, s.acc[2 * t + 1][low] += sums.c[i][1] * fb;
-                s.acc[2 * t][high] += sums.c[i][2] * fa, s.acc[2 * t + 1][high] += sums.c[i][3] * fb;
+            for (int j = 0; j < 4; j++) {
+                float v = sums.c[i][j] * (j & 1 ? fb : fa);
+                if (NC == 4) v += __shfl_xor_sync(WARP_ALL, v, 2); /* columns 4 .. 7 are the remainders of columns 0 .. 3 */
+                if (NC == 8 || t < 2) mine[(i * 4 + j) * (NC * 4) + g * (NC / 2) + t] = v;
             }
-        }
-        __syncthreads();
     }
-    int64_t at = ((int64_t)part * a.format.n_kv_heads + head) * GPU_COLUMNS_MAX;
-    for (int i = threadIdx.x; i < NC * a.format.d; i += blockDim.x)
-        a.part_acc[at * a.format.d + i] = s.acc[i / a.format.d][i % a.format.d];
+    __syncthreads();
+    float *record = a.part_acc + ((int64_t)part * a.format.n_kv_heads + head) * GPU_COLUMNS_MAX * 128;
+    for (int i = threadIdx.x; i < NC * 128; i += blockDim.x) {
+        float v = 0;
+        for (int w = 0; w < n_warps; w++) v += area[w * NC * 128 + i];
+        record[i] = v;
+    }
     if (threadIdx.x < NC) {
         float top = -INFINITY, l = 0;
         for (int w = 0; w < n_warps; w++) top = fmaxf(top, s.m[w][threadIdx.x]);
         for (int w = 0; w < n_warps; w++)
             if (s.m[w][threadIdx.x] > -INFINITY) l += s.l[w][threadIdx.x] * exp2_fast(s.m[w][threadIdx.x] - top);
-        a.part_ml[at + threadIdx.x] = make_float2(top, l);
+        a.part_ml[((int64_t)part * a.format.n_kv_heads + head) * GPU_COLUMNS_MAX + threadIdx.x] = make_float2(top, l);
     }
 }
 
-/* All parts of one query row and head, by one warp: their maximum first, then the weighted sum, four features to a lane. */
-__device__ void merge_row(const gpu_decode_args &a, int row, int head, int kv_head, int head_of_group, int lane)
+/* All parts of one query row and head, by a team of warps: their maximum first, then the weighted sum; each warp takes every n-th part. Lane:
+ * features lane + 32 j. The sums of the warps go to area[rank], then rank 0 adds them. */
+template <int VK, int NC>
+__device__ void merge_row(const gpu_decode_args &a, const gpu_group *groups, int row, int per_kv, int kv_head, int h, int rank, int team, float *area,
+                          int lane, bool active)
 {
     int d = a.format.d, kv = a.format.n_kv_heads;
     float top = -INFINITY, l = 0, acc[4] = {0, 0, 0, 0};
-    for (int pass = 0; pass < 2; pass++)
+    bool found = false;
+    for (int pass = 0; pass < 2 && active; pass++)
         for (int gi = 0; gi < a.n_groups; gi++) {
-            const gpu_group &g = a.groups[gi];
-            uint32_t r = (uint32_t)row - g.first_row, h = (uint32_t)head_of_group - g.first_head;
-            if (r >= g.n_rows || h >= g.n_heads) continue;
-            uint32_t column = r * g.n_heads + h;
+            const gpu_group &g = groups[gi];
+            uint32_t r = (uint32_t)row - g.first_row, in = (uint32_t)h - g.first_head;
+            if (r >= g.n_rows || in >= g.n_heads) continue;
+            found = true;
+            uint32_t column = r * g.n_heads + in;
+            const float2 *ml = a.part_ml + ((int64_t)g.first_part * kv + kv_head) * GPU_COLUMNS_MAX + column;
             if (pass == 0) {
                 float m = -INFINITY;
-                for (uint32_t p = lane; p < g.n_splits; p += 32)
-                    m = fmaxf(m, __ldcg(&a.part_ml[((int64_t)(g.first_part + p) * kv + kv_head) * GPU_COLUMNS_MAX + column]).x);
+                for (uint32_t p = lane; p < g.n_splits; p += 32) m = fmaxf(m, __ldcg(ml + (int64_t)p * kv * GPU_COLUMNS_MAX).x);
                 top = fmaxf(top, warp_max(m));
                 continue;
             }
-#pragma unroll 4
-            for (uint32_t p = 0; p < g.n_splits; p++) {
-                int64_t at = ((int64_t)(g.first_part + p) * kv + kv_head) * GPU_COLUMNS_MAX + column;
-                float2 ml = __ldcg(&a.part_ml[at]);
-                float w = ml.x > -INFINITY ? exp2_fast(ml.x - top) : 0.0f;
-                l += ml.y * w;
-                /* a part's columns lie d apart from the part's start, where NC * d floats were written */
-                const float4 *from = (const float4 *)(a.part_acc + ((int64_t)(g.first_part + p) * kv + kv_head) * GPU_COLUMNS_MAX * d + column * d);
-                float4 v = lane * 4 < d ? __ldcg(from + lane) : make_float4(0, 0, 0, 0);
-                acc[0] += w * v.x, acc[1] += w * v.y, acc[2] += w * v.z, acc[3] += w * v.w;
+            const float *records = a.part_acc + ((int64_t)g.first_part * kv + kv_head) * GPU_COLUMNS_MAX * 128;
+#pragma unroll 5
+            for (uint32_t p = rank; p < g.n_splits; p += team) {
+                float2 one = __ldcg(ml + (int64_t)p * kv * GPU_COLUMNS_MAX);
+                float w = one.x > -INFINITY ? exp2_fast(one.x - top) : 0.0f;
+                l += one.y * w;
+#pragma unroll
+                for (int j = 0; j < 4; j++)
+                    if (lane + 32 * j < d) acc[j] += w * __ldcg(records + (int64_t)p * kv * GPU_COLUMNS_MAX * 128 + record_at<VK, NC>(column, lane + 32 * j));
             }
         }
-    float inverse = l > 0 ? 1.0f / l : 0.0f;
-    if (lane * 4 < d)
-        ((float4 *)(a.out + row * a.out_stride + head * d))[lane] =
-            make_float4(acc[0] * inverse, acc[1] * inverse, acc[2] * inverse, acc[3] * inverse);
-    if (a.out_ml && lane == 0) a.out_ml[(int64_t)row * a.n_heads + head] = make_float2(top, l);
+    float *mine = area + rank * 132;
+    if (active) {
+#pragma unroll
+        for (int j = 0; j < 4; j++) mine[lane + 32 * j] = acc[j];
+        if (lane == 0) mine[128] = l;
+    }
+    __syncthreads();
+    if (active && found && rank == 0) {
+        for (int i = 1; i < team; i++) {
+            l += area[i * 132 + 128];
+#pragma unroll
+            for (int j = 0; j < 4; j++) acc[j] += area[i * 132 + lane + 32 * j];
+        }
+        float inverse = l > 0 ? 1.0f / l : 0.0f;
+        int64_t q = kv_head * per_kv + h;
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            if (lane + 32 * j < d) a.out[row * a.out_stride + q * d + lane + 32 * j] = acc[j] * inverse;
+        if (a.out_ml && lane == 0) a.out_ml[(int64_t)row * a.n_heads + q] = make_float2(top, l);
+    }
+    __syncthreads();
 }
 
 template <int NC>
@@ -459,7 +486,8 @@ template <int SK, int VK, int NC, int WARPS, int BLOCKS>
 __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_args a)
 {
     __shared__ Shared<NC> s;
-    __shared__ uint32_t exchange[VK == VALUE_ANY ? 1 : WARPS][Values<VK>::groups * 2 * NC * PB_WORDS];
+    extern __shared__ uint32_t area[]; /* the warps' exchange areas; then their sums; then, for the last, those of the merge */
+    uint32_t *exchange = area + (threadIdx.x >> 5) * Values<VK>::groups * 2 * NC * PB_WORDS;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, head = blockIdx.y, per_kv = a.n_heads / a.format.n_kv_heads, part = blockIdx.x, gi = 0;
     while (gi + 1 < a.n_groups && part >= (int)a.groups[gi + 1].first_part) gi++;
     const gpu_group g = a.groups[gi];
@@ -480,7 +508,7 @@ __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_a
         seek_first(c, g, tile, lane);
         seek(c, g, tile, head, a.layer);
         load_keys<SK, VK>(ahead, c, a.format, tile, lane);
-        if (VK != VALUE_ANY) load_values<SK, VK>(ahead, c, lane);
+        if (VK != VALUE_ANY) load_values<SK, VK>(ahead, c, 0, lane), load_values<SK, VK>(ahead, c, 1, lane);
     }
     for (; tile < end; tile += WARPS) {
         float score[NC], scales[4] = {WEIGHT_ONE, WEIGHT_ONE, WEIGHT_ONE, WEIGHT_ONE}, log_scale = 0;
@@ -495,43 +523,54 @@ __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_a
             }
             log_scale = log2_fast(largest);
         }
-        uint32_t token = ahead.token;
-        weigh<VK, NC>(sums, score, s, token + lane, c.n_tokens, log_scale, lane);
+        uint32_t token = ahead.token, n_tokens = c.n_tokens;
+        bool more = tile + WARPS < end;
+        if (VK != VALUE_ANY && more) { /* the next tile's keys come while this one's weights and values are worked on */
+            seek(c, g, tile + WARPS, head, a.layer);
+            load_keys<SK, VK>(ahead, c, a.format, tile + WARPS, lane);
+        }
+        weigh<VK, NC>(sums, score, s, token + lane, n_tokens, log_scale, lane);
         if (VK == VALUE_ANY) {
             add_values_any<VK, NC>(sums, score, a.format, c, token, lane);
-            if (tile + WARPS < end) {
+            if (more) {
                 seek(c, g, tile + WARPS, head, a.layer);
                 load_keys<SK, VK>(ahead, c, a.format, tile + WARPS, lane);
             }
             continue;
         }
         __syncwarp();
-        put_weights<VK, NC>(exchange[VK == VALUE_ANY ? 0 : warp], score, scales, lane);
+        put_weights<VK, NC>(exchange, score, scales, lane);
         __syncwarp();
-        bool more = tile + WARPS < end;
-        if (more) {
-            seek(c, g, tile + WARPS, head, a.layer);
-            load_keys<SK, VK>(ahead, c, a.format, tile + WARPS, lane);
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            add_values<VK, NC>(sums, ahead.v + half * (Values<VK>::words / 2), exchange, half, lane);
+            if (more) load_values<SK, VK>(ahead, c, half, lane);
         }
-        add_values<VK, NC>(sums, ahead.v, exchange[VK == VALUE_ANY ? 0 : warp], 0, lane);
-        add_values<VK, NC>(sums, ahead.v + Values<VK>::words / 2, exchange[VK == VALUE_ANY ? 0 : warp], 1, lane);
-        if (more) load_values<SK, VK>(ahead, c, lane);
     }
-    join_warps<VK, NC>(sums, s, a, part, head);
+    join_warps<VK, NC>(sums, s, (float *)area, a, part, head);
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) s.last = atomicAdd(&a.arrived[head], 1) == gridDim.x - 1;
     __syncthreads();
     if (!s.last) return;
     __threadfence();
-    for (int i = warp; i < a.n_rows * per_kv; i += WARPS)
-        merge_row(a, a.first_row + i / per_kv, head * per_kv + i % per_kv, head, i % per_kv, lane);
+    int n_pairs = a.n_rows * per_kv, teams = min(WARPS, n_pairs), team = WARPS / teams, mine = warp / team, rank = warp % team;
+    float *team_area = (float *)area + mine * team * 132;
+    for (int first_pair = 0; first_pair < n_pairs; first_pair += teams) {
+        int pair = first_pair + mine;
+        merge_row<VK, NC>(a, a.groups, a.first_row + pair / per_kv, per_kv, head, pair % per_kv, rank, team, team_area, lane,
+                          mine < teams && pair < n_pairs);
+    }
     if (threadIdx.x == 0) a.arrived[head] = 0;
 }
 
 template <int SK, int VK, int NC, int WARPS, int BLOCKS> static cudaError_t launch(const gpu_decode_args *a, cudaStream_t stream)
 {
-    decode_kernel<SK, VK, NC, WARPS, BLOCKS><<<dim3(a->n_parts, a->format.n_kv_heads), WARPS * 32, 0, stream>>>(*a);
+    int sums = WARPS * NC * 128 * 4, exchange = WARPS * Values<VK>::groups * 2 * NC * PB_WORDS * 4, merge = WARPS * 132 * 4;
+    int bytes = VK != VALUE_ANY && exchange > sums ? exchange : sums > merge ? sums : merge;
+    cudaError_t error = cudaFuncSetAttribute(decode_kernel<SK, VK, NC, WARPS, BLOCKS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    if (error != cudaSuccess) return error;
+    decode_kernel<SK, VK, NC, WARPS, BLOCKS><<<dim3(a->n_parts, a->format.n_kv_heads), WARPS * 32, bytes, stream>>>(*a);
     return cudaGetLastError();
 }
 
@@ -552,4 +591,49 @@ cudaError_t gpu_decode(const gpu_decode_args *a, cudaStream_t stream)
     bool k16 = f.k_key == 16 && f.index_bytes;
     if (a->columns <= 4) return k16 ? launch_values<SCORE_CODE8_K16, 4>(a, stream) : launch_values<SCORE_CODE8, 4>(a, stream);
     return k16 ? launch_values<SCORE_CODE8_K16, 8>(a, stream) : launch_values<SCORE_CODE8, 8>(a, stream);
+}
+
+/* A warp to a part of 64 tokens; the columns of all rows in turns of eight. */
+template <int SK> __global__ void __launch_bounds__(256) mass_kernel(gpu_decode_args a, const gpu_section *sections, const uint32_t *first_part, int n_sections,
+                                                                    int n_parts, float *mass)
+{
+    __shared__ Shared<8> s;
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, head = blockIdx.y, per_kv = a.n_heads / a.format.n_kv_heads, part = blockIdx.x * 8 + warp;
+    int low = 0, high = n_sections;
+    while (high - low > 1) {
+        int middle = (low + high) / 2;
+        if ((int)first_part[middle] <= part) low = middle;
+        else high = middle;
+    }
+    const gpu_section &section = sections[low];
+    Cursor c = {section.base + a.layer * section.layer_stride + head * section.key_head_bytes, NULL, NULL, section.n_tokens, 0, 0, 0};
+    float total = 0;
+    for (int column = 0; column < a.n_rows * per_kv; column += per_kv < 8 ? per_kv : 8) {
+        gpu_group g = {};
+        g.first_row = a.first_row + column / per_kv, g.n_rows = 1, g.first_head = column % per_kv, g.n_heads = min(8, per_kv - column % per_kv);
+        const float *dense[8];
+        __syncthreads();
+        set_up<8>(s, a, g, head, per_kv, dense);
+        for (int half = 0; half < 2 && part < n_parts; half++) {
+            Ahead<SK, VALUE_ANY> ahead;
+            float score[8];
+            ahead.token = (part - first_part[low]) * KERN_MASS_TOKENS + half * 32;
+            score_token<SK, VALUE_ANY, 8>(s, ahead, c, a.format, dense, lane, score);
+            for (uint32_t i = 0; i < g.n_heads && ahead.token + lane < c.n_tokens; i++) {
+                float2 ml = a.out_ml[(int64_t)g.first_row * a.n_heads + head * per_kv + g.first_head + i];
+                total += ml.y > 0 ? exp2_fast(score[i] - ml.x) / ml.y : 0.0f;
+            }
+        }
+    }
+    total = warp_sum(total);
+    if (lane == 0 && part < n_parts) atomicAdd(&mass[part], total);
+}
+
+cudaError_t gpu_mass(const gpu_decode_args *a, const gpu_section *sections, const uint32_t *first_part, int n_sections, int n_parts, float *mass,
+                     cudaStream_t stream)
+{
+    dim3 blocks((n_parts + 7) / 8, a->format.n_kv_heads);
+    if (a->format.key_type == KERN_KEY_CODE32) mass_kernel<SCORE_CODE32><<<blocks, 256, 0, stream>>>(*a, sections, first_part, n_sections, n_parts, mass);
+    else mass_kernel<SCORE_CODE8><<<blocks, 256, 0, stream>>>(*a, sections, first_part, n_sections, n_parts, mass);
+    return cudaGetLastError();
 }

@@ -100,7 +100,9 @@ __global__ void __launch_bounds__(EXPAND_THREADS) expand_kernel(gpu_format f, gp
         uint32_t token = job.first + first + row;
         scale = spread_key(f, base + head * job.section.key_head_bytes + (uint64_t)(token / 16) * f.unit_bytes, token % 16, (uint8_t *)tile, row, quarter);
     }
-    if (quarter == 0) scratch.key_scale[out * GPU_FLASH_KEYS + row] = make_float2(scale, -12582912.0f * scale);
+    /* a place without a key: score -inf, whatever the product */
+    float bias = row >= n ? -INFINITY : f.key_type == KERN_KEY_CODE8 ? -12582912.0f * scale : 0.0f;
+    if (quarter == 0) scratch.key_scale[out * GPU_FLASH_KEYS + row] = make_float2(row < n ? scale : 0.0f, bias);
     __syncthreads();
     uint4 *keys = (uint4 *)(scratch.keys + out * GPU_FLASH_KEYS * key_bytes);
     for (int i = threadIdx.x; i < GPU_FLASH_KEYS * key_bytes / 16; i += EXPAND_THREADS) keys[i] = tile[i];

@@ -18,7 +18,7 @@
 #define SM90_Q_BYTES (GPU_FLASH_ROWS * 128)
 #define SM90_BYTES (SM90_Q_BYTES + SM90_STAGES * SM90_STAGE_BYTES + 1024)
 
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL) && __CUDACC_VER_MAJOR__ >= 12
 __device__ __forceinline__ void barrier_init(uint32_t bar, int n)
 {
     asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(bar), "r"(n) : "memory");
@@ -181,7 +181,7 @@ __device__ __forceinline__ void tile_weights(const gpu_flash_args &a, int64_t ti
     const float4 *key_scale =
         (const float4 *)(shared + SM90_Q_BYTES + j % SM90_STAGES * SM90_STAGE_BYTES + SM90_K_BYTES + SM90_V_BYTES);
     float (&tiles)[16][4] = reinterpret_cast<float (&)[16][4]>(s);
-    scale_scores<16, false>(tiles, key_scale, t);
+    scale_scores<16>(tiles, key_scale, t);
     if (j >= clear_tiles) mask_scores<16>(tiles, row, seen, j * SM90_KEYS + t * 2);
     soften_pair(s, row, j >= clear_tiles, exponent, keep);
 }
@@ -197,7 +197,7 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         int r = min(first + group * 64 + warp * 16 + i * 8 + g, n_rows - 1);
-        row[i].scale = a.scale[(int64_t)(job.first_row + r / per_kv) * a.n_heads + head * per_kv + r % per_kv] * LOG2_E;
+        row[i].scale = fmaxf(a.scale[(int64_t)(job.first_row + r / per_kv) * a.n_heads + head * per_kv + r % per_kv] * LOG2_E, ROW_SCALE_MIN);
         row[i].m = -INFINITY, row[i].l = 0;
         seen[i] = visible_keys(job, r, per_kv);
     }
@@ -224,8 +224,9 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
         tile_weights(a, tile0, j, clear_tiles, shared, t, row, seen, s, keep);
         wgmma_wait<0>();
         if (lane == 0) barrier_arrive(empty + before * 8);
+        if (__any_sync(WARP_ALL, keep[0] != 1.0f || keep[1] != 1.0f))
 #pragma unroll
-        for (int n = 0; n < 16; n++) acc[n * 4] *= keep[0], acc[n * 4 + 1] *= keep[0], acc[n * 4 + 2] *= keep[1], acc[n * 4 + 3] *= keep[1];
+            for (int n = 0; n < 16; n++) acc[n * 4] *= keep[0], acc[n * 4 + 1] *= keep[0], acc[n * 4 + 2] *= keep[1], acc[n * 4 + 3] *= keep[1];
         pack_weights(s, p);
     }
     issue_values(acc, p, stages + (n_tiles - 1) % SM90_STAGES * SM90_STAGE_BYTES);
@@ -248,7 +249,7 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
 
 __global__ void __launch_bounds__(384, 1) flash_sm90_kernel(gpu_flash_args a)
 {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL) && __CUDACC_VER_MAJOR__ >= 12
     extern __shared__ uint8_t raw[];
     __shared__ __align__(8) uint64_t barriers[2 * SM90_STAGES];
     uint8_t *shared = raw + ((1024 - (smem_address(raw) & 1023)) & 1023);
@@ -286,7 +287,7 @@ cudaError_t gpu_flash_sm90(const gpu_flash_args *a, cudaStream_t stream)
     if (cudaGetDevice(&device) != cudaSuccess || cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
         cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess)
         return cudaGetLastError();
-    if (major != 9 || minor != 0 || a->format.d <= 64 || a->format.key_type != KERN_KEY_CODE8) return cudaErrorNotSupported;
+    if (__CUDACC_VER_MAJOR__ < 12 || major != 9 || minor != 0 || a->format.d <= 64 || a->format.key_type != KERN_KEY_CODE8) return cudaErrorNotSupported;
     cudaError_t error = cudaFuncSetAttribute(flash_sm90_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SM90_BYTES);
     if (error != cudaSuccess) return error;
     int per_kv = a->n_heads / a->format.n_kv_heads, blocks = (a->n_rows_max * per_kv + GPU_FLASH_ROWS - 1) / GPU_FLASH_ROWS;

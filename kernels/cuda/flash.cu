@@ -32,7 +32,8 @@ __device__ void load_queries(const gpu_flash_args &a, const gpu_flash_job &job, 
             cp_async_16(smem_address(to + r * 128 + ((i % 8) ^ (r & 7)) * 16), a.table + at * 128 + i % 8 * 16);
         }
         int row = min(first + (int)threadIdx.x, n_rows - 1);
-        row_scale[threadIdx.x] = a.scale[(int64_t)(job.first_row + row / per_kv) * a.n_heads + head * per_kv + row % per_kv] * LOG2_E;
+        row_scale[threadIdx.x] =
+            fmaxf(a.scale[(int64_t)(job.first_row + row / per_kv) * a.n_heads + head * per_kv + row % per_kv] * LOG2_E, ROW_SCALE_MIN);
         return;
     }
     int r = threadIdx.x, row = min(first + r, n_rows - 1), d = a.format.d;
@@ -178,7 +179,7 @@ template <bool F16, int DV> __global__ void __launch_bounds__(FLASH_THREADS) fla
         bool masked = j >= clear_tiles, wanted = false;
 #pragma unroll
         for (int m = 0; m < 2; m++) {
-            scale_scores<8, F16>(s[m], key_scale, t);
+            scale_scores<8>(s[m], key_scale, t);
             if (masked) mask_scores<8>(s[m], row + m * 2, seen + m * 2, j * GPU_FLASH_KEYS + t * 2);
             float top[2];
             row_tops<8>(s[m], top);

@@ -16,6 +16,9 @@ struct FlashRow {
     float scale, m, l;
 };
 
+/* A row of zeros scores 0 everywhere, but -inf, where there is no key, must stay so. */
+#define ROW_SCALE_MIN 1e-30f
+
 /* Keys that flat row `row` (token x heads of the group) sees. */
 __device__ __forceinline__ int visible_keys(const gpu_flash_job &job, int row, int per_kv)
 {
@@ -31,13 +34,12 @@ __device__ __forceinline__ float skip_depth(int n_keys)
 }
 
 /* Accumulated bits -> score without the row's scale. key_scale: for columns 8 n + 2 t: scale, -12582912 scale, twice. */
-template <int N, bool F16> __device__ __forceinline__ void scale_scores(float (&s)[N][4], const float4 *key_scale, int t)
+template <int N> __device__ __forceinline__ void scale_scores(float (&s)[N][4], const float4 *key_scale, int t)
 {
 #pragma unroll
     for (int n = 0; n < N; n++) {
         float4 k = key_scale[n * 4 + t];
-        if (F16) s[n][0] *= k.x, s[n][1] *= k.z, s[n][2] *= k.x, s[n][3] *= k.z;
-        else s[n][0] = fmaf(s[n][0], k.x, k.y), s[n][1] = fmaf(s[n][1], k.z, k.w), s[n][2] = fmaf(s[n][2], k.x, k.y), s[n][3] = fmaf(s[n][3], k.z, k.w);
+        s[n][0] = fmaf(s[n][0], k.x, k.y), s[n][1] = fmaf(s[n][1], k.z, k.w), s[n][2] = fmaf(s[n][2], k.x, k.y), s[n][3] = fmaf(s[n][3], k.z, k.w);
     }
 }
 

@@ -89,7 +89,7 @@ typedef struct gpu_decode_args {
     int n_groups, n_parts; /* n_parts: the sum of n_splits: thread blocks for each KV head */
     int first_row, n_rows; /* rows whose results are merged */
     int columns;           /* the most columns of a group */
-    float *part_acc;       /* [n_parts][n_kv_heads][8][d] */
+    float *part_acc;       /* [n_parts][n_kv_heads][8 * 128], in an order of the kernel's own */
     float2 *part_ml;       /* [n_parts][n_kv_heads][8]: maximum (base 2), sum */
     uint32_t *arrived;     /* [n_kv_heads], zero; left zero */
     float *out;            /* [n_rows_total][out_stride] */
@@ -112,7 +112,7 @@ typedef struct gpu_scratch {
     uint32_t n_tiles; /* capacity for each KV head */
     uint8_t *keys;    /* s8 [kv_heads][n_tiles][64 keys][128], or f16 [..][2][64][64]; 16-byte pieces exchanged by row & 7 */
     __half *values;   /* [kv_heads][n_tiles][d (64 or 128)][64 keys], pieces exchanged likewise */
-    float2 *key_scale; /* [kv_heads][n_tiles][64]: scale, -12582912 * scale */
+    float2 *key_scale; /* [kv_heads][n_tiles][64]: scale, and what is added: -12582912 * scale (8-bit), -inf where there is no key */
     int *value_exponent; /* [kv_heads][n_tiles]: values are stored divided by 2^this */
 } gpu_scratch;
 size_t gpu_scratch_tile_bytes(const gpu_format *format);

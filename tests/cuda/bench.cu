@@ -148,7 +148,7 @@ static void bench_decode(const Rows &r, kern_value_type type, size_t n_keys, siz
     a.format = e.format, a.n_heads = HEADS, a.table = e.table, a.scale = e.scale, a.n_rows = branches, a.columns = std::min(8, 2 * branches);
     gpu_section *dsections = gpu_copy(sections.data(), sections.size());
     uint32_t *dfirst = gpu_copy(first.data(), first.size());
-    a.part_acc = gpu_new<float>((size_t)2048 * KV * 8 * D), a.part_ml = gpu_new<float2>((size_t)2048 * KV * 8);
+    a.part_acc = gpu_new<float>((size_t)2048 * KV * 8 * 128), a.part_ml = gpu_new<float2>((size_t)2048 * KV * 8);
     a.arrived = gpu_new<uint32_t>(KV);
     CUDA_OK(cudaMemset(a.arrived, 0, KV * 4));
     a.out = gpu_new<float>(branches * HEADS * D), a.out_stride = HEADS * D;
@@ -208,7 +208,7 @@ static void bench_prefill(const Rows &r, int n, int version)
 static void bench_decodes(const Rows &r, int n_multiprocessors)
 {
     int per = n_multiprocessors / KV;
-    const int tried[] = {per * 2, per, per * 4};
+    const int tried[] = {2 * n_multiprocessors / KV, per, per * 4};
     bench_decode(r, KERN_VALUE_Q8, 131072, SECTION, 1, tried, 3);
     bench_decode(r, KERN_VALUE_F16, 131072, SECTION, 1, tried, 3);
     bench_decode(r, KERN_VALUE_Q4, 131072, SECTION, 1, tried, 3);
