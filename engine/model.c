@@ -151,20 +151,14 @@ static eng_status count_part(void *user, const eng_part *part, eng_error *error)
     return ENG_OK;
 }
 
-static void fill_info(eng_model *model, owned *own, const eng_config *c)
+/* All of the info that config.json says, and what a pass needs of it. */
+static void fill_settings(eng_model *model, owned *own, const eng_config *c)
 {
-    static const char *const type_names[] = {"f32", "f16", "bf16", "q8", "q4"};
-    for (unsigned type = 0; type < sizeof type_names / sizeof *type_names; type++) {
-        size_t used = strlen(own->weight_types);
-        if (own->weights.types_seen >> type & 1)
-            snprintf(own->weight_types + used, sizeof own->weight_types - used, "%s%s", used > 0 ? ", " : "", type_names[type]);
-    }
     memcpy(own->absent_reply, c->absent_reply, sizeof own->absent_reply);
     eng_model_info *info = &model->info;
     info->name = own->name;
     info->path = own->path;
     info->weight_types = own->weight_types;
-    for (size_t i = 0; i < own->weights.n_files; i++) info->file_bytes += eng_safetensors_bytes(own->weights.files[i]);
     info->n_layers = c->n_layers;
     info->n_hidden = c->n_hidden;
     info->n_heads = c->n_heads;
@@ -183,7 +177,43 @@ static void fill_info(eng_model *model, owned *own, const eng_config *c)
     model->norm_eps = c->norm_eps;
     model->rope_attention_scale = c->rope_attention_scale;
     memcpy(model->rope_inv_freq, c->rope_inv_freq, c->head_dim / 2 * sizeof *model->rope_inv_freq);
-    eng_weights_visit(model, count_part, &info->n_parameters, NULL);
+}
+
+/* What the weights say. */
+static void fill_weights_info(eng_model *model, owned *own)
+{
+    static const char *const type_names[] = {"f32", "f16", "bf16", "q8", "q4"};
+    for (unsigned type = 0; type < sizeof type_names / sizeof *type_names; type++) {
+        size_t used = strlen(own->weight_types);
+        if (own->weights.types_seen >> type & 1)
+            snprintf(own->weight_types + used, sizeof own->weight_types - used, "%s%s", used > 0 ? ", " : "", type_names[type]);
+    }
+    for (size_t i = 0; i < own->weights.n_files; i++) model->info.file_bytes += eng_safetensors_bytes(own->weights.files[i]);
+    eng_weights_visit(model, count_part, &model->info.n_parameters, NULL);
+}
+
+/* See model.h. */
+eng_model *eng_model_new_unloaded(const eng_config *config, const char *name, eng_weights **ret_weights)
+{
+    eng_model *model = calloc(1, sizeof *model);
+    owned *own = calloc(1, sizeof *own);
+    if (model != NULL) model->owned = own;
+    if (model == NULL || own == NULL) {
+        free(model);
+        free(own);
+        return NULL;
+    }
+    own->path = strdup("");
+    own->name = strdup(name);
+    model->rope_inv_freq = calloc(KERN_HEAD_DIM_MAX / 2, sizeof *model->rope_inv_freq);
+    model->layers = calloc(config->n_layers, sizeof *model->layers);
+    if (own->path == NULL || own->name == NULL || model->rope_inv_freq == NULL || model->layers == NULL) {
+        eng_model_close(model);
+        return NULL;
+    }
+    fill_settings(model, own, config);
+    *ret_weights = &own->weights;
+    return model;
 }
 
 /* The folder's or file's name without an extension, or what the compact file calls itself. */
@@ -215,7 +245,8 @@ static eng_status open_into(eng_model *model, owned *own, const eng_model_option
     own->name = make_name(own);
     model->rope_inv_freq = calloc(KERN_HEAD_DIM_MAX / 2, sizeof *model->rope_inv_freq);
     if (own->name == NULL || model->rope_inv_freq == NULL) return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", own->path);
-    fill_info(model, own, &config);
+    fill_settings(model, own, &config);
+    fill_weights_info(model, own);
     model->identity = eng_identity_new(&model->info, &config);
     return model->identity == NULL ? eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", own->path) : ENG_OK;
 }

@@ -39,6 +39,7 @@ typedef struct packer {
     unsigned n_pads;
     int fd;
     const char *to;
+    char name[96]; /* of the model: the file's own, without its extension */
     const bool *cancel;
     eng_progress_fn progress;
     void *user;
@@ -109,13 +110,21 @@ static bool describe_file(packer *p, const char *name, size_t n_bytes)
     return describe(p, name, "U8", json_pack("[I]", (json_int_t)n_bytes), n_bytes);
 }
 
+static void name_file(packer *p)
+{
+    const char *slash = strrchr(p->to, '/');
+    snprintf(p->name, sizeof p->name, "%s", slash == NULL ? p->to : slash + 1);
+    char *extension = strrchr(p->name, '.');
+    if (extension != NULL && extension != p->name) *extension = '\0';
+}
+
 static bool put_metadata(packer *p, const eng_model_info *info, const eng_config *config)
 {
     char digest[65];
     eng_digest_text(&info->weights_sha256, digest);
     bool good = json_object_set_new(p->metadata, "format", json_string(ENG_PACKED_FORMAT)) == 0;
     good = json_object_set_new(p->metadata, "version", json_string(ENG_PACKED_VERSION)) == 0 && good;
-    good = json_object_set_new(p->metadata, "name", json_string(info->name)) == 0 && good;
+    good = json_object_set_new(p->metadata, "name", json_string(p->name)) == 0 && good;
     good = json_object_set_new(p->metadata, "source_sha256", json_string(digest)) == 0 && good;
     if (config->license[0] != '\0') good = json_object_set_new(p->metadata, "license", json_string(config->license)) == 0 && good;
     if (config->attribution[0] != '\0') good = json_object_set_new(p->metadata, "attribution", json_string(config->attribution)) == 0 && good;
@@ -288,6 +297,7 @@ eng_status eng_model_pack(const char *folder, const char *to, kern_weight_type t
     if (status == ENG_OK) status = read_member(folder, "config.json", &config, error);
     if (status == ENG_OK) status = read_member(folder, "tokenizer.json", &tokenizer, error);
     if (status != ENG_OK) goto out;
+    name_file(&p);
     p.header = json_object();
     p.metadata = json_object();
     status = p.header == NULL || p.metadata == NULL ? no_memory(&p, error) : write_file(&p, model, &config, &tokenizer, error);

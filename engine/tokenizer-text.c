@@ -82,6 +82,29 @@ static uint32_t decode(const uint8_t *p)
     return (uint32_t)(p[0] & 0x07) << 18 | (uint32_t)(p[1] & 0x3f) << 12 | (uint32_t)(p[2] & 0x3f) << 6 | (p[3] & 0x3f);
 }
 
+/* Marks (and one pair that composes) that Unicode got after version 9. The reference's normaliser has the tables of version 9 and leaves
+ * them where they are, so they count as plain characters here: found by asking it about every character that utf8proc has a class or a
+ * decomposition for. */
+static const uint32_t late_marks[][2] = {
+    {0x7fd, 0x7fd}, {0x898, 0x89f}, {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xc3c, 0xc3c}, {0xd3b, 0xd3c}, {0xeba, 0xeba}, {0x1715, 0x1715},
+    {0x1abf, 0x1ace}, {0x1df6, 0x1dfa}, {0xa82c, 0xa82c}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff}, {0x10f46,
+    0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x1133b, 0x1133b}, {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11930, 0x11930},
+    {0x11938, 0x11938}, {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34}, {0x11a47, 0x11a47}, {0x11a99,
+    0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45}, {0x11d97, 0x11d97}, {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e08f, 0x1e08f},
+    {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef},
+};
+
+static bool is_late(uint32_t c)
+{
+    size_t low = 0, high = sizeof late_marks / sizeof *late_marks;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (c > late_marks[middle][1]) low = middle + 1;
+        else high = middle;
+    }
+    return low < sizeof late_marks / sizeof *late_marks && c >= late_marks[low][0];
+}
+
 /* True only for characters that normalisation leaves as they are and that never join with what stands before them. Others may be
  * so too: the ranges are those that make up most text. A test compares with utf8proc for every character. */
 static bool is_inert(uint32_t c)
@@ -96,8 +119,10 @@ static bool is_inert(uint32_t c)
     if (c >= 0xac00 && c <= 0xd7a3) return true; /* Hangul syllables */
     if ((c >= 0x1100 && c <= 0x11ff) || (c >= 0xa960 && c <= 0xa97f) || (c >= 0xd7b0 && c <= 0xd7ff)) return false; /* jamo */
     const utf8proc_property_t *property = utf8proc_get_property((utf8proc_int32_t)c);
-    return property->combining_class == 0 && property->decomp_seqindex == UINT16_MAX && property->category != UTF8PROC_CATEGORY_MN &&
-           property->category != UTF8PROC_CATEGORY_MC && property->category != UTF8PROC_CATEGORY_ME;
+    if (property->combining_class == 0 && property->decomp_seqindex == UINT16_MAX && property->category != UTF8PROC_CATEGORY_MN &&
+        property->category != UTF8PROC_CATEGORY_MC && property->category != UTF8PROC_CATEGORY_ME)
+        return true;
+    return is_late(c);
 }
 
 typedef struct span {
@@ -107,7 +132,8 @@ typedef struct span {
 
 static uint32_t combining_class(int32_t c)
 {
-    return (uint32_t)utf8proc_get_property(c)->combining_class;
+    uint32_t class = (uint32_t)utf8proc_get_property(c)->combining_class;
+    return class != 0 && is_late((uint32_t)c) ? 0 : class;
 }
 
 /* Stable order by combining class: a counting sort, so that a megabyte of marks takes no longer than a megabyte of letters. */
@@ -135,7 +161,12 @@ static size_t normalize_span(span *s, const uint8_t *text, size_t n, char *out)
     size_t n_characters = 0;
     for (size_t i = 0; i < n; i += eng_text_step((const char *)text + i)) {
         int boundary = 0;
-        utf8proc_ssize_t got = utf8proc_decompose_char((utf8proc_int32_t)decode(text + i), s->characters + n_characters,
+        uint32_t c = decode(text + i);
+        if (is_late(c)) {
+            s->characters[n_characters++] = (int32_t)c;
+            continue;
+        }
+        utf8proc_ssize_t got = utf8proc_decompose_char((utf8proc_int32_t)c, s->characters + n_characters,
                                                        (utf8proc_ssize_t)(s->capacity - n_characters), UTF8PROC_STABLE | UTF8PROC_COMPOSE,
                                                        &boundary);
         if (got > 0) n_characters += (size_t)got;

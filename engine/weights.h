@@ -39,6 +39,10 @@ typedef struct eng_part {
 typedef eng_status (*eng_part_fn)(void *user, const eng_part *part, eng_error *error);
 eng_status eng_weights_visit(const eng_model *model, eng_part_fn visit, void *user, eng_error *error);
 
+/* model.c. A model with its settings, name and empty layers, whose weights the caller fills from *ret_weights' memory; NULL: out of
+ * memory. eng_model_close frees it. */
+eng_model *eng_model_new_unloaded(const eng_config *config, const char *name, eng_weights **ret_weights);
+
 #define ENG_PACKED_FORMAT "lectern-model"
 #define ENG_PACKED_VERSION "1"
 #define ENG_PACKED_CONFIG "lectern.config.json"

@@ -76,7 +76,7 @@ typedef struct kern_attend_ops {
     /* acc [n_rows][d] += weights of the listed tokens (NULL: the first n) * their values */
     void (*gather)(const kern_kv_format *format, kern_value_rows values, const uint32_t *tokens, size_t n, const float *weights,
                    size_t stride, size_t n_rows, float *acc);
-    kern_tile_ops tile;       /* for CODE8 keys with Q4 or Q8 values: may round weights and values to 8 bits of mantissa */
+    kern_tile_ops tile;       /* for CODE8 keys with Q4 or Q8 values and d a multiple of 32: may round weights and values to 8 bits of mantissa */
     kern_tile_ops exact_tile; /* for all others: float */
 } kern_attend_ops;
 

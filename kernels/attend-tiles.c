@@ -233,7 +233,7 @@ kern_status kern_attend_tiles(kern_context *context, const kern_attend_ops *ops,
     tiles t = {
         .context = context,
         .ops = ops,
-        .tile_ops = rounded ? &ops->tile : &ops->exact_tile,
+        .tile_ops = rounded && format->d % 32 == 0 ? &ops->tile : &ops->exact_tile,
         .params = params,
         .jobs = jobs,
         .mass = mass,

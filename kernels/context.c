@@ -28,10 +28,14 @@ struct kern_context {
 const char *kern_status_text(kern_status status)
 {
     switch (status) {
-    case KERN_OK: return "no error";
-    case KERN_NO_MEMORY: return "not enough memory";
-    case KERN_BAD_ARGUMENT: return "a shape or type that the kernels do not support";
-    case KERN_CANCELLED: return "cancelled";
+    case KERN_OK:
+        return "no error";
+    case KERN_NO_MEMORY:
+        return "not enough memory";
+    case KERN_BAD_ARGUMENT:
+        return "a shape or type that the kernels do not support";
+    case KERN_CANCELLED:
+        return "cancelled";
     }
     return "unknown status";
 }

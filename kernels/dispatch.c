@@ -56,9 +56,7 @@ static void find_tables(void)
     available[n_available++] = &kern_ops_avx512;
 }
 #else
-static void find_tables(void)
-{
-}
+static void find_tables(void) {}
 #endif
 
 static const kern_ops *table_named(const char *name)

@@ -122,10 +122,18 @@ void kern_matmul_q8_avx2(const kern_tile *tile, const kern_rows_q8 *x)
     for (size_t panel = tile->first_panel; panel < tile->first_panel + tile->n_panels; panel++) {
         for (size_t row = 0; row < tile->n_rows; row += x->tile_rows) {
             switch (x->tile_rows) {
-            case 1: tile_q8(tile, x, row, panel, 1); break;
-            case 2: tile_q8(tile, x, row, panel, 2); break;
-            case 3: tile_q8(tile, x, row, panel, 3); break;
-            default: tile_q8(tile, x, row, panel, 4); break;
+            case 1:
+                tile_q8(tile, x, row, panel, 1);
+                break;
+            case 2:
+                tile_q8(tile, x, row, panel, 2);
+                break;
+            case 3:
+                tile_q8(tile, x, row, panel, 3);
+                break;
+            default:
+                tile_q8(tile, x, row, panel, 4);
+                break;
             }
         }
     }
@@ -193,10 +201,18 @@ void kern_matmul_q4_avx2(const kern_tile *tile, const kern_rows_q8 *x)
         for (size_t row = 0; row < tile->n_rows; row += x->tile_rows) {
             for (size_t half = 0; half < 2; half++) {
                 switch (x->tile_rows) {
-                case 1: tile_q4(tile, x, row, panel, half, 1); break;
-                case 2: tile_q4(tile, x, row, panel, half, 2); break;
-                case 3: tile_q4(tile, x, row, panel, half, 3); break;
-                default: tile_q4(tile, x, row, panel, half, 4); break;
+                case 1:
+                    tile_q4(tile, x, row, panel, half, 1);
+                    break;
+                case 2:
+                    tile_q4(tile, x, row, panel, half, 2);
+                    break;
+                case 3:
+                    tile_q4(tile, x, row, panel, half, 3);
+                    break;
+                default:
+                    tile_q4(tile, x, row, panel, half, 4);
+                    break;
                 }
             }
         }
@@ -246,19 +262,24 @@ static inline __attribute__((always_inline)) void tile_float(const kern_tile *ti
     }
 }
 
-static inline __attribute__((always_inline)) void matmul_float(const kern_tile *tile, const float *x, size_t x_stride, kern_weight_type type)
+static inline __attribute__((always_inline)) void matmul_float(const kern_tile *tile, const float *x, size_t x_stride,
+                                                               kern_weight_type type)
 {
     size_t first = tile->first_panel * KERN_PANEL_ROWS, end = first + tile->n_panels * KERN_PANEL_ROWS;
     if (end > tile->weight->n_out) end = tile->weight->n_out;
     for (size_t out = first; out < end;) {
         size_t n = end - out >= 2 ? 2 : 1, row = 0;
         for (; row + TILE_ROWS <= tile->n_rows; row += TILE_ROWS) {
-            if (n == 2) tile_float(tile, x, x_stride, row, out, type, TILE_ROWS, 2);
-            else tile_float(tile, x, x_stride, row, out, type, TILE_ROWS, 1);
+            if (n == 2)
+                tile_float(tile, x, x_stride, row, out, type, TILE_ROWS, 2);
+            else
+                tile_float(tile, x, x_stride, row, out, type, TILE_ROWS, 1);
         }
         for (; row < tile->n_rows; row++) {
-            if (n == 2) tile_float(tile, x, x_stride, row, out, type, 1, 2);
-            else tile_float(tile, x, x_stride, row, out, type, 1, 1);
+            if (n == 2)
+                tile_float(tile, x, x_stride, row, out, type, 1, 2);
+            else
+                tile_float(tile, x, x_stride, row, out, type, 1, 1);
         }
         out += n;
     }
@@ -267,8 +288,14 @@ static inline __attribute__((always_inline)) void matmul_float(const kern_tile *
 void kern_matmul_float_avx2(const kern_tile *tile, const float *x, size_t x_stride)
 {
     switch (tile->weight->type) {
-    case KERN_W_F32: matmul_float(tile, x, x_stride, KERN_W_F32); break;
-    case KERN_W_F16: matmul_float(tile, x, x_stride, KERN_W_F16); break;
-    default: matmul_float(tile, x, x_stride, KERN_W_BF16); break;
+    case KERN_W_F32:
+        matmul_float(tile, x, x_stride, KERN_W_F32);
+        break;
+    case KERN_W_F16:
+        matmul_float(tile, x, x_stride, KERN_W_F16);
+        break;
+    default:
+        matmul_float(tile, x, x_stride, KERN_W_BF16);
+        break;
     }
 }

@@ -7,12 +7,12 @@
 
 #include "ops.h"
 
-#define KERN_LINEAR_DECLARE(isa)                                                                                                           \
-    float kern_quantize_group_##isa(const float *x, int8_t *ret_codes, int32_t ret_sums[4]);                                               \
-    void kern_matmul_q8_##isa(const kern_tile *tile, const kern_rows_q8 *x);                                                               \
-    void kern_matmul_q4_##isa(const kern_tile *tile, const kern_rows_q8 *x);                                                               \
-    void kern_matmul_float_##isa(const kern_tile *tile, const float *x, size_t x_stride);                                                  \
-    void kern_rms_norm_row_##isa(const float *x, const float *weight, float eps, size_t n_cols, float *out);                               \
+#define KERN_LINEAR_DECLARE(isa)                                                                             \
+    float kern_quantize_group_##isa(const float *x, int8_t *ret_codes, int32_t ret_sums[4]);                 \
+    void kern_matmul_q8_##isa(const kern_tile *tile, const kern_rows_q8 *x);                                 \
+    void kern_matmul_q4_##isa(const kern_tile *tile, const kern_rows_q8 *x);                                 \
+    void kern_matmul_float_##isa(const kern_tile *tile, const float *x, size_t x_stride);                    \
+    void kern_rms_norm_row_##isa(const float *x, const float *weight, float eps, size_t n_cols, float *out); \
     void kern_swiglu_row_##isa(float *gate, const float *up, size_t n_cols);
 
 KERN_LINEAR_DECLARE(portable)

@@ -9,10 +9,11 @@
 #include <string.h>
 
 enum {
-    BLOCK_TILES = 8,             /* row tiles of one task: their codes stay in the second-level cache */
-    BLOCK_PANELS = 16,           /* panels of one task when there are many rows */
-    FLOAT_BLOCK_ROWS = 48,       /* rows of one task with float weights */
-    STREAM_BYTES = 128 << 10,    /* weight bytes of one task when there are few rows */
+    BLOCK_TILES = 8,          /* row tiles of one task: their codes stay in the second-level cache */
+    BLOCK_PANELS = 16,        /* panels of one task when there are many rows */
+    FLOAT_BLOCK_ROWS = 48,    /* rows of one task with float weights */
+    STREAM_BYTES = 128 << 10, /* weight bytes of one task when there are few rows */
+    STREAM_OUT_BYTES = 4 << 20,
 };
 
 typedef struct matmul_run {
@@ -92,6 +93,13 @@ static kern_status quantize_rows(matmul_run *run)
     return KERN_OK;
 }
 
+/* Lines that are written whole need not be read first; worth it when the result leaves the caches before anybody reads it. */
+static bool may_stream(const kern_matmul_job *job, size_t n_rows)
+{
+    bool aligned = (uintptr_t)job->out % KERN_ALIGN_BYTES == 0 && job->out_stride * sizeof(float) % KERN_ALIGN_BYTES == 0;
+    return aligned && !job->accumulate && n_rows * job->out_stride * sizeof(float) >= STREAM_OUT_BYTES;
+}
+
 static void product_task(void *user, size_t index, unsigned thread)
 {
     const matmul_run *run = user;
@@ -108,6 +116,7 @@ static void product_task(void *user, size_t index, unsigned thread)
         .out = run->job->out + first_row * run->job->out_stride,
         .out_stride = run->job->out_stride,
         .accumulate = run->job->accumulate,
+        .stream = may_stream(run->job, run->n_rows),
     };
     if (!is_packed(weight->type)) {
         run->ops->matmul_float(&tile, run->x + first_row * run->x_stride, run->x_stride);

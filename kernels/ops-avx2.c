@@ -11,5 +11,5 @@ const kern_ops kern_ops_avx2 = {
     .matmul_float = kern_matmul_float_avx2,
     .rms_norm_row = kern_rms_norm_row_avx2,
     .swiglu_row = kern_swiglu_row_avx2,
-    .attend = &kern_attend_portable,
+    .attend = &kern_attend_avx2,
 };

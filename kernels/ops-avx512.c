@@ -11,5 +11,5 @@ const kern_ops kern_ops_avx512 = {
     .matmul_float = kern_matmul_float_avx512,
     .rms_norm_row = kern_rms_norm_row_avx512,
     .swiglu_row = kern_swiglu_row_avx512,
-    .attend = &kern_attend_portable,
+    .attend = &kern_attend_avx512,
 };

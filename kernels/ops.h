@@ -37,6 +37,8 @@ typedef struct kern_tile {
     float *out;
     size_t out_stride;
     bool accumulate;
+    /* Whole panels may be written past the caches: the result is larger than they are, and 64-byte aligned in every row. */
+    bool stream;
 } kern_tile;
 
 typedef struct kern_ops {

@@ -104,6 +104,10 @@ const eng_model_info *eng_model_get_info(const eng_model *model);
 eng_status eng_model_pack(const char *folder, const char *to, kern_weight_type type, const bool *cancel, eng_progress_fn progress, void *user,
                           eng_error *error);
 
+/* A model of random 8-bit weights in a known geometry ("qwen3-0.6b", "starter", "gpt2", …), without a tokenizer: for benchmarks and
+ * tests. Queries are scaled by `sharpness`: 1 leaves the softmax flat, about 8.5 lets 1% of the keys hold 99% of the mass. */
+eng_status eng_model_random(const char *geometry, float sharpness, eng_model **ret_model, eng_error *error);
+
 /* One line a reason when two models' caches do not fit each other; empty when they do. The identity is the text form of all
  * that a cache depends on besides the token ids: digests, format of keys and values, rope, section rule, format version. */
 const char *eng_model_identity(const eng_model *model);

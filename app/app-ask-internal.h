@@ -1,0 +1,54 @@
+/* app-ask-internal.h: one question in progress, as the files of asking share it. */
+#ifndef APP_ASK_INTERNAL_H
+#define APP_ASK_INTERNAL_H
+
+#include "app-ask.h"
+#include "app-evidence.h"
+#include "app-shelf.h"
+
+G_BEGIN_DECLS
+
+struct AppAsker {
+    AppEngine *engine;
+    AppLibrary *library; /* the engine's */
+    unsigned watch;
+    bool changed; /* atomic: the library changed since the shelf was opened */
+    /* What the last question left open. */
+    AppShelf *shelf;
+    GArray *scope_documents; /* int64_t, as given */
+    bool scope_named;
+    int64_t scope_collection;
+    GArray *chosen; /* uint32_t: indices into the shelf, in the order of the session's sections and the corpus's */
+    AppCorpus *corpus;
+};
+
+typedef struct AppAsking {
+    AppAsker *asker;
+    const AppAskOptions *options;
+    AppAskEventFn event;
+    void *event_user;
+    const bool *cancel;
+    char *question;
+    eng_model *model;
+    eng_runtime *runtime; /* held while the question is answered */
+    eng_session *session;
+    bool records_mass;
+    eng_tokens prompt; /* n_history tokens of earlier turns, then the question */
+    size_t n_history, n_reply_max;
+    AppReply reply;
+    AppAnswer *answer;
+    int64_t start_us;
+} AppAsking;
+
+void app_asking_send(const AppAsking *asking, AppAskEvent event);
+
+/* Puts the evidence of the reply into the answer, and whether it was found; sends it (app-place.c). */
+bool app_ask_find_evidence(AppAsking *asking, GError **error);
+
+/* The earlier turns of the conversation as tokens, where the model is one that can make use of them (app-ask-conversation.c). */
+bool app_ask_add_history(AppAsking *asking, GError **error);
+bool app_ask_store_turn(AppAsking *asking, GError **error);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,373 @@
+/* app-ask.c: from a question to an answer with its evidence.
+ *
+ * Owns: the order of events of one question, what is kept open between questions, the session, the figures.
+ * Does not own: choosing sections (app-choose.c), decoding (app-evidence.c), where quotations stand (app-place.c), turns of a
+ *               conversation (app-ask-conversation.c).
+ */
+#include "app-ask-internal.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#include "app-choose.h"
+#include "app-engine-internal.h"
+
+G_DEFINE_QUARK(app-ask-error-quark, app_ask_error)
+
+enum { REPLY_TOKENS_MAX = 256, PASSAGES = 3 };
+
+/* ------------------------------------------------------------------------------------------------------------ the asker */
+
+static void mark_changed(void *user, int64_t document)
+{
+    AppAsker *asker = user;
+    __atomic_store_n(&asker->changed, true, __ATOMIC_RELAXED);
+}
+
+AppAsker *app_asker_new(AppEngine *engine)
+{
+    AppAsker *asker = g_new0(AppAsker, 1);
+    asker->engine = app_engine_ref(engine);
+    asker->library = app_engine_get_library(engine);
+    asker->watch = app_library_add_watch(asker->library, mark_changed, asker);
+    return asker;
+}
+
+static void forget_shelf(AppAsker *asker)
+{
+    app_corpus_free(asker->corpus);
+    asker->corpus = NULL;
+    g_clear_pointer(&asker->chosen, g_array_unref);
+    app_shelf_free(asker->shelf);
+    asker->shelf = NULL;
+    g_clear_pointer(&asker->scope_documents, g_array_unref);
+}
+
+void app_asker_free(AppAsker *asker)
+{
+    if (!asker) return;
+    app_library_remove_watch(asker->library, asker->watch);
+    forget_shelf(asker);
+    app_engine_unref(asker->engine);
+    g_free(asker);
+}
+
+static bool is_same_scope(const AppAsker *asker, const AppAskScope *scope)
+{
+    if (asker->scope_collection != scope->collection || asker->scope_named != (scope->documents != NULL)) return false;
+    size_t n = scope->documents ? scope->n_documents : 0;
+    return asker->scope_documents->len == n && (n == 0 || memcmp(asker->scope_documents->data, scope->documents, n * sizeof(int64_t)) == 0);
+}
+
+/* Opens the scope's sections, unless those of the question before serve. */
+static bool open_shelf(AppAsker *asker, const AppAskScope *scope, GError **error)
+{
+    bool changed = __atomic_exchange_n(&asker->changed, false, __ATOMIC_RELAXED);
+    if (asker->shelf && !changed && is_same_scope(asker, scope)) return true;
+    forget_shelf(asker);
+    asker->shelf = app_shelf_open(asker->engine, scope, error);
+    if (!asker->shelf) return false;
+    asker->scope_documents = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    if (scope->documents) g_array_append_vals(asker->scope_documents, scope->documents, (guint)scope->n_documents);
+    asker->scope_named = scope->documents != NULL;
+    asker->scope_collection = scope->collection;
+    return true;
+}
+
+/* -------------------------------------------------------------------------------------------------------- one question */
+
+void app_asking_send(const AppAsking *asking, AppAskEvent event)
+{
+    if (asking->event) asking->event(asking->event_user, &event);
+}
+
+static bool check_cancel(const AppAsking *asking, GError **error)
+{
+    if (!asking->cancel || !__atomic_load_n(asking->cancel, __ATOMIC_RELAXED)) return true;
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "stopped");
+    return false;
+}
+
+/* What is attended to: indices into the shelf. */
+static GArray *choose(AppAsking *asking, GError **error)
+{
+    AppAsker *asker = asking->asker;
+    const AppAskOptions *options = asking->options;
+    const eng_model_info *info = eng_model_get_info(asking->model);
+    uint64_t all_tokens = options->attend_all_tokens ? options->attend_all_tokens : APP_ASK_ATTEND_ALL_TOKENS;
+    size_t n = app_shelf_n_sections(asker->shelf);
+    bool within = app_shelf_n_tokens(asker->shelf) <= all_tokens && (!options->n_sections_max || n <= options->n_sections_max);
+    /* A section of a continuous reading means nothing without those before it. */
+    if (options->attend_all || within || info->section_mode == ENG_SECTIONS_CONTINUOUS) {
+        GArray *all = g_array_sized_new(FALSE, FALSE, sizeof(uint32_t), (guint)n);
+        for (uint32_t i = 0; i < n; i++) g_array_append_val(all, i);
+        return all;
+    }
+    AppChoice choice = {.library = asker->library, .shelf = asker->shelf, .runtime = asking->runtime,
+                        .rule = app_engine_get_section_rule(asker->engine), .question = asking->question,
+                        .prompt = asking->prompt.ids + asking->n_history, .n_prompt = asking->prompt.n - asking->n_history,
+                        .budget_tokens = options->budget_tokens ? options->budget_tokens : APP_ASK_BUDGET_TOKENS,
+                        .n_sections_max = options->n_sections_max};
+    return app_choose_sections(&choice, error);
+}
+
+/* Loads the chosen sections and makes their text, unless the question before had the same. */
+static bool prepare_chosen(AppAsking *asking, GArray *chosen, GError **error)
+{
+    AppAsker *asker = asking->asker;
+    for (guint i = 0; i < chosen->len; i++)
+        if (!app_shelf_load(asker->shelf, g_array_index(chosen, uint32_t, i), true, error)) return false;
+    bool same = asker->chosen && asker->chosen->len == chosen->len &&
+                (chosen->len == 0 || memcmp(asker->chosen->data, chosen->data, chosen->len * sizeof(uint32_t)) == 0);
+    if (same) {
+        g_array_unref(chosen);
+        return true;
+    }
+    AppCorpus *corpus = app_shelf_make_corpus(asker->shelf, (const uint32_t *)(void *)chosen->data, chosen->len, error);
+    if (!corpus) return false;
+    app_corpus_free(asker->corpus);
+    asker->corpus = corpus;
+    if (asker->chosen) g_array_unref(asker->chosen);
+    asker->chosen = chosen;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- decoding */
+
+static bool step(void *user, const uint32_t *ids, size_t n, const float **ret_logits, GError **error)
+{
+    AppAsking *asking = user;
+    eng_error engine_error = {0};
+    eng_status status = eng_session_eval(asking->session, ids, n, ret_logits, &engine_error);
+    if (status == ENG_OK) {
+        /* Where the reply's tokens look is wanted, not where the question's did. */
+        if (!asking->records_mass) eng_session_record_mass(asking->session, true);
+        asking->records_mass = true;
+        return true;
+    }
+    app_engine_set_error(error, status, &engine_error);
+    return false;
+}
+
+static const char *token_bytes(void *user, uint32_t id, size_t *ret_n_bytes)
+{
+    return eng_token_bytes(((AppAsking *)user)->model, id, ret_n_bytes);
+}
+
+static bool is_control(void *user, uint32_t id)
+{
+    const eng_model *model = ((AppAsking *)user)->model;
+    return eng_token_stops(model, id) || id == eng_special_token(model, ENG_TOKEN_END) || id == eng_special_token(model, ENG_TOKEN_START) ||
+           id == eng_special_token(model, ENG_TOKEN_STOP);
+}
+
+static void send_text(void *user, const char *text, size_t n_bytes, bool in_quotation)
+{
+    app_asking_send(user, (AppAskEvent){.kind = APP_ASK_TEXT, .text = text, .n_bytes = n_bytes, .in_quotation = in_quotation});
+}
+
+static AppReplyForm form_of(const eng_model_info *info)
+{
+    switch (info->reply_form) {
+    case ENG_REPLY_QUOTATION_ANSWER:
+        return APP_REPLY_QUOTATION_ANSWER;
+    case ENG_REPLY_ANSWER:
+        return APP_REPLY_ANSWER;
+    default:
+        return APP_REPLY_FREE;
+    }
+}
+
+static bool new_session(AppAsking *asking, GError **error)
+{
+    const GArray *chosen = asking->asker->chosen;
+    const eng_model_info *info = eng_model_get_info(asking->model);
+    g_autofree eng_section *sections = g_new(eng_section, chosen->len + 1);
+    for (guint i = 0; i < chosen->len; i++)
+        sections[i] = app_shelf_get(asking->asker->shelf, g_array_index(chosen, uint32_t, i))->section;
+    size_t n_suffix = asking->prompt.n + asking->n_reply_max;
+    if (n_suffix > info->n_context) {
+        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_QUESTION,
+                    "the question has %zu tokens; with an answer of up to %zu it is longer than the %u tokens that %s keeps", asking->prompt.n,
+                    asking->n_reply_max, info->n_context, info->name);
+        return false;
+    }
+    eng_error engine_error = {0};
+    eng_status status = eng_session_new(asking->runtime, sections, chosen->len, n_suffix, &asking->session, &engine_error);
+    if (status != ENG_OK) {
+        app_engine_set_error(error, status, &engine_error);
+        return false;
+    }
+    if (asking->options->exact) eng_session_set_drop_mass(asking->session, 0);
+    return true;
+}
+
+static bool decode(AppAsking *asking, GError **error)
+{
+    const eng_model_info *info = eng_model_get_info(asking->model);
+    AppDecoder decoder = {.user = asking, .n_vocabulary = info->n_vocabulary, .step = step, .token_bytes = token_bytes,
+                          .is_control = is_control};
+    AppReplyOptions options = {.form = form_of(info), .absent = info->absent_reply, .n_tokens_max = asking->n_reply_max,
+                               .temperature = asking->options->temperature, .seed = asking->options->seed, .cancel = asking->cancel,
+                               .on_text = send_text, .on_text_user = asking};
+    GError *failure = NULL;
+    if (app_reply_decode(&decoder, asking->asker->corpus, asking->prompt.ids, asking->prompt.n, &options, &asking->reply, &failure)) return true;
+    if (g_error_matches(failure, APP_EVIDENCE_ERROR, APP_EVIDENCE_ERROR_CANCELLED)) {
+        g_clear_error(&failure);
+        g_set_error_literal(&failure, G_IO_ERROR, G_IO_ERROR_CANCELLED, "stopped");
+    }
+    g_propagate_error(error, failure);
+    return false;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- figures */
+
+static void fill_attended(AppAsking *asking)
+{
+    AppAnswer *answer = asking->answer;
+    const AppAsker *asker = asking->asker;
+    answer->n_attended = asker->chosen->len;
+    answer->attended = g_new0(AppAttended, answer->n_attended);
+    for (size_t i = 0; i < answer->n_attended; i++) {
+        const AppShelfSection *section = app_shelf_get(asker->shelf, g_array_index(asker->chosen, uint32_t, i));
+        AppAttended *attended = &answer->attended[i];
+        *attended = (AppAttended){.document = section->document->id, .section = section->info->ordinal, .n_tokens = section->info->n_tokens,
+                                  .start = section->info->start, .end = section->info->end};
+        const float *mass = NULL;
+        size_t n_parts = 0;
+        eng_session_get_mass(asking->session, i, &mass, &n_parts);
+        attended->part_masses = mass ? g_memdup2(mass, n_parts * sizeof *mass) : NULL;
+        attended->n_parts = mass ? (uint32_t)n_parts : 0;
+        for (uint32_t part = 0; part < attended->n_parts; part++) attended->mass += mass[part];
+    }
+}
+
+static void fill_figures(AppAsking *asking)
+{
+    AppAnswer *answer = asking->answer;
+    const AppShelf *shelf = asking->asker->shelf;
+    const eng_model_info *info = eng_model_get_info(asking->model);
+    eng_session_stats stats;
+    eng_session_get_stats(asking->session, &stats);
+    answer->n_documents = (uint32_t)app_shelf_n_documents(shelf);
+    answer->n_sections = (uint32_t)app_shelf_n_sections(shelf);
+    answer->n_documents_left_out = app_shelf_n_left_out(shelf);
+    answer->n_documents_partly_read = app_shelf_n_partly_read(shelf);
+    answer->tokens_cached = app_shelf_n_tokens(shelf);
+    answer->tokens_attended = stats.tokens_cached;
+    answer->tokens_computed_document = 0; /* sections come from the cache or the question fails */
+    answer->tokens_computed_question = asking->prompt.n;
+    answer->tokens_generated = asking->reply.n_tokens;
+    answer->dropped_mass = stats.dropped_mass_max;
+    answer->first_token_us = asking->reply.first_token_us ? asking->reply.first_token_us - asking->start_us : 0;
+    answer->joined_approximately = info->section_mode == ENG_SECTIONS_CONTINUOUS && answer->n_documents > 1;
+}
+
+/* The best passages by search; a failing search does not fail the answer. */
+static void fill_passages(AppAsking *asking)
+{
+    uint32_t n = asking->options->n_passages ? asking->options->n_passages : PASSAGES;
+    if (n != UINT32_MAX) {
+        AppSearch search;
+        g_autofree char *words =
+            app_choose_fill_search(asking->asker->shelf, asking->question, app_engine_get_section_rule(asking->asker->engine), &search);
+        search.limit = n;
+        asking->answer->passages = app_library_search(asking->asker->library, &search, NULL);
+    }
+    if (!asking->answer->passages) asking->answer->passages = g_ptr_array_new();
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- whole */
+
+static bool prepare_prompt(AppAsking *asking, GError **error)
+{
+    const eng_model_info *info = eng_model_get_info(asking->model);
+    if (!app_ask_add_history(asking, error)) return false;
+    asking->n_history = asking->prompt.n;
+    eng_error engine_error = {0};
+    eng_status status = eng_prompt_tokens(asking->model, asking->question, &asking->prompt, &engine_error);
+    if (status != ENG_OK) {
+        app_engine_set_error(error, status, &engine_error);
+        return false;
+    }
+    size_t n_wanted = asking->options->n_reply_tokens_max ? asking->options->n_reply_tokens_max : REPLY_TOKENS_MAX;
+    asking->n_reply_max = MIN(n_wanted, info->n_context > asking->prompt.n + 1 ? info->n_context - asking->prompt.n : 1);
+    return true;
+}
+
+/* With the runtime held: choose, open, decode, find the evidence. */
+static bool answer_question(AppAsking *asking, GError **error)
+{
+    AppAsker *asker = asking->asker;
+    GArray *chosen = choose(asking, error);
+    if (!chosen) return false;
+    asking->answer->choose_us = g_get_monotonic_time() - asking->start_us;
+    if (!check_cancel(asking, error) || !prepare_chosen(asking, chosen, error)) {
+        g_array_unref(chosen);
+        return false;
+    }
+    if (!new_session(asking, error)) return false;
+    asking->answer->open_us = g_get_monotonic_time() - asking->start_us;
+    eng_session_stats stats;
+    eng_session_get_stats(asking->session, &stats);
+    app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_CHOSEN, .n_documents = (uint32_t)app_shelf_n_documents(asker->shelf),
+                                          .n_sections = asker->chosen->len, .n_tokens = stats.tokens_cached});
+    if (!decode(asking, error)) return false;
+    asking->answer->complete = asking->reply.complete;
+    asking->answer->answer = g_strdup(asking->reply.answer);
+    fill_attended(asking);
+    if (!app_ask_find_evidence(asking, error)) return false;
+    fill_figures(asking);
+    return true;
+}
+
+static void asking_clear(AppAsking *asking)
+{
+    app_answer_free(asking->answer);
+    app_reply_clear(&asking->reply);
+    eng_session_free(asking->session);
+    eng_tokens_clear(&asking->prompt);
+    g_free(asking->question);
+}
+
+static bool ask(AppAsking *asking, const AppAskScope *scope, GError **error)
+{
+    AppAsker *asker = asking->asker;
+    if (!asking->question[0]) {
+        g_set_error_literal(error, APP_ASK_ERROR, APP_ASK_ERROR_QUESTION, "there is no question");
+        return false;
+    }
+    if (!open_shelf(asker, scope, error) || !prepare_prompt(asking, error)) return false;
+    app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_STARTED, .n_documents = (uint32_t)app_shelf_n_documents(asker->shelf),
+                                          .n_sections = (uint32_t)app_shelf_n_sections(asker->shelf),
+                                          .n_tokens = app_shelf_n_tokens(asker->shelf)});
+    asking->runtime = app_engine_acquire(asker->engine, asking->cancel);
+    bool answered = answer_question(asking, error);
+    /* The session borrows the runtime. */
+    eng_session_free(asking->session);
+    asking->session = NULL;
+    app_engine_release(asker->engine);
+    if (!answered) return false;
+    app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_ANSWERED, .answer = asking->answer});
+    fill_passages(asking);
+    asking->answer->total_us = g_get_monotonic_time() - asking->start_us;
+    if (asking->options->conversation && !app_ask_store_turn(asking, error)) return false;
+    app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_FINISHED, .answer = asking->answer});
+    return true;
+}
+
+AppAnswer *app_asker_ask(AppAsker *asker, const AppAskScope *scope, const char *question, const AppAskOptions *options, AppAskEventFn event,
+                         void *user, const bool *cancel, GError **error)
+{
+    static const AppAskOptions defaults;
+    AppAsking asking = {.asker = asker, .options = options ? options : &defaults, .event = event, .event_user = user, .cancel = cancel,
+                        .start_us = g_get_monotonic_time(), .model = app_engine_get_model(asker->engine)};
+    asking.question = g_strstrip(g_utf8_make_valid(question, -1));
+    asking.answer = g_new0(AppAnswer, 1);
+    asking.answer->question = g_strdup(asking.question);
+    asking.answer->model = g_strdup(app_engine_get_model_name(asker->engine));
+    AppAnswer *answer = NULL;
+    if (ask(&asking, scope, error)) answer = g_steal_pointer(&asking.answer);
+    asking_clear(&asking);
+    return answer;
+}

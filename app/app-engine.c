@@ -1,0 +1,155 @@
+/* app-engine.c: see app-engine.h.
+ *
+ * Owns: the loaded model, its runtime and the cache folder; turns of those who want the runtime.
+ */
+#include "app-engine-internal.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#include "app-paths.h"
+#include "app-sections.h"
+
+G_DEFINE_QUARK(app-engine-error-quark, app_engine_error)
+
+struct AppEngine {
+    gint n_refs;
+    AppLibrary *library;
+    eng_model *model;
+    eng_runtime *runtime;
+    eng_cache *cache;
+    char *rule;
+    GMutex mutex;
+    GCond freed;
+    uint64_t next_turn, turn; /* guarded by mutex: turns are served in order, so that a long reading lets a question in between batches */
+};
+
+void app_engine_set_error(GError **error, eng_status status, const eng_error *engine_error)
+{
+    if (status == ENG_CANCELLED) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Stopped");
+    } else {
+        g_set_error_literal(error, APP_ENGINE_ERROR, (int)status, engine_error->message);
+    }
+}
+
+/* A path as it is; a name among the library's models, then among those that come with the program. g_free. */
+static char *find_model(AppLibrary *library, const char *model, GError **error)
+{
+    const char *name = model != NULL ? model : "starter";
+    if (model != NULL && g_file_test(model, G_FILE_TEST_EXISTS)) return g_strdup(model);
+    g_autofree char *file = g_strconcat(name, ".safetensors", NULL);
+    char *places[] = {g_build_filename(app_library_get_folder(library), "models", name, NULL),
+                      g_build_filename(app_library_get_folder(library), "models", file, NULL),
+                      g_build_filename(app_paths_resources(), file, NULL)};
+    char *found = NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
+        if (found == NULL && strchr(name, '/') == NULL && g_file_test(places[i], G_FILE_TEST_EXISTS)) found = g_strdup(places[i]);
+        g_free(places[i]);
+    }
+    if (found == NULL) {
+        g_set_error(error, APP_ENGINE_ERROR, ENG_NOT_FOUND, "There is no model “%s”; `lectern model list` shows what there is", name);
+    }
+    return found;
+}
+
+AppEngine *app_engine_open(AppLibrary *library, const char *model, unsigned n_threads, GError **error)
+{
+    g_autofree char *path = find_model(library, model, error);
+    if (path == NULL) return NULL;
+    g_autofree char *memo = g_build_filename(app_library_get_folder(library), "model-digests", NULL);
+    AppEngine *engine = g_new0(AppEngine, 1);
+    engine->n_refs = 1;
+    engine->library = app_library_ref(library);
+    g_mutex_init(&engine->mutex);
+    g_cond_init(&engine->freed);
+    eng_error engine_error;
+    eng_model_options model_options = {.digest_memo_path = memo};
+    eng_status status = eng_model_open(path, &model_options, &engine->model, &engine_error);
+    if (status == ENG_OK) {
+        eng_runtime_options options = {.n_threads = n_threads};
+        status = eng_runtime_new(engine->model, &options, &engine->runtime, &engine_error);
+    }
+    if (status == ENG_OK) {
+        eng_cache_options options = {0};
+        status = eng_cache_open(app_library_get_cache_folder(library), &options, &engine->cache, &engine_error);
+    }
+    if (status == ENG_OK) {
+        engine->rule = app_section_rule(engine->model);
+        return engine;
+    }
+    app_engine_set_error(error, status, &engine_error);
+    app_engine_unref(engine);
+    return NULL;
+}
+
+AppEngine *app_engine_ref(AppEngine *engine)
+{
+    g_atomic_int_inc(&engine->n_refs);
+    return engine;
+}
+
+void app_engine_unref(AppEngine *engine)
+{
+    if (engine == NULL || !g_atomic_int_dec_and_test(&engine->n_refs)) return;
+    eng_cache_close(engine->cache);
+    eng_runtime_free(engine->runtime);
+    eng_model_close(engine->model);
+    app_library_unref(engine->library);
+    g_mutex_clear(&engine->mutex);
+    g_cond_clear(&engine->freed);
+    g_free(engine->rule);
+    g_free(engine);
+}
+
+AppLibrary *app_engine_get_library(AppEngine *engine)
+{
+    return engine->library;
+}
+
+const char *app_engine_get_model_name(AppEngine *engine)
+{
+    return eng_model_get_info(engine->model)->name;
+}
+
+const char *app_engine_get_section_rule(AppEngine *engine)
+{
+    return engine->rule;
+}
+
+eng_model *app_engine_get_model(AppEngine *engine)
+{
+    return engine->model;
+}
+
+eng_cache *app_engine_get_cache(AppEngine *engine)
+{
+    return engine->cache;
+}
+
+eng_runtime *app_engine_acquire(AppEngine *engine, const bool *cancel)
+{
+    g_mutex_lock(&engine->mutex);
+    uint64_t mine = engine->next_turn++;
+    while (engine->turn != mine) g_cond_wait(&engine->freed, &engine->mutex);
+    g_mutex_unlock(&engine->mutex);
+    eng_runtime_set_cancel(engine->runtime, cancel);
+    return engine->runtime;
+}
+
+void app_engine_release(AppEngine *engine)
+{
+    eng_runtime_set_cancel(engine->runtime, NULL);
+    g_mutex_lock(&engine->mutex);
+    engine->turn++;
+    g_cond_broadcast(&engine->freed);
+    g_mutex_unlock(&engine->mutex);
+}
+
+bool app_engine_is_wanted(AppEngine *engine)
+{
+    g_mutex_lock(&engine->mutex);
+    bool wanted = engine->next_turn > engine->turn + 1;
+    g_mutex_unlock(&engine->mutex);
+    return wanted;
+}

@@ -1,0 +1,284 @@
+/* app-models.c: see app-models.h. */
+#include "app-models.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app-paths.h"
+#include "eng.h"
+
+G_DEFINE_QUARK(app-models-error-quark, app_models_error)
+
+#define EXTENSION ".safetensors"
+#define DEFAULT_NAME "starter"
+
+enum {
+    NAME_BYTES_MAX = 64,
+    COPY_BYTES = 1 << 20,
+};
+
+void app_model_free(AppModel *model)
+{
+    if (model == NULL) return;
+    g_free(model->name);
+    g_free(model->path);
+    g_free(model);
+}
+
+static bool is_name(const char *name)
+{
+    size_t n = strlen(name);
+    if (n == 0 || n > NAME_BYTES_MAX || name[0] == '.' || name[0] == '-') return false;
+    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
+}
+
+static bool fail_errno(GError **error, const char *path)
+{
+    g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_FAILED, "%s: %s", path, g_strerror(errno));
+    return false;
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- list */
+
+static uint64_t folder_bytes(const char *path)
+{
+    uint64_t total = 0;
+    GDir *dir = g_dir_open(path, 0, NULL);
+    for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
+        g_autofree char *file = g_build_filename(path, entry, NULL);
+        GStatBuf st;
+        if (g_stat(file, &st) == 0 && S_ISREG(st.st_mode)) total += (uint64_t)st.st_size;
+    }
+    if (dir != NULL) g_dir_close(dir);
+    return total;
+}
+
+/* A model when it is a compact file, or (folders) when config.json is in it. */
+static AppModel *look_at(const char *folder, const char *entry, bool shipped)
+{
+    g_autofree char *path = g_build_filename(folder, entry, NULL);
+    g_autofree char *config = g_build_filename(path, "config.json", NULL);
+    GStatBuf st;
+    if (entry[0] == '.' || g_stat(path, &st) != 0) return NULL;
+    bool is_file = S_ISREG(st.st_mode) && g_str_has_suffix(entry, EXTENSION);
+    bool is_folder = !shipped && S_ISDIR(st.st_mode) && g_file_test(config, G_FILE_TEST_IS_REGULAR);
+    if (!is_file && !is_folder) return NULL;
+    AppModel *model = g_new0(AppModel, 1);
+    model->name = is_file ? g_strndup(entry, strlen(entry) - strlen(EXTENSION)) : g_strdup(entry);
+    model->n_bytes = is_file ? (uint64_t)st.st_size : folder_bytes(path);
+    model->path = g_steal_pointer(&path);
+    model->shipped = shipped;
+    return model;
+}
+
+static int compare_models(gconstpointer a, gconstpointer b)
+{
+    const AppModel *x = *(AppModel *const *)a, *y = *(AppModel *const *)b;
+    return x->shipped != y->shipped ? (int)x->shipped - (int)y->shipped : strcmp(x->name, y->name);
+}
+
+static void add_folder(GPtrArray *models, const char *folder, bool shipped)
+{
+    GDir *dir = g_dir_open(folder, 0, NULL);
+    for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
+        AppModel *model = look_at(folder, entry, shipped);
+        if (model != NULL) g_ptr_array_add(models, model);
+    }
+    if (dir != NULL) g_dir_close(dir);
+}
+
+GPtrArray *app_models_list(const char *data_folder)
+{
+    GPtrArray *models = g_ptr_array_new_with_free_func((GDestroyNotify)app_model_free);
+    g_autofree char *own = g_build_filename(data_folder, "models", NULL);
+    add_folder(models, own, false);
+    add_folder(models, app_paths_resources(), true);
+    g_ptr_array_sort(models, compare_models);
+    return models;
+}
+
+static AppModel *find_named(GPtrArray *models, const char *name)
+{
+    for (guint i = 0; i < models->len; i++) {
+        AppModel *model = g_ptr_array_index(models, i);
+        if (strcmp(model->name, name) == 0) return model;
+    }
+    return NULL;
+}
+
+char *app_models_find(const char *data_folder, const char *model, GError **error)
+{
+    g_autoptr(GPtrArray) models = app_models_list(data_folder);
+    AppModel *found = find_named(models, model != NULL ? model : DEFAULT_NAME);
+    if (found == NULL && model == NULL && models->len > 0) found = g_ptr_array_index(models, 0);
+    if (found != NULL) return g_strdup(found->path);
+    if (model != NULL && g_file_test(model, G_FILE_TEST_EXISTS)) return g_strdup(model);
+    g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_NOT_FOUND,
+                model != NULL ? "There is no model “%s”; `lectern model list` shows what there is"
+                              : "There is no model%s; import one with `lectern model import`",
+                model != NULL ? model : "");
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- importing */
+
+typedef struct Import {
+    const bool *cancel;
+    AppModelsProgressFn progress;
+    void *user;
+    uint64_t done_bytes, total_bytes;
+} Import;
+
+static bool copy_bytes(Import *import, int from, int to, const char *path, GError **error)
+{
+    g_autofree char *buffer = g_malloc(COPY_BYTES);
+    for (;;) {
+        if (import->cancel != NULL && __atomic_load_n(import->cancel, __ATOMIC_RELAXED)) {
+            g_set_error_literal(error, APP_MODELS_ERROR, APP_MODELS_ERROR_CANCELLED, "Stopped; nothing was imported");
+            return false;
+        }
+        ssize_t n = read(from, buffer, COPY_BYTES);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return fail_errno(error, path);
+        if (n == 0) break;
+        for (ssize_t done = 0; done < n;) {
+            ssize_t written = write(to, buffer + done, (size_t)(n - done));
+            if (written < 0 && errno == EINTR) continue;
+            if (written < 0) return fail_errno(error, path);
+            done += written;
+        }
+        import->done_bytes += (uint64_t)n;
+        if (import->progress != NULL) import->progress(import->user, import->done_bytes, import->total_bytes);
+    }
+    return fsync(to) == 0 || fail_errno(error, path);
+}
+
+static bool copy_file(Import *import, const char *source, const char *target, GError **error)
+{
+    int from = open(source, O_RDONLY | O_CLOEXEC);
+    if (from < 0) return fail_errno(error, source);
+    int to = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool good = to >= 0 ? copy_bytes(import, from, to, target, error) : fail_errno(error, target);
+    close(from);
+    if (to >= 0 && close(to) != 0 && good) good = fail_errno(error, target);
+    return good;
+}
+
+/* What a model's folder needs, and what tells where it is from. */
+static bool is_wanted(const char *entry)
+{
+    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors.index.json", "LICENSE", "README.md"};
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+        if (strcmp(entry, names[i]) == 0) return true;
+    return entry[0] != '.' && g_str_has_suffix(entry, EXTENSION);
+}
+
+static bool copy_folder(Import *import, const char *source, const char *target, GError **error)
+{
+    if (g_mkdir(target, 0700) != 0) return fail_errno(error, target);
+    GDir *dir = g_dir_open(source, 0, error);
+    bool good = dir != NULL;
+    for (const char *entry; good && (entry = g_dir_read_name(dir)) != NULL;) {
+        g_autofree char *from = g_build_filename(source, entry, NULL), *to = g_build_filename(target, entry, NULL);
+        if (is_wanted(entry) && g_file_test(from, G_FILE_TEST_IS_REGULAR)) good = copy_file(import, from, to, error);
+    }
+    if (dir != NULL) g_dir_close(dir);
+    return good;
+}
+
+/* A folder of plain files, or a file. Symbolic links are removed, never followed. */
+static bool delete_tree(const char *path, GError **error)
+{
+    if (g_unlink(path) == 0 || errno == ENOENT) return true;
+    GDir *dir = g_dir_open(path, 0, NULL);
+    for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
+        g_autofree char *file = g_build_filename(path, entry, NULL);
+        g_unlink(file);
+    }
+    if (dir != NULL) g_dir_close(dir);
+    return g_rmdir(path) == 0 || fail_errno(error, path);
+}
+
+static bool take_engine_error(GError **error, eng_status status, const eng_error *engine_error)
+{
+    if (status == ENG_OK) return true;
+    g_set_error_literal(error, APP_MODELS_ERROR, status == ENG_CANCELLED ? APP_MODELS_ERROR_CANCELLED : APP_MODELS_ERROR_FAILED,
+                        engine_error->message);
+    return false;
+}
+
+/* That it opens is the proof that it is a model this program runs. */
+static bool check_model(const char *source, Import *import, GError **error)
+{
+    eng_model *model = NULL;
+    eng_error engine_error = {0};
+    if (!take_engine_error(error, eng_model_open(source, NULL, &model, &engine_error), &engine_error)) return false;
+    import->total_bytes = eng_model_get_info(model)->file_bytes;
+    eng_model_close(model);
+    return true;
+}
+
+static bool store(Import *import, const char *source, const char *beside, bool is_folder, bool pack, GError **error)
+{
+    if (is_folder && pack) {
+        eng_error engine_error = {0};
+        eng_status status = eng_model_pack(source, beside, KERN_W_Q8, import->cancel, import->progress, import->user, &engine_error);
+        if (!take_engine_error(error, status, &engine_error)) return false;
+        return g_chmod(beside, 0600) == 0 || fail_errno(error, beside);
+    }
+    if (!is_folder) return copy_file(import, source, beside, error);
+    import->total_bytes = folder_bytes(source);
+    return copy_folder(import, source, beside, error);
+}
+
+static char *choose_name(const char *source, const char *name, GError **error)
+{
+    g_autofree char *base = name != NULL ? g_strdup(name) : g_path_get_basename(source);
+    if (name == NULL && g_str_has_suffix(base, EXTENSION)) base[strlen(base) - strlen(EXTENSION)] = '\0';
+    if (is_name(base)) return g_steal_pointer(&base);
+    g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID,
+                "“%s” is not a name for a model: up to %d letters, digits, dots, dashes and underscores", base, NAME_BYTES_MAX);
+    return NULL;
+}
+
+char *app_models_import(const char *data_folder, const char *source, const char *name, bool pack, const bool *cancel,
+                        AppModelsProgressFn progress, void *user, GError **error)
+{
+    Import import = {.cancel = cancel, .progress = progress, .user = user};
+    g_autofree char *folder = g_build_filename(data_folder, "models", NULL), *chosen = choose_name(source, name, error);
+    if (chosen == NULL || !app_paths_make_private_folder(folder, error)) return NULL;
+    bool is_folder = g_file_test(source, G_FILE_TEST_IS_DIR);
+    g_autofree char *file = g_strconcat(chosen, EXTENSION, NULL), *as_file = g_build_filename(folder, file, NULL);
+    g_autofree char *as_folder = g_build_filename(folder, chosen, NULL);
+    if (g_file_test(as_file, G_FILE_TEST_EXISTS) || g_file_test(as_folder, G_FILE_TEST_EXISTS)) {
+        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS, "There is a model “%s” already; remove it first or give another name", chosen);
+        return NULL;
+    }
+    if (!check_model(source, &import, error)) return NULL;
+    g_autofree char *beside_name = g_strdup_printf(".%ld.%s", (long)getpid(), is_folder && !pack ? chosen : file);
+    g_autofree char *beside = g_build_filename(folder, beside_name, NULL);
+    const char *target = is_folder && !pack ? as_folder : as_file;
+    bool good = store(&import, source, beside, is_folder, pack, error);
+    if (good && g_rename(beside, target) != 0) good = fail_errno(error, target);
+    if (good) return g_steal_pointer(&chosen);
+    delete_tree(beside, NULL);
+    return NULL;
+}
+
+bool app_models_remove(const char *data_folder, const char *name, GError **error)
+{
+    g_autoptr(GPtrArray) models = app_models_list(data_folder);
+    AppModel *model = find_named(models, name);
+    if (model == NULL) {
+        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_NOT_FOUND, "There is no model “%s”", name);
+        return false;
+    }
+    if (model->shipped) {
+        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID, "“%s” comes with the program and cannot be removed", name);
+        return false;
+    }
+    return delete_tree(model->path, error);
+}

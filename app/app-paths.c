@@ -1,0 +1,91 @@
+/* app-paths.c: where data, settings and temporary caches live.
+ *
+ * Owns: the choice of folders and the modes of what is private.
+ * Does not own: the files in them.
+ */
+#include "app-paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app-config.h"
+
+static char *data_folder; /* set once: by app_paths_set_data or the first app_paths_data */
+
+const char *app_paths_data(void)
+{
+    static gsize once;
+    if (g_once_init_enter(&once)) {
+        if (data_folder == NULL) {
+            const char *named = g_getenv("LECTERN_DATA");
+            data_folder = named != NULL && named[0] != '\0' ? g_canonicalize_filename(named, NULL)
+                                                            : g_build_filename(g_get_user_data_dir(), "lectern", NULL);
+        }
+        g_once_init_leave(&once, 1);
+    }
+    return data_folder;
+}
+
+void app_paths_set_data(const char *folder)
+{
+    g_free(data_folder);
+    data_folder = g_canonicalize_filename(folder, NULL);
+}
+
+const char *app_paths_config(void)
+{
+    static gsize once;
+    if (g_once_init_enter(&once)) g_once_init_leave(&once, (gsize)g_build_filename(g_get_user_config_dir(), "lectern", NULL));
+    return (const char *)once;
+}
+
+const char *app_paths_cache(void)
+{
+    static gsize once;
+    if (g_once_init_enter(&once)) g_once_init_leave(&once, (gsize)g_build_filename(g_get_user_cache_dir(), "lectern", NULL));
+    return (const char *)once;
+}
+
+const char *app_paths_resources(void)
+{
+    const char *named = g_getenv("LECTERN_RESOURCES");
+    return named != NULL && named[0] != '\0' ? named : LECTERN_PKGDATADIR;
+}
+
+static bool fail_errno(GError **error, const char *what, const char *path)
+{
+    int code = errno;
+    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(code), "%s “%s”: %s", what, path, g_strerror(code));
+    return false;
+}
+
+bool app_paths_make_private_folder(const char *folder, GError **error)
+{
+    if (g_mkdir_with_parents(folder, 0700) != 0) return fail_errno(error, "Cannot make the folder", folder);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return fail_errno(error, "Cannot open the folder", folder);
+    struct stat info;
+    bool ok = fstat(fd, &info) == 0 && ((info.st_mode & 077) == 0 || info.st_uid != getuid() || fchmod(fd, 0700) == 0);
+    if (!ok) fail_errno(error, "Cannot make private the folder", folder);
+    close(fd);
+    return ok;
+}
+
+bool app_paths_make_private_file(const char *path, GError **error)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return fail_errno(error, "Cannot make the file", path);
+    struct stat info;
+    bool ok = fstat(fd, &info) == 0;
+    if (ok && !S_ISREG(info.st_mode)) {
+        errno = EINVAL;
+        ok = false;
+    }
+    ok = ok && ((info.st_mode & 077) == 0 || fchmod(fd, 0600) == 0);
+    if (!ok) fail_errno(error, "Cannot make private the file", path);
+    close(fd);
+    return ok;
+}

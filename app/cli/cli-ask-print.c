@@ -1,0 +1,305 @@
+/* cli-ask-print.c: answers as people read them on a terminal.
+ *
+ * Owns: the layout of an answer, of the table over documents, and of CSV.
+ * Does not own: the answer (app-ask.h), JSON (app_answer_to_json), options (cli-ask.c).
+ */
+#include "cli-ask.h"
+
+#include <string.h>
+
+enum { SNIPPET_CHARS = 100, TABLE_WIDTH_MIN = 60 };
+
+static void put_style(const CliAskPrinter *printer, const char *code)
+{
+    if (printer->styled) fprintf(printer->out, "\033[%sm", code);
+}
+
+/* Control characters of a document are not for the terminal. */
+static void put_text(CliAskPrinter *printer, const char *text, size_t n_bytes)
+{
+    for (size_t i = 0; i < n_bytes; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        bool c1 = byte == 0xC2 && i + 1 < n_bytes && (unsigned char)text[i + 1] < 0xA0;
+        if (c1) i++;
+        if (byte < 0x20 && byte != '\n' && byte != '\t') byte = ' ';
+        fputc(c1 || byte == 0x7F ? ' ' : byte, printer->out);
+        printer->at_line_start = byte == '\n';
+    }
+}
+
+static void end_quotation(CliAskPrinter *printer)
+{
+    if (!printer->in_quotation) return;
+    fputs("\xE2\x80\x9D", printer->out);
+    put_style(printer, "0");
+    fputc('\n', printer->out);
+    printer->in_quotation = false;
+    printer->at_line_start = true;
+}
+
+static void print_reply_text(CliAskPrinter *printer, const AppAskEvent *event)
+{
+    if (event->in_quotation && !printer->in_quotation) {
+        put_style(printer, "3");
+        fputs("\xE2\x80\x9C", printer->out);
+        printer->in_quotation = true;
+    } else if (!event->in_quotation) {
+        end_quotation(printer);
+        put_style(printer, "1");
+    }
+    put_text(printer, event->text, event->n_bytes);
+    if (!event->in_quotation) put_style(printer, "0");
+    printer->any = true;
+    fflush(printer->out);
+}
+
+char *cli_ask_format_source(const AppEvidence *evidence)
+{
+    const AppQuotation *quotation = &evidence->quotation;
+    GString *text = g_string_new(NULL);
+    if (quotation->section < 0) {
+        g_string_append_printf(text, "not found in the documents: \xE2\x80\x9C%s\xE2\x80\x9D", quotation->text);
+        return g_string_free(text, FALSE);
+    }
+    bool has_title = g_str_has_prefix(evidence->heading, quotation->document_title);
+    g_string_append(text, has_title ? evidence->heading : quotation->document_title);
+    if (!has_title && evidence->heading[0]) g_string_append_printf(text, " \xE2\x80\xBA %s", evidence->heading);
+    if (quotation->page != UINT32_MAX) {
+        if (quotation->page_label && quotation->page_label[0])
+            g_string_append_printf(text, ", page %s", quotation->page_label);
+        else
+            g_string_append_printf(text, ", page %u", quotation->page + 1);
+    }
+    g_autofree char *start = cli_format_count(quotation->char_start), *end = cli_format_count(quotation->char_end);
+    g_string_append_printf(text, ", characters %s\xE2\x80\x93%s", start, end);
+    if (evidence->n_other_places) {
+        g_autofree char *others = cli_format_count(evidence->n_other_places);
+        g_string_append_printf(text, " (and at %s other %s)", others, evidence->n_other_places == 1 ? "place" : "places");
+    }
+    if (!quotation->verified) g_string_append(text, " (not verbatim in the source)");
+    return g_string_free(text, FALSE);
+}
+
+static void print_evidence(CliAskPrinter *printer, const AppEvidence *evidence)
+{
+    static const char *const labels[] = {"", "Quoted: ", "In: ", "Perhaps from: "};
+    cli_ask_print_break(printer);
+    g_autofree char *source = cli_ask_format_source(evidence);
+    if (evidence->kind != APP_EVIDENCE_BOUND && evidence->quotation.section >= 0) {
+        fputs(labels[evidence->kind], printer->out);
+        fputs("\xE2\x80\x9C", printer->out);
+        put_text(printer, evidence->quotation.text, strlen(evidence->quotation.text));
+        fputs("\xE2\x80\x9D\n", printer->out);
+    }
+    fputs("  \xE2\x80\x94 ", printer->out);
+    put_text(printer, source, strlen(source));
+    fputc('\n', printer->out);
+    printer->at_line_start = true;
+}
+
+/* One line of at most SNIPPET_CHARS characters. */
+static char *flatten(const char *snippet)
+{
+    GString *text = g_string_new(NULL);
+    bool space = false;
+    size_t n_chars = 0;
+    for (const char *at = snippet; *at && n_chars < SNIPPET_CHARS; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        if (c == APP_SNIPPET_OPEN || c == APP_SNIPPET_CLOSE) continue;
+        if (g_unichar_isspace(c) || g_unichar_iscntrl(c)) {
+            space = text->len > 0;
+            continue;
+        }
+        if (space) g_string_append_c(text, ' ');
+        space = false;
+        g_string_append_unichar(text, c);
+        n_chars++;
+    }
+    return g_string_free(text, FALSE);
+}
+
+static void print_passages(CliAskPrinter *printer, const AppAnswer *answer)
+{
+    if (!answer->passages || answer->passages->len == 0) return;
+    fputs(answer->found ? "See also:\n" : "The closest passages by search:\n", printer->out);
+    for (guint i = 0; i < answer->passages->len; i++) {
+        const AppHit *hit = answer->passages->pdata[i];
+        g_autofree char *line = flatten(hit->snippet);
+        const char *place = g_str_has_prefix(hit->heading, hit->title) ? hit->heading : hit->title;
+        fprintf(printer->out, "  %u. %s", i + 1, place);
+        if (hit->page != UINT32_MAX) fprintf(printer->out, ", page %s", hit->page_label[0] ? hit->page_label : "?");
+        fprintf(printer->out, ": %s\n", line);
+    }
+}
+
+static void print_figures(CliAskPrinter *printer, const AppAnswer *answer)
+{
+    g_autofree char *cached = cli_format_count(answer->tokens_cached), *attended = cli_format_count(answer->tokens_attended);
+    g_autofree char *sections = cli_format_count(answer->n_attended), *all = cli_format_count(answer->n_sections);
+    put_style(printer, "2");
+    fprintf(printer->out, "%s tokens from cache", cached);
+    if (answer->n_attended < answer->n_sections)
+        fprintf(printer->out, " \xC2\xB7 looked at %s (%s of %s sections)", attended, sections, all);
+    fprintf(printer->out, " \xC2\xB7 first word after %.2f s \xC2\xB7 %.2f s in all", (double)answer->first_token_us / 1e6,
+            (double)answer->total_us / 1e6);
+    if (answer->n_documents_left_out) fprintf(printer->out, " \xC2\xB7 %u documents left out: not read yet", answer->n_documents_left_out);
+    if (answer->n_documents_partly_read) fprintf(printer->out, " \xC2\xB7 %u documents are read only in part", answer->n_documents_partly_read);
+    if (answer->joined_approximately) fputs(" \xC2\xB7 documents joined by approximation", printer->out);
+    put_style(printer, "0");
+    fputc('\n', printer->out);
+}
+
+void cli_ask_print_break(CliAskPrinter *printer)
+{
+    end_quotation(printer);
+    if (printer->any && !printer->at_line_start) fputc('\n', printer->out);
+    printer->at_line_start = true;
+}
+
+void cli_ask_print_event(void *user, const AppAskEvent *event)
+{
+    CliAskPrinter *printer = user;
+    switch (event->kind) {
+    case APP_ASK_TEXT:
+        print_reply_text(printer, event);
+        break;
+    case APP_ASK_QUOTATION:
+        print_evidence(printer, event->evidence);
+        break;
+    case APP_ASK_FINISHED:
+        cli_ask_print_break(printer);
+        if (!event->answer->complete) fputs("(cut at the most tokens allowed; --max-tokens sets them)\n", printer->out);
+        if (!printer->quiet) {
+            print_passages(printer, event->answer);
+            print_figures(printer, event->answer);
+        }
+        fflush(printer->out);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- table */
+
+static const char *row_answer(const CliAskRow *row)
+{
+    if (row->failure) return row->failure;
+    return row->answer->found ? row->answer->answer : "not found";
+}
+
+/* The evidence's page, else its section. */
+static char *row_place(const CliAskRow *row)
+{
+    if (!row->answer || row->answer->n_evidence == 0 || row->answer->evidence[0].quotation.section < 0) return g_strdup("");
+    const AppQuotation *quotation = &row->answer->evidence[0].quotation;
+    if (quotation->page == UINT32_MAX) return g_strdup_printf("section %" G_GINT64_FORMAT, quotation->section + 1);
+    if (quotation->page_label && quotation->page_label[0]) return g_strdup_printf("page %s", quotation->page_label);
+    return g_strdup_printf("page %u", quotation->page + 1);
+}
+
+static const char *row_quotation(const CliAskRow *row)
+{
+    return row->answer && row->answer->n_evidence ? row->answer->evidence[0].quotation.text : "";
+}
+
+static size_t width_of(gunichar c)
+{
+    if (g_unichar_iszerowidth(c)) return 0;
+    return g_unichar_iswide(c) ? 2 : 1;
+}
+
+static size_t text_width(const char *text)
+{
+    size_t width = 0;
+    for (const char *at = text; *at; at = g_utf8_next_char(at)) width += width_of(g_utf8_get_char(at));
+    return width;
+}
+
+/* Prints text in exactly `width` columns, cut with "…"; the last column of a line is not padded. */
+static void put_cell(FILE *out, const char *text, size_t width, bool last)
+{
+    bool cut = text_width(text) > width;
+    size_t room = cut ? width - 1 : width, used = 0;
+    for (const char *at = text; *at; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        if (used + width_of(c) > room) break;
+        char bytes[6];
+        fwrite(bytes, 1, (size_t)g_unichar_to_utf8(g_unichar_isspace(c) || g_unichar_iscntrl(c) ? ' ' : c, bytes), out);
+        used += width_of(c);
+    }
+    if (cut) {
+        fputs("\xE2\x80\xA6", out);
+        used++;
+    }
+    if (last) return;
+    for (; used < width + 2; used++) fputc(' ', out);
+}
+
+void cli_ask_print_table(FILE *out, const GArray *rows, unsigned width)
+{
+    enum { COLUMNS = 4 };
+    const char *const titles[COLUMNS] = {"Document", "Answer", "Where", "Quotation"};
+    size_t widths[COLUMNS], available = MAX(width, TABLE_WIDTH_MIN);
+    for (size_t c = 0; c < COLUMNS; c++) widths[c] = text_width(titles[c]);
+    g_autoptr(GPtrArray) places = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < rows->len; i++) {
+        const CliAskRow *row = &g_array_index(rows, CliAskRow, i);
+        g_ptr_array_add(places, row_place(row));
+        widths[0] = MAX(widths[0], text_width(row->document));
+        widths[1] = MAX(widths[1], text_width(row_answer(row)));
+        widths[2] = MAX(widths[2], text_width(places->pdata[i]));
+    }
+    widths[0] = MIN(widths[0], available * 3 / 10);
+    widths[1] = MIN(widths[1], available * 3 / 10);
+    widths[2] = MIN(widths[2], 14);
+    size_t used = widths[0] + widths[1] + widths[2] + 2 * (COLUMNS - 1);
+    widths[3] = available > used + 12 ? available - used : 12;
+    for (size_t c = 0; c < COLUMNS; c++) put_cell(out, titles[c], widths[c], c + 1 == COLUMNS);
+    fputc('\n', out);
+    for (guint i = 0; i < rows->len; i++) {
+        const CliAskRow *row = &g_array_index(rows, CliAskRow, i);
+        const char *const cells[COLUMNS] = {row->document, row_answer(row), places->pdata[i], row_quotation(row)};
+        for (size_t c = 0; c < COLUMNS; c++) put_cell(out, cells[c], widths[c], c + 1 == COLUMNS);
+        fputc('\n', out);
+    }
+}
+
+static void put_csv(FILE *out, const char *text, bool last)
+{
+    /* A cell that a spreadsheet would run as a formula is kept a text. */
+    const char *guard = text[0] && strchr("=+@\t\r", text[0]) ? "'" : "";
+    bool quote = guard[0] || strpbrk(text, ",\"\n\r") != NULL;
+    if (quote) fputc('"', out);
+    fputs(guard, out);
+    for (const char *at = text; *at; at++) {
+        if (*at == '"') fputc('"', out);
+        fputc(*at, out);
+    }
+    if (quote) fputc('"', out);
+    fputs(last ? "\r\n" : ",", out);
+}
+
+void cli_ask_print_csv(FILE *out, const GArray *rows, bool with_header)
+{
+    if (with_header) fputs("question,document,found,answer,quotation,where,start,end\r\n", out);
+    for (guint i = 0; i < rows->len; i++) {
+        const CliAskRow *row = &g_array_index(rows, CliAskRow, i);
+        g_autofree char *place = row_place(row), *start = g_strdup(""), *end = g_strdup("");
+        if (place[0]) {
+            const AppQuotation *quotation = &row->answer->evidence[0].quotation;
+            g_free(start);
+            g_free(end);
+            start = g_strdup_printf("%" G_GUINT64_FORMAT, quotation->char_start);
+            end = g_strdup_printf("%" G_GUINT64_FORMAT, quotation->char_end);
+        }
+        put_csv(out, row->answer ? row->answer->question : "", false);
+        put_csv(out, row->document, false);
+        put_csv(out, row->failure ? "failed" : row->answer->found ? "yes" : "no", false);
+        put_csv(out, row_answer(row), false);
+        put_csv(out, row_quotation(row), false);
+        put_csv(out, place, false);
+        put_csv(out, start, false);
+        put_csv(out, end, true);
+    }
+}

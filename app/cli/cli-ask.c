@@ -1,0 +1,341 @@
+/* cli-ask.c: `lectern ask`: questions to documents, a collection, or everything.
+ *
+ * Owns: options, questions from the command line or standard input, what is asked of which documents.
+ * Does not own: answering (app-ask.h), the layout of answers (cli-ask-print.c).
+ */
+#include "cli-ask.h"
+
+#include <errno.h>
+#include <gio/gio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "app-reader.h"
+
+typedef struct Ask {
+    CliContext *context;
+    char **documents; /* -d */
+    char *collection, *conversation;
+    gboolean each, all, exact, csv, read;
+    int n_reply_tokens, n_sections, n_budget_tokens, n_passages;
+    double temperature;
+    gint64 seed;
+    char **words;
+
+    AppLibrary *library;
+    AppEngine *engine;
+    AppAsker *asker;
+    GArray *document_ids; /* int64_t; empty: not by name */
+    int64_t collection_id, conversation_id;
+    bool csv_header_done;
+} Ask;
+
+static bool parse(Ask *ask, int *argc, char ***argv, GError **error)
+{
+    const GOptionEntry entries[] = {
+        {"document", 'd', 0, G_OPTION_ARG_STRING_ARRAY, &ask->documents, "Ask this document (number, title, part of a title, file, pattern)", "DOCUMENT"},
+        {"collection", 'c', 0, G_OPTION_ARG_STRING, &ask->collection, "Ask this collection", "NAME"},
+        {"each", 0, 0, G_OPTION_ARG_NONE, &ask->each, "Ask every document by itself; print a table", NULL},
+        {"csv", 0, 0, G_OPTION_ARG_NONE, &ask->csv, "With --each: comma-separated values", NULL},
+        {"all", 0, 0, G_OPTION_ARG_NONE, &ask->all, "Look at everything, however long it is", NULL},
+        {"exact", 0, 0, G_OPTION_ARG_NONE, &ask->exact, "Leave no attention out, however small", NULL},
+        {"sections", 0, 0, G_OPTION_ARG_INT, &ask->n_sections, "Look at the best N sections at most", "N"},
+        {"budget-tokens", 0, 0, G_OPTION_ARG_INT, &ask->n_budget_tokens, "Choose sections of about N tokens when there are more than 32,768", "N"},
+        {"max-tokens", 0, 0, G_OPTION_ARG_INT, &ask->n_reply_tokens, "The longest reply", "N"},
+        {"temperature", 0, 0, G_OPTION_ARG_DOUBLE, &ask->temperature, "Draw the reply at random; 0: the likeliest", "T"},
+        {"seed", 0, 0, G_OPTION_ARG_INT64, &ask->seed, "For --temperature", "N"},
+        {"passages", 0, 0, G_OPTION_ARG_INT, &ask->n_passages, "Passages by search below an answer (0: none)", "N"},
+        {"read", 0, 0, G_OPTION_ARG_NONE, &ask->read, "Read first what is not read yet", NULL},
+        {"conversation", 0, 0, G_OPTION_ARG_STRING, &ask->conversation, "Keep questions and answers under this name, and go on there", "NAME"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &ask->words, NULL, NULL},
+        {NULL},
+    };
+    g_autoptr(GOptionContext) options = g_option_context_new("QUESTION | -");
+    g_option_context_set_summary(options, "Answers a question from documents that were read, with the passage that the answer rests on.\n"
+                                          "With -, questions come from standard input, one a line.");
+    g_option_context_add_main_entries(options, entries, NULL);
+    return g_option_context_parse(options, argc, argv, error);
+}
+
+static const char *check(const Ask *ask)
+{
+    if (!ask->words || !ask->words[0] || !ask->words[0][0]) return "a question is missing (or - for standard input)";
+    if (ask->documents && ask->collection) return "-d and -c exclude each other";
+    if (ask->csv && !ask->each) return "--csv goes with --each";
+    if (ask->csv && ask->context->json) return "--csv and --json exclude each other";
+    if (ask->each && ask->conversation) return "--each and --conversation exclude each other";
+    if (ask->n_reply_tokens < 0 || ask->n_sections < 0 || ask->n_budget_tokens < 0) return "a number of tokens or sections is below 0";
+    if (!(ask->temperature >= 0 && ask->temperature <= 10)) return "--temperature is from 0 to 10";
+    return NULL;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- scope */
+
+static bool resolve_documents(Ask *ask, GError **error)
+{
+    for (size_t i = 0; ask->documents && ask->documents[i]; i++) {
+        g_autoptr(GArray) ids = app_library_resolve_documents(ask->library, ask->documents[i], error);
+        if (!ids) return false;
+        g_array_append_vals(ask->document_ids, ids->data, ids->len);
+    }
+    return true;
+}
+
+static bool resolve_scope(Ask *ask, GError **error)
+{
+    if (!resolve_documents(ask, error)) return false;
+    if (ask->collection) {
+        ask->collection_id = app_library_resolve_collection(ask->library, ask->collection, error);
+        if (ask->collection_id < 0) return false;
+    }
+    if (!ask->conversation) return true;
+    AppAskScope scope = {.documents = ask->document_ids->len ? (const int64_t *)(void *)ask->document_ids->data : NULL,
+                         .n_documents = ask->document_ids->len, .collection = ask->collection_id};
+    ask->conversation_id = app_ask_find_conversation(ask->library, ask->conversation, &scope, error);
+    if (ask->conversation_id < 0) return false;
+    if (ask->documents || ask->collection) return true;
+    /* Without a scope of its own, a question goes to what the conversation was begun with. */
+    g_array_unref(ask->document_ids);
+    ask->document_ids = NULL;
+    if (app_ask_get_conversation_scope(ask->library, ask->conversation_id, &ask->document_ids, &ask->collection_id, error)) return true;
+    ask->document_ids = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    return false;
+}
+
+/* The documents of the scope one by one: int64_t. */
+static GArray *list_scope(Ask *ask, GError **error)
+{
+    GArray *ids = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    if (ask->document_ids->len) {
+        g_array_append_vals(ids, ask->document_ids->data, ask->document_ids->len);
+        return ids;
+    }
+    g_autoptr(GPtrArray) documents = app_library_list_documents(ask->library, ask->collection_id, APP_ORDER_TITLE, 0, 0, error);
+    if (!documents) {
+        g_array_unref(ids);
+        return NULL;
+    }
+    for (guint i = 0; i < documents->len; i++) g_array_append_val(ids, ((AppDocument *)documents->pdata[i])->id);
+    return ids;
+}
+
+static void show_reading(void *user, const AppReadProgress *progress)
+{
+    cli_progress_update(user, progress->tokens_done, progress->tokens_total);
+}
+
+/* Reads what of the scope is not read yet (--read). */
+static bool read_scope(Ask *ask, GError **error)
+{
+    g_autoptr(GArray) ids = list_scope(ask, error);
+    if (!ids) return false;
+    for (guint i = 0; i < ids->len; i++) {
+        int64_t id = g_array_index(ids, int64_t, i);
+        g_autoptr(AppDocument) document = app_library_get_document(ask->library, id, error);
+        if (!document) return false;
+        if (document->state == APP_DOCUMENT_NO_TEXT) continue;
+        g_autofree char *label = g_strdup_printf("Reading %s", document->title);
+        CliProgress *progress = cli_progress_new(ask->context, label, "tokens");
+        bool done = app_reader_read(ask->engine, id, cli_cancel_flag(), show_reading, progress, NULL, error);
+        cli_progress_finish(progress);
+        if (!done) return false;
+    }
+    return true;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- asking */
+
+static AppAskOptions make_options(const Ask *ask)
+{
+    return (AppAskOptions){.attend_all = ask->all, .exact = ask->exact, .budget_tokens = (uint32_t)ask->n_budget_tokens,
+                           /* A budget that was asked for holds below the usual limit too. */
+                           .attend_all_tokens = (uint32_t)ask->n_budget_tokens, .n_sections_max = (uint32_t)ask->n_sections,
+                           .n_reply_tokens_max = (uint32_t)ask->n_reply_tokens, .temperature = (float)ask->temperature,
+                           .seed = (uint64_t)ask->seed, .n_passages = ask->n_passages == 0 ? UINT32_MAX : ask->n_passages < 0 ? 0 : (uint32_t)ask->n_passages,
+                           .conversation = ask->conversation_id};
+}
+
+static bool is_cancelled(const GError *error) { return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED); }
+
+/* Says what went wrong and what to do about it. */
+static int report(const Ask *ask, GError *error)
+{
+    if (is_cancelled(error) || cli_interrupted()) {
+        g_error_free(error);
+        return CLI_INTERRUPTED;
+    }
+    if (g_error_matches(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD) && !ask->read) {
+        int code = cli_fail("%s\nRead with `lectern read`, or add --read to read before asking.", error->message);
+        g_error_free(error);
+        return code;
+    }
+    if (g_error_matches(error, APP_ASK_ERROR, APP_ASK_ERROR_EMPTY)) {
+        int code = cli_fail("%s\nAdd documents with `lectern read FILE`.", error->message);
+        g_error_free(error);
+        return code;
+    }
+    return cli_fail_error(error);
+}
+
+static int ask_one(Ask *ask, const char *question, bool echo)
+{
+    AppAskScope scope = {.documents = ask->document_ids->len ? (const int64_t *)(void *)ask->document_ids->data : NULL,
+                         .n_documents = ask->document_ids->len, .collection = ask->collection_id};
+    AppAskOptions options = make_options(ask);
+    CliAskPrinter printer = {.out = stdout, .styled = isatty(STDOUT_FILENO), .quiet = ask->context->quiet, .at_line_start = true};
+    bool json = ask->context->json;
+    if (echo && !json) printf("> %s\n", question);
+    GError *error = NULL;
+    g_autoptr(AppAnswer) answer = app_asker_ask(ask->asker, &scope, question, &options, json ? NULL : cli_ask_print_event, &printer,
+                                                cli_cancel_flag(), &error);
+    if (!answer) {
+        cli_ask_print_break(&printer);
+        fflush(stdout);
+        return report(ask, error);
+    }
+    if (json) {
+        g_autofree char *text = app_answer_to_json(answer);
+        puts(text);
+    } else if (echo) {
+        putchar('\n');
+    }
+    return fflush(stdout) == 0 ? CLI_OK : cli_fail("cannot write the answer: %s", g_strerror(errno));
+}
+
+static void row_clear(gpointer data)
+{
+    CliAskRow *row = data;
+    g_free(row->document);
+    g_free(row->failure);
+    app_answer_free(row->answer);
+}
+
+static unsigned terminal_width(void)
+{
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col) return size.ws_col;
+    return 120;
+}
+
+/* One document of --each. *ret_row's answer or failure is set; false: stopped. */
+static bool ask_row(Ask *ask, int64_t id, const char *question, CliAskRow *ret_row)
+{
+    AppAskOptions options = make_options(ask);
+    AppAskScope scope = {.documents = &id, .n_documents = 1};
+    GError *error = NULL;
+    g_autoptr(AppDocument) document = app_library_get_document(ask->library, id, NULL);
+    ret_row->document = g_strdup(document ? document->title : "?");
+    ret_row->answer = app_asker_ask(ask->asker, &scope, question, &options, NULL, NULL, cli_cancel_flag(), &error);
+    if (ret_row->answer) return true;
+    bool stopped = is_cancelled(error);
+    ret_row->failure = g_strdup(error->message);
+    g_error_free(error);
+    return !stopped;
+}
+
+/* Asks every document; --json prints one object a line as answers come. */
+static int ask_each(Ask *ask, const char *question)
+{
+    GError *error = NULL;
+    g_autoptr(GArray) ids = list_scope(ask, &error);
+    if (!ids) return report(ask, error);
+    if (ids->len == 0) return cli_fail("there are no documents to ask\nAdd documents with `lectern read FILE`.");
+    g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(CliAskRow));
+    g_array_set_clear_func(rows, row_clear);
+    CliProgress *progress = cli_progress_new(ask->context, "Asking", "documents");
+    bool stopped = false, failed = false;
+    for (guint i = 0; i < ids->len && !stopped; i++) {
+        cli_progress_update(progress, i, ids->len);
+        CliAskRow row = {0};
+        stopped = !ask_row(ask, g_array_index(ids, int64_t, i), question, &row);
+        failed = failed || row.failure;
+        if (ask->context->json && row.answer) {
+            g_autofree char *text = app_answer_to_json(row.answer);
+            puts(text);
+            fflush(stdout);
+        } else if (ask->context->json && !stopped) {
+            cli_fail("%s: %s", row.document, row.failure);
+        }
+        g_array_append_val(rows, row);
+    }
+    cli_progress_finish(progress);
+    if (stopped) g_array_set_size(rows, rows->len - 1);
+    if (ask->csv) {
+        cli_ask_print_csv(stdout, rows, !ask->csv_header_done);
+        ask->csv_header_done = true;
+    } else if (!ask->context->json) {
+        cli_ask_print_table(stdout, rows, terminal_width());
+    }
+    if (fflush(stdout) != 0) return cli_fail("cannot write the table: %s", g_strerror(errno));
+    return stopped ? CLI_INTERRUPTED : failed ? CLI_FAILED : CLI_OK;
+}
+
+static int ask_question(Ask *ask, const char *question, bool echo)
+{
+    if (!ask->each) return ask_one(ask, question, echo);
+    if (echo && !ask->csv && !ask->context->json) printf("> %s\n", question);
+    return ask_each(ask, question);
+}
+
+/* A failing question does not keep the next ones from being asked; a stop does. */
+static int ask_lines(Ask *ask)
+{
+    size_t capacity = 0;
+    int code = CLI_OK;
+    char *raw = NULL;
+    while (getline(&raw, &capacity, stdin) >= 0) {
+        char *question = g_strstrip(raw);
+        if (!question[0]) continue;
+        int one = ask_question(ask, question, true);
+        if (one == CLI_INTERRUPTED) {
+            code = one;
+            break;
+        }
+        if (one != CLI_OK) code = one;
+    }
+    bool failed = ferror(stdin);
+    free(raw);
+    if (cli_interrupted()) return CLI_INTERRUPTED;
+    return failed ? cli_fail("cannot read questions from standard input: %s", g_strerror(errno)) : code;
+}
+
+static int run(Ask *ask)
+{
+    GError *error = NULL;
+    ask->library = app_library_open(ask->context->data_folder, &error);
+    if (!ask->library) return cli_fail_error(error);
+    if (!resolve_scope(ask, &error)) return cli_fail_error(error);
+    ask->engine = app_engine_open(ask->library, ask->context->model, ask->context->n_threads, &error);
+    if (!ask->engine) return cli_fail_error(error);
+    if (ask->read && !read_scope(ask, &error)) return report(ask, error);
+    ask->asker = app_asker_new(ask->engine);
+    if (strcmp(ask->words[0], "-") == 0 && !ask->words[1]) return ask_lines(ask);
+    g_autofree char *question = g_strjoinv(" ", ask->words);
+    return ask_question(ask, question, false);
+}
+
+int cli_ask(CliContext *context, int argc, char **argv)
+{
+    Ask ask = {.context = context, .n_passages = -1, .document_ids = g_array_new(FALSE, FALSE, sizeof(int64_t))};
+    GError *error = NULL;
+    int code;
+    if (!parse(&ask, &argc, &argv, &error)) {
+        code = cli_usage("ask", "%s", error->message);
+        g_error_free(error);
+    } else if (check(&ask)) {
+        code = cli_usage("ask", "%s", check(&ask));
+    } else {
+        code = run(&ask);
+    }
+    app_asker_free(ask.asker);
+    app_engine_unref(ask.engine);
+    app_library_unref(ask.library);
+    g_strfreev(ask.documents);
+    g_strfreev(ask.words);
+    g_free(ask.collection);
+    g_free(ask.conversation);
+    if (ask.document_ids) g_array_unref(ask.document_ids);
+    return code;
+}

@@ -1,0 +1,35 @@
+/* cli-ask.h: what the files of `lectern ask` share: how answers are printed. */
+#ifndef CLI_ASK_H
+#define CLI_ASK_H
+
+#include <stdio.h>
+
+#include "app-ask.h"
+#include "cli.h"
+
+/* Prints one answer while it comes: hand cli_ask_print_event to app_asker_ask with this as user. */
+typedef struct CliAskPrinter {
+    FILE *out;
+    bool styled;       /* a terminal: bold and dim */
+    bool quiet;        /* the answer and its source alone */
+    bool in_quotation; /* the last character printed belongs to the quotation */
+    bool any;          /* something of the reply is printed */
+    bool at_line_start;
+} CliAskPrinter;
+void cli_ask_print_event(void *user, const AppAskEvent *event);
+/* After a failure or Ctrl-C in the middle of a line. */
+void cli_ask_print_break(CliAskPrinter *printer);
+
+/* Where evidence stands, as people read it: "Title › Chapter, page 12, characters 1,204–1,250". Free with g_free. */
+char *cli_ask_format_source(const AppEvidence *evidence);
+
+typedef struct CliAskRow {
+    char *document;
+    AppAnswer *answer; /* NULL: it failed */
+    char *failure;     /* NULL: it did not */
+} CliAskRow;
+/* The answers of many documents to one question, aligned to the width, or as CSV (RFC 4180). */
+void cli_ask_print_table(FILE *out, const GArray *rows, unsigned width);
+void cli_ask_print_csv(FILE *out, const GArray *rows, bool with_header);
+
+#endif

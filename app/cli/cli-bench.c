@@ -1,0 +1,316 @@
+/* cli-bench.c: `lectern bench`, what this machine makes of the engine.
+ *
+ * Owns: the choice of measurements, medians and spread, the record that --json prints.
+ * Does not own: what is measured (engine/, kernels/); the kernels' own benchmarks (tests/bench).
+ *
+ * Every run prints the machine's limits as probed in the same run (bandwidth, 8-bit multiply-adds) and how busy it was, because
+ * figures of a shared machine mean little without them. Random weights have a flat softmax; a model of random weights gets queries
+ * scaled so that 1% of the keys hold about 99% of the mass, as trained models' retrieving heads do; the flat figure, in which no
+ * value row can be left out, stands beside it.
+ */
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "app-models.h"
+#include "cli-bench.h"
+#include "cli-internal.h"
+#include "eng.h"
+#include "kern-probe.h"
+
+enum { BENCH_SECTION_TOKENS = 2048, BENCH_SAMPLES_MAX = 64, BENCH_QUESTION_TOKENS = 16 };
+
+typedef struct Bench {
+    CliContext *context;
+    eng_model *model;
+    const eng_model_info *info;
+    eng_runtime *runtime;
+    json_t *results;
+    unsigned n_runs;
+    double read_bytes_s; /* the probe's figure */
+    /* Sections at hand: copies of one that was read, each in memory of its own. */
+    GPtrArray *memory;
+    eng_section *sections;
+    size_t n_sections;
+    uint32_t ids[BENCH_SECTION_TOKENS];
+} Bench;
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Records a figure: the median of samples, with their spread, and prints it. */
+static void report(Bench *bench, const char *name, const char *unit, double *samples, size_t n, const char *beside)
+{
+    qsort(samples, n, sizeof *samples, compare_doubles);
+    double median = n % 2 ? samples[n / 2] : (samples[n / 2 - 1] + samples[n / 2]) / 2;
+    json_array_append_new(bench->results, json_pack("{s:s, s:f, s:s, s:f, s:f, s:i}", "name", name, "value", median, "unit", unit, "min",
+                                                    samples[0], "max", samples[n - 1], "samples", (int)n));
+    if (!bench->context->json)
+        printf("%-28s %10.1f %-7s (%.1f to %.1f)%s%s\n", name, median, unit, samples[0], samples[n - 1], *beside ? "  " : "", beside);
+    fflush(stdout);
+}
+
+static void report_one(Bench *bench, const char *name, const char *unit, double value, const char *beside)
+{
+    report(bench, name, unit, &value, 1, beside);
+}
+
+static double now_s(void) { return g_get_monotonic_time() / 1e6; }
+
+/* Page-aligned memory for a section of n tokens, its blocks in ret_section. */
+static void new_section(Bench *bench, uint32_t n_tokens, eng_section *ret_section, void **ret_pointers)
+{
+    const eng_model_info *info = bench->info;
+    uint32_t capacity = eng_section_capacity(n_tokens);
+    kern_kv_layout layout = kern_kv_layout_of(&info->kv_format, info->n_kv_heads, capacity);
+    uint8_t *memory = aligned_alloc(4096, (layout.total_bytes * info->n_layers + 4095) / 4096 * 4096);
+    if (!memory) g_error("not enough memory for the benchmark");
+    memset(memory, 0, layout.total_bytes * info->n_layers);
+    kern_kv_block *blocks = g_new0(kern_kv_block, info->n_layers);
+    for (uint32_t l = 0; l < info->n_layers; l++) {
+        ret_pointers[l] = memory + l * layout.total_bytes;
+        blocks[l] = (kern_kv_block){.data = ret_pointers[l], .n_tokens = n_tokens, .capacity = capacity};
+    }
+    g_ptr_array_add(bench->memory, memory);
+    g_ptr_array_add(bench->memory, blocks);
+    *ret_section = (eng_section){.ids = bench->ids, .n_tokens = n_tokens, .blocks = blocks};
+}
+
+/* Sections enough for n tokens: the first is read, the others are copies of it (reading 128k tokens would take minutes). */
+static int have_sections(Bench *bench, size_t n_tokens, eng_error *error)
+{
+    const eng_model_info *info = bench->info;
+    size_t n_wanted = (n_tokens + BENCH_SECTION_TOKENS - 1) / BENCH_SECTION_TOKENS;
+    bench->sections = g_renew(eng_section, bench->sections, n_wanted);
+    g_autofree void **pointers = g_new0(void *, info->n_layers);
+    kern_kv_layout layout = kern_kv_layout_of(&info->kv_format, info->n_kv_heads, BENCH_SECTION_TOKENS);
+    for (; bench->n_sections < n_wanted; bench->n_sections++) {
+        new_section(bench, BENCH_SECTION_TOKENS, &bench->sections[bench->n_sections], pointers);
+        if (bench->n_sections == 0) {
+            eng_read_job job = {.ids = bench->ids, .n_tokens = BENCH_SECTION_TOKENS, .blocks = pointers, .first_position = UINT32_MAX};
+            if (eng_read(bench->runtime, &job, 1, error) != ENG_OK) return -1;
+            continue;
+        }
+        for (uint32_t l = 0; l < info->n_layers; l++) memcpy(pointers[l], bench->sections[0].blocks[l].data, layout.total_bytes);
+    }
+    return 0;
+}
+
+static int bench_decode(Bench *bench, size_t n_tokens, float drop_mass, const char *name, eng_error *error)
+{
+    if (have_sections(bench, n_tokens, error)) return -1;
+    size_t n_sections = n_tokens / BENCH_SECTION_TOKENS, n_samples = MIN(MAX(bench->n_runs * 4, 8), BENCH_SAMPLES_MAX);
+    double samples[BENCH_SAMPLES_MAX];
+    const float *logits;
+    eng_session *session;
+    if (eng_session_new(bench->runtime, bench->sections, n_sections, BENCH_QUESTION_TOKENS + BENCH_SAMPLES_MAX + 8, &session, error) != ENG_OK)
+        return -1;
+    eng_session_set_drop_mass(session, drop_mass);
+    eng_status status = eng_session_eval(session, bench->ids, BENCH_QUESTION_TOKENS, &logits, error);
+    for (size_t i = 0; i < n_samples + 2 && status == ENG_OK; i++) {
+        double start = now_s();
+        status = eng_session_eval(session, bench->ids + i, 1, &logits, error);
+        if (i >= 2) samples[i - 2] = 1 / (now_s() - start); /* the first two warm up */
+    }
+    eng_session_stats stats;
+    eng_session_get_stats(session, &stats);
+    eng_session_free(session);
+    if (status != ENG_OK) return -1;
+    g_autofree char *beside = g_strdup_printf("%.1f%% of the value rows read, dropped mass at most %.2g",
+                                              stats.value_rows ? 100.0 * stats.value_rows_read / stats.value_rows : 0, stats.dropped_mass_max);
+    report(bench, name, "tok/s", samples, n_samples, beside);
+    return 0;
+}
+
+/* One sequence of n tokens: sections of 2,048 that attend to all before them. */
+static int bench_prefill(Bench *bench, size_t n_tokens, const char *name, eng_error *error)
+{
+    if (have_sections(bench, n_tokens, error)) return -1;
+    double samples[BENCH_SAMPLES_MAX];
+    size_t n_runs = MAX(n_tokens > BENCH_SECTION_TOKENS ? bench->n_runs / 2 : bench->n_runs, 3);
+    g_autofree void **pointers = g_new0(void *, bench->info->n_layers);
+    eng_section own;
+    new_section(bench, BENCH_SECTION_TOKENS, &own, pointers);
+    for (size_t run = 0; run < n_runs + 1; run++) {
+        double start = now_s();
+        for (size_t at = 0; at < n_tokens; at += BENCH_SECTION_TOKENS) {
+            eng_read_job job = {.ids = bench->ids, .n_tokens = BENCH_SECTION_TOKENS, .blocks = pointers, .before = bench->sections,
+                                .n_before = at / BENCH_SECTION_TOKENS, .first_position = (uint32_t)at};
+            if (eng_read(bench->runtime, &job, 1, error) != ENG_OK) return -1;
+        }
+        if (run) samples[run - 1] = n_tokens / (now_s() - start);
+    }
+    report(bench, name, "tok/s", samples, n_runs, "");
+    return 0;
+}
+
+/* Sections of many lengths, several a batch: what reading a document does. */
+static int bench_sections(Bench *bench, eng_error *error)
+{
+    static const uint32_t lengths[] = {2048, 1311, 702, 1900, 148, 512, 1024, 397};
+    enum { N = sizeof lengths / sizeof lengths[0] };
+    eng_read_job jobs[N];
+    void **pointers[N];
+    double samples[BENCH_SAMPLES_MAX];
+    size_t n_tokens = 0;
+    int result = 0;
+    for (size_t i = 0; i < N; i++) {
+        eng_section section;
+        pointers[i] = g_new0(void *, bench->info->n_layers);
+        new_section(bench, lengths[i], &section, pointers[i]);
+        jobs[i] = (eng_read_job){.ids = bench->ids, .n_tokens = lengths[i], .blocks = pointers[i], .first_position = UINT32_MAX};
+        n_tokens += lengths[i];
+    }
+    for (size_t run = 0; run < bench->n_runs + 1 && !result; run++) {
+        double start = now_s();
+        result = eng_read(bench->runtime, jobs, N, error) == ENG_OK ? 0 : -1;
+        if (run) samples[run - 1] = n_tokens / (now_s() - start);
+    }
+    if (!result) report(bench, "prefill_sections_tok_s", "tok/s", samples, bench->n_runs, "lengths 148 to 2,048, packed");
+    for (size_t i = 0; i < N; i++) g_free(pointers[i]);
+    return result;
+}
+
+/* Writes a cache of 32k tokens, drops it from the page cache, and times opening it to the first token of an answer. */
+static int bench_cold_open(Bench *bench, eng_error *error)
+{
+    enum { SECTIONS = 16 };
+    g_autofree char *folder = g_dir_make_tmp("lectern-bench-XXXXXX", NULL);
+    double samples[BENCH_SAMPLES_MAX];
+    size_t n_runs = MIN(bench->n_runs, 5);
+    eng_status status = folder ? cli_bench_write_cache(bench->runtime, folder, bench->ids, BENCH_SECTION_TOKENS, SECTIONS, error)
+                               : eng_fail(error, ENG_IO, "no folder for temporary files");
+    for (size_t run = 0; run < n_runs && status == ENG_OK; run++) {
+        cli_bench_forget_pages(folder);
+        double start = now_s();
+        status = cli_bench_first_token(bench->runtime, folder, bench->ids, BENCH_SECTION_TOKENS, SECTIONS, BENCH_QUESTION_TOKENS, error);
+        samples[run] = 1e3 * (now_s() - start);
+    }
+    if (status == ENG_OK) report(bench, "cold_open_first_token_32k", "ms", samples, n_runs, "checksums verified, 16 question tokens");
+    if (folder) cli_bench_remove_folder(folder);
+    return status == ENG_OK ? 0 : -1;
+}
+
+static void bench_probes(Bench *bench)
+{
+    double read_s[BENCH_SAMPLES_MAX], vnni[BENCH_SAMPLES_MAX];
+    kern_context *kern = NULL;
+    if (kern_context_new(bench->context->n_threads, true, &kern) != KERN_OK) return;
+    for (unsigned i = 0; i < bench->n_runs; i++) {
+        read_s[i] = kern_probe_read_bytes_s(kern) / 1e9;
+        vnni[i] = kern_probe_dot8_ops_s(kern) / 1e9;
+    }
+    kern_context_free(kern);
+    report(bench, "probe_read_gb_s", "GB/s", read_s, bench->n_runs, "memory read, all threads");
+    report(bench, "probe_dot8_gop_s", "GOP/s", vnni, bench->n_runs, "8-bit multiply-adds, all threads");
+}
+
+static int run_all(Bench *bench, eng_error *error)
+{
+    bool deep = bench->info->n_layers * bench->info->n_kv_heads * 131072ull * 164 < 12ull << 30;
+    if (bench_prefill(bench, 2048, "prefill_tok_s_2k", error) || bench_prefill(bench, 8192, "prefill_tok_s_8k", error) ||
+        bench_sections(bench, error) || bench_decode(bench, 8192, 0.001f, "decode_tok_s_8k", error) ||
+        bench_decode(bench, 32768, 0.001f, "decode_tok_s_32k", error) || bench_decode(bench, 32768, 0, "decode_exact_tok_s_32k", error))
+        return -1;
+    if (deep && (bench_decode(bench, 131072, 0.001f, "decode_tok_s_128k", error) || bench_decode(bench, 131072, 0, "decode_exact_tok_s_128k", error)))
+        return -1;
+    return bench_cold_open(bench, error);
+}
+
+/* Seconds of processor time that this process and the whole machine used: how busy others kept it. */
+static double busy_others(double own_before, double own_after, double seconds)
+{
+    g_autofree char *text = NULL;
+    double load = 0;
+    if (g_file_get_contents("/proc/loadavg", &text, NULL, NULL)) load = g_ascii_strtod(text, NULL);
+    return load - (own_after - own_before) / seconds;
+}
+
+static double own_cpu_s(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static int open_model(Bench *bench, const char *geometry, float sharpness, eng_error *error)
+{
+    if (geometry) return eng_model_random(geometry, sharpness, &bench->model, error) == ENG_OK ? 0 : -1;
+    g_autoptr(GError) problem = NULL;
+    g_autofree char *path = app_models_find(bench->context->data_folder, bench->context->model, &problem);
+    if (!path) {
+        eng_fail(error, ENG_NOT_FOUND, "%s", problem->message);
+        return -1;
+    }
+    return eng_model_open(path, NULL, &bench->model, error) == ENG_OK ? 0 : -1;
+}
+
+static int run_bench(Bench *bench, const char *geometry, double sharpness)
+{
+    eng_error error = {0};
+    eng_runtime_options options = {.n_threads = bench->context->n_threads, .pin_threads = true};
+    if (open_model(bench, geometry, (float)sharpness, &error) || eng_runtime_new(bench->model, &options, &bench->runtime, &error) != ENG_OK)
+        return cli_fail("%s", error.message);
+    bench->info = eng_model_get_info(bench->model);
+    for (size_t i = 0; i < BENCH_SECTION_TOKENS; i++) bench->ids[i] = (uint32_t)((i * 2654435761u >> 7) % bench->info->n_vocabulary);
+    kern_kv_format format = bench->info->kv_format;
+    size_t unit = kern_kv_unit_bytes(&format) / KERN_UNIT_TOKENS;
+    size_t token = kern_kv_value_row_bytes(&format) + 2 * kern_kv_value_n_scales(&format) + unit;
+    if (!bench->context->json)
+        printf("%s, %u layers, %u query and %u KV heads of %u, %s weights; %s, %u threads\n", bench->info->name, bench->info->n_layers,
+               bench->info->n_heads, bench->info->n_kv_heads, bench->info->head_dim, bench->info->weight_types, kern_isa_name(),
+               bench->context->n_threads ? bench->context->n_threads : g_get_num_processors());
+    double start = now_s(), cpu = own_cpu_s();
+    bench_probes(bench);
+    report_one(bench, "kv_bytes_per_token", "bytes", (double)token * bench->info->n_kv_heads * bench->info->n_layers, "");
+    if (run_all(bench, &error)) return cli_fail("%s", error.message);
+    report_one(bench, "busy_others", "cpus", busy_others(cpu, own_cpu_s(), now_s() - start), "load average less this process's own use");
+    return CLI_OK;
+}
+
+static const char HELP[] = "Usage: lectern bench [--geometry NAME] [--runs N] [--sharpness X] [--json]\n"
+                           "\n"
+                           "Measures reading and answering on this machine, beside its limits.\n"
+                           "\n"
+                           "  -g, --geometry NAME  random weights in this geometry (qwen3-0.6b, qwen3-0.6b-4bit-values, qwen3-1.7b,\n"
+                           "                       starter, gpt2) instead of the model\n"
+                           "  -n, --runs N         samples of each figure (default 7)\n"
+                           "      --sharpness X    scale of random queries: 1 is a flat softmax (default 8.5)\n";
+
+int cli_bench(CliContext *context, int argc, char **argv)
+{
+    g_autofree char *geometry = NULL;
+    int n_runs = 7;
+    double sharpness = 8.5;
+    const GOptionEntry entries[] = {
+        {"geometry", 'g', 0, G_OPTION_ARG_STRING, &geometry, "Random weights in this geometry: qwen3-0.6b, starter, gpt2", "NAME"},
+        {"runs", 'n', 0, G_OPTION_ARG_INT, &n_runs, "Samples of each figure (default 7)", "N"},
+        {"sharpness", 0, 0, G_OPTION_ARG_DOUBLE, &sharpness, "Scale of random queries; 1 is flat (default 8.5)", "X"},
+        {NULL}};
+    if (cli_wants_help(argc, argv, HELP)) return CLI_OK;
+    if (!cli_parse_options("bench", entries, &argc, &argv)) return CLI_USAGE;
+    if (argc > 1) return cli_usage("bench", "there is nothing to name here: “%s”", argv[1]);
+    Bench bench = {.context = context, .results = json_array(), .n_runs = CLAMP(n_runs, 3, BENCH_SAMPLES_MAX),
+                   .memory = g_ptr_array_new_with_free_func(free)};
+    int code = run_bench(&bench, geometry, sharpness);
+    if (code == CLI_OK && context->json) {
+        json_t *record = json_pack("{s:s, s:s, s:O}", "model", bench.info->name, "instruction_set", kern_isa_name(), "results", bench.results);
+        json_dumpf(record, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+        putchar('\n');
+        json_decref(record);
+    }
+    g_ptr_array_unref(bench.memory);
+    g_free(bench.sections);
+    json_decref(bench.results);
+    eng_runtime_free(bench.runtime);
+    eng_model_close(bench.model);
+    return code;
+}

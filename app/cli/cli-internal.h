@@ -1,0 +1,42 @@
+/* cli-internal.h: helpers shared by commands that look things up in the library and print them; cli.h is what all commands share.
+ *
+ * Owns: opening the library, options of one command, JSON lines. Does not own: any command.
+ */
+#ifndef CLI_INTERNAL_H
+#define CLI_INTERNAL_H
+
+#include <jansson.h>
+
+#include "app-library.h"
+#include "cli.h"
+
+const char *cli_common_options(void);
+
+/* "--help" anywhere before "--": prints `text` and the common options and returns true. */
+bool cli_wants_help(int argc, char **argv, const char *text);
+
+/* Options of one command, parsed by GLib, which takes them out of argv. On failure the message was printed: return CLI_USAGE. */
+bool cli_parse_options(const char *command, const GOptionEntry *entries, int *argc, char ***argv);
+
+/* The library in context->data_folder; NULL: the message was printed. */
+AppLibrary *cli_open_library(const CliContext *context);
+
+/* One JSON object on a line of standard output; takes the reference. */
+void cli_print_json(json_t *object);
+
+/* A document as all commands' JSON shows it. */
+json_t *cli_document_json(const AppDocument *document);
+
+/* "CLI_INTERRUPTED if Ctrl-C was pressed, else cli_fail_error". Frees the error. */
+int cli_fail_or_interrupted(GError *error);
+
+/* Text of a document on a terminal: control characters, which could drive the terminal, become spaces. g_free. */
+char *cli_safe_text(const char *text);
+
+/* Columns that a text takes on a terminal. */
+size_t cli_width(const char *text);
+
+/* Pads or shortens with "…" to exactly n columns. g_free. */
+char *cli_fit(const char *text, size_t n_columns);
+
+#endif

@@ -1,0 +1,151 @@
+/* app-ask.h: from a question to an answer with its evidence.
+ *
+ * Owns: which sections of the documents a question attends to, the answer while it is decoded, the quotation with its place in the
+ *       source, the best passages by search, the figures of one answer.
+ * Does not own: the library (app-library.h), the loaded model (app-engine.h), reading documents in (app-reader.h), how any of it is
+ *       shown (cli/, ui/). It includes neither eng.h nor kern.h.
+ *
+ * Contract. An AppAsker keeps what it opened, so that further questions over the same documents begin at once. It answers one question
+ * at a time; app_asker_ask blocks, calls back on the calling thread (a worker, in a window), and may be stopped from any thread through
+ * the cancel flag. Offsets are those of app-library.h. Strings are UTF-8 and never NULL unless said.
+ */
+#ifndef APP_ASK_H
+#define APP_ASK_H
+
+#include "app-engine.h"
+#include "app-library.h"
+
+G_BEGIN_DECLS
+
+#define APP_ASK_ERROR (app_ask_error_quark())
+GQuark app_ask_error_quark(void);
+typedef enum AppAskError {
+    APP_ASK_ERROR_UNREAD,  /* documents of the scope are not read yet; the message names them and what to do */
+    APP_ASK_ERROR_EMPTY,   /* there is nothing to ask */
+    APP_ASK_ERROR_QUESTION, /* no question, or one that is too long for the model */
+    APP_ASK_ERROR_FAILED,
+} AppAskError; /* a stopped question is G_IO_ERROR_CANCELLED */
+
+typedef struct AppAskScope {
+    const int64_t *documents; /* asked for by name; NULL: all of the collection, or everything */
+    size_t n_documents;
+    int64_t collection; /* 0: none */
+} AppAskScope;
+
+enum {
+    APP_ASK_ATTEND_ALL_TOKENS = 32768, /* up to this many tokens everything is attended to */
+    APP_ASK_BUDGET_TOKENS = 8192,      /* beyond, sections of about so many tokens are chosen */
+};
+
+/* Zero-initialised: the defaults. */
+typedef struct AppAskOptions {
+    bool attend_all;              /* look at everything, however long it is */
+    bool exact;                   /* drop no attention mass */
+    uint32_t attend_all_tokens;   /* 0: APP_ASK_ATTEND_ALL_TOKENS */
+    uint32_t budget_tokens;       /* 0: APP_ASK_BUDGET_TOKENS */
+    uint32_t n_sections_max;      /* of the chosen; 0: as many as the budget holds */
+    uint32_t n_reply_tokens_max;  /* 0: 256 */
+    float temperature;            /* 0: greedy */
+    uint64_t seed;
+    uint32_t n_passages;          /* by search, with the answer; 0: 3; UINT32_MAX: none */
+    int64_t conversation;         /* continues it and adds the turn; 0: none */
+} AppAskOptions;
+
+typedef enum AppEvidenceKind {
+    APP_EVIDENCE_BOUND = 0, /* quoted by the model, bound to the text while decoded */
+    APP_EVIDENCE_LOOKED_UP, /* quoted by the model and looked up afterwards: quotation.verified says whether it was found */
+    APP_EVIDENCE_AROUND,    /* the sentence or table line around the span that the model answered with */
+    APP_EVIDENCE_LIKELY,    /* not quoted: the sentence of the text that shares most words with the answer */
+} AppEvidenceKind;
+
+typedef struct AppEvidence {
+    AppEvidenceKind kind;
+    AppQuotation quotation; /* with its place; section -1 and start = end = 0 when it was not found */
+    char *heading;          /* heading path there */
+    uint64_t source_start, source_end; /* AppPlace's: characters of the original file, where there are such */
+    uint32_t n_other_places; /* where the same words stand too, among the sections attended to */
+} AppEvidence;
+
+/* A section that was attended to, and where in it the reply's tokens looked: a hint. */
+typedef struct AppAttended {
+    int64_t document;
+    uint32_t section;
+    uint32_t n_tokens;
+    float mass;         /* attention mass of the section, mean over heads and layers */
+    float *part_masses; /* [n_parts], parts of 64 tokens */
+    uint32_t n_parts;
+    uint64_t start, end; /* of the section's text in the document */
+} AppAttended;
+
+typedef struct AppAnswer {
+    char *question, *answer, *model;
+    bool found;    /* false: the model said that it is not there, or nothing could be quoted */
+    bool complete; /* false: cut at the most tokens allowed */
+    AppEvidence *evidence;
+    size_t n_evidence;
+    GPtrArray *passages; /* AppHit*: the best passages by search */
+    AppAttended *attended;
+    size_t n_attended;
+    uint32_t n_documents, n_sections;      /* of the scope */
+    uint32_t n_documents_left_out;         /* of a collection or of everything, as they are not read yet */
+    uint32_t n_documents_partly_read;
+    uint64_t tokens_cached;                /* of the scope, in the cache */
+    uint64_t tokens_attended;              /* of the sections attended to */
+    uint64_t tokens_computed_document;     /* tokens of documents run through the model for this answer: 0 */
+    uint64_t tokens_computed_question;
+    uint64_t tokens_generated;
+    int64_t choose_us, open_us, first_token_us, total_us; /* since the question was put */
+    double dropped_mass; /* most of any head's attention mass that was left out, of one token */
+    bool joined_approximately; /* several sections, and a model that was not trained for that */
+    int64_t turn;        /* in the conversation; 0: none */
+} AppAnswer;
+void app_answer_free(AppAnswer *answer); /* NULL is fine */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppAnswer, app_answer_free)
+
+typedef enum AppAskEventKind {
+    APP_ASK_STARTED,   /* the scope is known: n_documents, n_sections, n_tokens */
+    APP_ASK_CHOSEN,    /* what is attended to: n_sections, n_tokens */
+    APP_ASK_TEXT,      /* more of the reply: whole characters */
+    APP_ASK_QUOTATION, /* evidence was found in the source, with its place */
+    APP_ASK_ANSWERED,  /* the answer's own text is settled: `answer` without figures yet */
+    APP_ASK_FINISHED,  /* `answer` with everything */
+} AppAskEventKind;
+
+typedef struct AppAskEvent {
+    AppAskEventKind kind;
+    uint32_t n_documents, n_sections;
+    uint64_t n_tokens;
+    const char *text; /* TEXT; not terminated at n_bytes by necessity */
+    size_t n_bytes;
+    bool in_quotation; /* TEXT: it belongs to the quotation */
+    const AppEvidence *evidence;
+    const AppAnswer *answer;
+} AppAskEvent;
+/* What the event points at is borrowed until it returns. */
+typedef void (*AppAskEventFn)(void *user, const AppAskEvent *event);
+
+typedef struct AppAsker AppAsker;
+AppAsker *app_asker_new(AppEngine *engine);
+void app_asker_free(AppAsker *asker); /* NULL is fine; no question is in progress */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppAsker, app_asker_free)
+
+/* event and cancel may be NULL. NULL on failure: APP_ASK_ERROR, APP_LIBRARY_ERROR, APP_ENGINE_ERROR, G_IO_ERROR_CANCELLED. */
+AppAnswer *app_asker_ask(AppAsker *asker, const AppAskScope *scope, const char *question, const AppAskOptions *options, AppAskEventFn event,
+                         void *user, const bool *cancel, GError **error);
+
+/* One JSON object without line breaks: question, answer, found, complete, model, quotation (null or an object with text, document,
+ * document_id, section, start, end (characters of the document's text), heading, page, verified, other_places), quotations (all),
+ * passages, tokens {cached, attended, computed_document, computed_question, generated}, us {choose, open, first_token, total},
+ * attended, dropped_mass. Free with g_free. */
+char *app_answer_to_json(const AppAnswer *answer);
+
+/* The conversation of this title, made (with the scope as JSON) when there is none; -1 on failure. */
+int64_t app_ask_find_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error);
+/* The scope that a conversation was begun with: documents that are still there. ret_documents: int64_t, empty for everything or a
+ * collection; free with g_array_unref. */
+bool app_ask_get_conversation_scope(AppLibrary *library, int64_t conversation, GArray **ret_documents, int64_t *ret_collection,
+                                    GError **error);
+
+G_END_DECLS
+
+#endif

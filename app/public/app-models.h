@@ -1,0 +1,52 @@
+/* app-models.h: which models there are and where.
+ *
+ * Owns: <data>/models (a folder or a NAME.safetensors for each model, private), the models that come with the program
+ *       (<resources>/NAME.safetensors), the default choice, importing and removing.
+ * Does not own: what is in a model (engine/), loading it (app-engine.h).
+ */
+#ifndef APP_MODELS_H
+#define APP_MODELS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+G_BEGIN_DECLS
+
+#define APP_MODELS_ERROR (app_models_error_quark())
+GQuark app_models_error_quark(void);
+typedef enum AppModelsError {
+    APP_MODELS_ERROR_FAILED,    /* the operating system refused, or the files are not a model this program runs */
+    APP_MODELS_ERROR_NOT_FOUND, /* no such model */
+    APP_MODELS_ERROR_INVALID,   /* not a name for a model, or a model that cannot be removed */
+    APP_MODELS_ERROR_EXISTS,
+    APP_MODELS_ERROR_CANCELLED,
+} AppModelsError;
+
+typedef struct AppModel {
+    char *name, *path;
+    bool shipped; /* comes with the program: cannot be removed */
+    uint64_t n_bytes;
+} AppModel;
+void app_model_free(AppModel *model); /* NULL is fine */
+
+/* Elements AppModel*, freed with the array: the user's own by name, then those that come with the program. */
+GPtrArray *app_models_list(const char *data_folder);
+
+/* Path of a model: of a name that the list shows, or of a file or folder. NULL means the default: the starter, else the first of the
+ * list. g_free. */
+char *app_models_find(const char *data_folder, const char *model, GError **error);
+
+typedef void (*AppModelsProgressFn)(void *user, uint64_t done_bytes, uint64_t total_bytes);
+
+/* Copies a Hugging Face folder or a compact file into <data>/models, after opening it to be sure that it runs. pack: a folder is
+ * stored as one compact file with 8-bit weights. name: NULL means the source's own. Returns the new name (g_free); on failure or
+ * cancellation nothing is left behind. */
+char *app_models_import(const char *data_folder, const char *source, const char *name, bool pack, const bool *cancel,
+                        AppModelsProgressFn progress, void *user, GError **error);
+
+bool app_models_remove(const char *data_folder, const char *name, GError **error);
+
+G_END_DECLS
+
+#endif

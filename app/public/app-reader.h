@@ -1,0 +1,108 @@
+/* app-reader.h: getting documents in and reading them with a model.
+ *
+ * Owns: files and folders to documents, estimates before reading, the read job with progress, pause, cancel and resumption.
+ * Does not own: the store (app-library.h), the loaded model (app-engine.h).
+ *
+ * Contract. Blocking functions run on the caller's thread and call back on it. *cancel is read atomically and often: a cancelled
+ * read loses at most the batch of sections in progress. Peak memory is bounded by a batch of sections, not by the document.
+ */
+#ifndef APP_READER_H
+#define APP_READER_H
+
+#include "app-engine.h"
+#include "app-library.h"
+
+G_BEGIN_DECLS
+
+/* ---------------------------------------------------------------------------------------------------------- import */
+
+typedef enum AppAdded {
+    APP_ADDED_NEW = 0,
+    APP_ADDED_UNCHANGED, /* known already: same path, same content */
+    APP_ADDED_MOVED,     /* known content whose file had gone from its former place */
+    APP_ADDED_CHANGED,   /* the file's content is new: its text was replaced */
+    APP_ADDED_DUPLICATE, /* the same content as a document from another file */
+} AppAdded;
+
+typedef struct AppAddOptions {
+    const char *title;    /* NULL: from the document */
+    int64_t collection;   /* 0: none */
+    const bool *cancel;   /* NULL: never */
+    /* bytes of the source done; on the calling thread, at most every 20 ms */
+    void (*progress)(void *user, uint64_t done, uint64_t total);
+    void *user;
+} AppAddOptions;
+
+/* Takes one file into the library: text, headings, places, search index. "-": standard input. Returns the id, -1 on failure; a file
+ * without text becomes a document in state NO_TEXT with a note. */
+int64_t app_reader_add_file(AppLibrary *library, const char *path, const AppAddOptions *options, AppAdded *ret_added, GError **error);
+
+/* The readable files in a folder, recursively, sorted by name (numbers by value); hidden files, links to folders and unknown formats are
+ * left out and counted. A file's path gives itself. Elements char*. */
+GPtrArray *app_reader_find_files(const char *path, const bool *cancel, uint32_t *ret_n_skipped, GError **error);
+
+/* ------------------------------------------------------------------------------------------------------------ read */
+
+/* What reading would cost. */
+typedef struct AppReadPlan {
+    uint32_t n_sections, n_sections_cached;
+    uint64_t n_tokens, n_tokens_cached;
+    uint64_t n_disk_bytes; /* still to be written */
+    double seconds;        /* at tokens_per_s; 0: unknown */
+} AppReadPlan;
+
+/* Cuts the document into sections for the engine's model (kept in the library) and looks up which are cached. tokens_per_s 0: the
+ * rate measured last on this machine with this model. */
+bool app_reader_plan(AppEngine *engine, int64_t document, double tokens_per_s, const bool *cancel, AppReadPlan *ret_plan, GError **error);
+
+typedef struct AppReadProgress {
+    int64_t document;
+    uint64_t tokens_done, tokens_total; /* cached ones count as done from the start */
+    uint32_t sections_done, sections_total;
+    double tokens_per_s; /* of what was computed lately; 0: not known yet */
+    double seconds_left; /* < 0: not known yet */
+} AppReadProgress;
+typedef void (*AppReadProgressFn)(void *user, const AppReadProgress *progress);
+
+typedef struct AppReadResult {
+    uint32_t n_sections, n_sections_computed;
+    uint64_t n_tokens, n_tokens_computed;
+    double seconds;
+} AppReadResult;
+
+/* Reads what is not cached yet. On cancellation the document is left PAUSED and the next call goes on where this one stopped; on
+ * failure it is FAILED with a note. ret_result (may be NULL) is filled in any case. */
+bool app_reader_read(AppEngine *engine, int64_t document, const bool *cancel, AppReadProgressFn progress, void *user,
+                     AppReadResult *ret_result, GError **error);
+
+/* Removes a document with its text and its cached states of all models. */
+bool app_reader_forget(AppLibrary *library, int64_t document, GError **error);
+
+/* ----------------------------------------------------------------------------------------------------------- queue */
+
+/* A queue with its own worker thread for programs that must not block (the window). Events come on the worker thread. The library
+ * shows the same (states QUEUED, READING, ...), so that a listener may simply look there. */
+typedef struct AppReadQueue AppReadQueue;
+typedef enum AppReadEventKind { APP_READ_QUEUED, APP_READ_ADDED, APP_READ_PROGRESS, APP_READ_DONE, APP_READ_PAUSED, APP_READ_FAILED,
+                                APP_READ_IDLE } AppReadEventKind;
+typedef struct AppReadEvent {
+    AppReadEventKind kind;
+    const char *path;               /* of a file on its way in; NULL else */
+    int64_t document;               /* 0: not known yet */
+    const AppReadProgress *progress; /* PROGRESS only */
+    const char *message;            /* FAILED: the reason */
+} AppReadEvent;
+typedef void (*AppReadEventFn)(void *user, const AppReadEvent *event);
+
+AppReadQueue *app_read_queue_new(AppLibrary *library, AppReadEventFn event, void *user);
+void app_read_queue_free(AppReadQueue *queue); /* stops after the current batch; unfinished documents stay PAUSED */
+void app_read_queue_set_engine(AppReadQueue *queue, AppEngine *engine); /* NULL: files are imported, none is read */
+void app_read_queue_add_path(AppReadQueue *queue, const char *path, int64_t collection); /* file or folder */
+void app_read_queue_add_document(AppReadQueue *queue, int64_t document);
+void app_read_queue_stop_document(AppReadQueue *queue, int64_t document); /* pauses it or takes it out */
+void app_read_queue_set_paused(AppReadQueue *queue, bool paused);         /* all */
+bool app_read_queue_is_idle(AppReadQueue *queue);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,204 @@
+/* test-cache-io.c: the cache when file operations fail: promises 1, 3 and 4.
+ *
+ * Owns: for every N: the Nth operation fails once, or all from there on, or the process ends there; a full disk.
+ * Does not own: damage of what was written (test-cache-damage.c), power failures (test-cache-power.c).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cache-fixture.h"
+
+enum { N_SECTIONS = 4 };
+
+static eng_model *model;
+
+/* Reads in a document, finds it, replaces its file, removes another. False: something failed (cleanly). */
+static bool work(const char *folder, const eng_fileops *ops, bool with_rewrite)
+{
+    eng_cache_environment environment = {.ops = ops};
+    eng_cache *cache = NULL;
+    eng_store *store = NULL;
+    eng_section section;
+    eng_error error = {.status = ENG_OK};
+    eng_digest kept;
+    uint32_t ids[FIXTURE_TOKENS_MAX];
+    fixture_ids(0, ids);
+    eng_ids_digest(NULL, ids, fixture_n_tokens(0), &kept);
+    eng_status status = eng_cache_open_with(folder, NULL, &environment, &cache, &error);
+    if (status == ENG_OK) status = eng_store_open(cache, model, "book", &store, &error);
+    for (uint32_t seed = 0; seed < N_SECTIONS && status == ENG_OK; seed++) {
+        status = fixture_write(store, model, seed, &error);
+        if (status == ENG_OK && seed % 2) status = eng_store_sync(store, &error);
+        if (status == ENG_OK) status = fixture_find(store, seed, true, &section, &error);
+        if (status == ENG_OK) assert_true(fixture_section_right(model, seed, &section));
+    }
+    if (status == ENG_OK && with_rewrite) status = eng_store_keep_only(store, &kept, 1, &error);
+    if (status != ENG_OK) {
+        assert_int_equal(error.status, status); /* clean: a status and words */
+        assert_true(error.message[0] != 0);
+    }
+    eng_store_close(store);
+    eng_cache_close(cache);
+    return status == ENG_OK;
+}
+
+/* Everything is absent or right; the check is clean after what a stopped appender left is cut by the next one. */
+static void assert_sound(const char *folder, uint64_t n)
+{
+    eng_cache *cache;
+    eng_store *store;
+    eng_section section;
+    eng_cache_report report;
+    eng_error error = {0};
+    if (eng_cache_open(folder, NULL, &cache, &error) != ENG_OK) fail_msg("call %llu: cannot be opened again: %s", (unsigned long long)n, error.message);
+    assert_int_equal(eng_store_open(cache, model, "book", &store, NULL), ENG_OK);
+    for (uint32_t seed = 0; seed < N_SECTIONS; seed++) {
+        eng_status status = fixture_find(store, seed, true, &section, &error);
+        if (status != ENG_OK && status != ENG_MISS) fail_msg("call %llu, section %u: %s", (unsigned long long)n, seed, error.message);
+        if (status == ENG_OK && !fixture_section_right(model, seed, &section)) fail_msg("call %llu: section %u is wrong", (unsigned long long)n, seed);
+    }
+    for (uint32_t seed = 0; seed < N_SECTIONS; seed++) { /* work goes on */
+        if (fixture_write(store, model, seed, &error) != ENG_OK) fail_msg("call %llu: %s", (unsigned long long)n, error.message);
+    }
+    assert_int_equal(eng_store_sync(store, NULL), ENG_OK);
+    assert_int_equal(eng_cache_check(cache, true, NULL, NULL, NULL, NULL, &report, &error), ENG_OK);
+    if (report.n_damaged_files || report.n_damaged_records || report.n_missing_files || report.n_orphan_bytes || report.n_records < N_SECTIONS) {
+        fail_msg("call %llu: the check is not clean: %llu damaged, %llu orphan bytes, %llu records", (unsigned long long)n,
+                 (unsigned long long)report.n_damaged_records, (unsigned long long)report.n_orphan_bytes, (unsigned long long)report.n_records);
+    }
+    eng_store_close(store);
+    eng_cache_close(cache);
+}
+
+static void fail_every_call(bool from_there_on, bool tear)
+{
+    for (uint64_t n = 1; n < 10000; n++) {
+        char *folder = fixture_folder_new();
+        fixture_ops ops;
+        fixture_ops_init(&ops);
+        ops.fail_at = n;
+        ops.fail_on = from_there_on;
+        ops.short_transfers = tear;
+        work(folder, &ops.ops, true);
+        bool beyond = ops.n_calls < n;
+        ops.fail_at = 0;
+        assert_sound(folder, n);
+        fixture_folder_free(folder);
+        if (beyond) {
+            assert_true(n > 50); /* there was something to fail */
+            return;
+        }
+    }
+    fail_msg("the work never ends");
+}
+
+static void test_promise_03_every_call_fails_once(void **state)
+{
+    (void)state;
+    fail_every_call(false, false);
+}
+
+static void test_promise_03_every_call_fails_from_there_on(void **state)
+{
+    (void)state;
+    fail_every_call(true, false);
+}
+
+static void test_promise_03_short_and_torn_transfers(void **state)
+{
+    (void)state;
+    fail_every_call(true, true);
+}
+
+static void test_promise_01_killed_at_every_call(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n < 10000; n++) {
+        char *folder = fixture_folder_new();
+        int result = 0;
+        pid_t child = fork();
+        if (child == 0) {
+            fixture_ops ops;
+            fixture_ops_init(&ops);
+            ops.fail_at = n;
+            ops.exit_instead = true;
+            work(folder, &ops.ops, true);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &result, 0), child);
+        assert_true(WIFEXITED(result) && (WEXITSTATUS(result) == 9 || WEXITSTATUS(result) == 0));
+        assert_sound(folder, n);
+        fixture_folder_free(folder);
+        if (WEXITSTATUS(result) == 0) {
+            assert_true(n > 50);
+            return;
+        }
+    }
+    fail_msg("the work never ends");
+}
+
+/* The words that people get, and that what was there before can still be read. */
+static void test_promise_04_full_disk(void **state)
+{
+    (void)state;
+    for (uint64_t space = 0; space < 60000; space += 1777) {
+        char *folder = fixture_folder_new();
+        fixture_ops ops;
+        fixture_ops_init(&ops);
+        eng_cache_environment environment = {.ops = &ops.ops};
+        eng_cache *cache;
+        eng_store *store;
+        eng_section section;
+        eng_error error = {.status = ENG_OK};
+        assert_int_equal(eng_cache_open_with(folder, NULL, &environment, &cache, NULL), ENG_OK);
+        assert_int_equal(eng_store_open(cache, model, "book", &store, NULL), ENG_OK);
+        assert_int_equal(fixture_write(store, model, 50, NULL), ENG_OK);
+        assert_int_equal(eng_store_sync(store, NULL), ENG_OK);
+        ops.limited = true;
+        ops.space_bytes = space;
+        uint32_t seed = 0;
+        while (seed < 40 && fixture_write(store, model, seed, &error) == ENG_OK) seed++;
+        assert_true(seed < 40);
+        assert_int_equal(error.status, ENG_NO_SPACE);
+        assert_non_null(strstr(error.message, "remove a document"));
+        for (uint32_t i = 0; i < seed; i++) {
+            assert_int_equal(fixture_find(store, i, true, &section, NULL), ENG_OK);
+            assert_true(fixture_section_right(model, i, &section));
+        }
+        assert_int_equal(fixture_find(store, 50, true, &section, NULL), ENG_OK);
+        char *path = fixture_only_file(folder);
+        uint64_t expected = 4096 + eng_record_bytes(model, fixture_n_tokens(50));
+        for (uint32_t i = 0; i < seed; i++) expected += eng_record_bytes(model, fixture_n_tokens(i));
+        assert_int_equal(fixture_file_bytes(path), expected); /* no partial entry */
+        assert_int_equal(eng_cache_used_bytes(cache), expected);
+        free(path);
+        eng_store_close(store);
+        eng_cache_close(cache);
+        assert_sound(folder, space);
+        fixture_folder_free(folder);
+    }
+}
+
+int main(void)
+{
+    model = fixture_model_new(NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_promise_01_killed_at_every_call),
+        cmocka_unit_test(test_promise_03_every_call_fails_once),
+        cmocka_unit_test(test_promise_03_every_call_fails_from_there_on),
+        cmocka_unit_test(test_promise_03_short_and_torn_transfers),
+        cmocka_unit_test(test_promise_04_full_disk),
+    };
+    int result = cmocka_run_group_tests(tests, NULL, NULL);
+    fixture_model_free(model);
+    return result;
+}
