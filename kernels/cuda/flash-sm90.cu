@@ -224,9 +224,8 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
         tile_weights(a, tile0, j, clear_tiles, shared, t, row, seen, s, keep);
         wgmma_wait<0>();
         if (lane == 0) barrier_arrive(empty + before * 8);
-        if (__any_sync(WARP_ALL, keep[0] != 1.0f || keep[1] != 1.0f))
 #pragma unroll
-            for (int n = 0; n < 16; n++) acc[n * 4] *= keep[0], acc[n * 4 + 1] *= keep[0], acc[n * 4 + 2] *= keep[1], acc[n * 4 + 3] *= keep[1];
+        for (int n = 0; n < 16; n++) acc[n * 4] *= keep[0], acc[n * 4 + 1] *= keep[0], acc[n * 4 + 2] *= keep[1], acc[n * 4 + 3] *= keep[1];
         pack_weights(s, p);
     }
     issue_values(acc, p, stages + (n_tiles - 1) % SM90_STAGES * SM90_STAGE_BYTES);

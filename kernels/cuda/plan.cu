@@ -132,6 +132,7 @@ static kern_gpu_status add_decode(kern_gpu *gpu, gpu_plan *plan, decode_builder 
             g.first_head = h;
             g.n_heads = per_kv - h < heads_each ? per_kv - h : heads_each;
             uint32_t most = (uint32_t)(2 * gpu->n_multiprocessors / gpu->format.n_kv_heads), wanted = (g.n_tiles + TILES_PER_SPLIT_MIN - 1) / TILES_PER_SPLIT_MIN;
+            if (gpu->format.value_type == KERN_VALUE_F16) most /= 2; /* one block to a multiprocessor: its registers are full */
             if (i >= 0 && most > 8) most = 8;
             if (most > DECODE_PARTS_MAX / GROUPS_MAX) most = DECODE_PARTS_MAX / GROUPS_MAX;
             g.n_splits = wanted < most ? wanted : most;
