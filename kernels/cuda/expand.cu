@@ -1,0 +1,142 @@
+/* expand.cu: keys and values of a stretch of tokens in the dense tiles that prefill multiplies.
+ *
+ * Owns: the tiles' form: 64 keys to a tile; key rows of 128 signed bytes (f16 for CODE32), values turned to [feature][key] in f16.
+ *       A row is 128 bytes and its 16-byte pieces are exchanged by (row & 7), which is both what ldmatrix reads without bank
+ *       conflicts and Hopper's 128-byte swizzle: tiles are copied to shared memory as they lie.
+ * Does not own: the product (flash*.cu). Memory is O(tokens of the stretch), used again for each stretch and layer.
+ */
+#include "gpu.h"
+#include "ptx.cuh"
+
+#define EXPAND_THREADS 256
+
+static bool float_keys(const gpu_format *f) { return f->key_type == KERN_KEY_CODE32; }
+static int value_rows(const gpu_format *f) { return f->d <= 64 ? 64 : 128; }
+
+size_t gpu_scratch_tile_bytes(const gpu_format *f)
+{
+    size_t one = GPU_FLASH_KEYS * ((float_keys(f) ? 256 : 128) + sizeof(float2)) + value_rows(f) * GPU_FLASH_KEYS * sizeof(__half) + sizeof(int);
+    return (one + 1023) / 1024 * 1024 * f->n_kv_heads;
+}
+
+gpu_scratch gpu_scratch_at(const gpu_format *f, void *memory, size_t n_tiles)
+{
+    gpu_scratch s;
+    size_t n = n_tiles * f->n_kv_heads;
+    uint8_t *at = (uint8_t *)memory;
+    s.n_tiles = (uint32_t)n_tiles;
+    s.keys = at;
+    at += n * GPU_FLASH_KEYS * (float_keys(f) ? 256 : 128);
+    s.values = (__half *)at;
+    at += n * value_rows(f) * GPU_FLASH_KEYS * sizeof(__half);
+    s.key_scale = (float2 *)at;
+    at += n * GPU_FLASH_KEYS * sizeof(float2);
+    s.value_exponent = (int *)at;
+    return s;
+}
+
+/* One key into its row of the tile: token's codes at their features; returns the scale. */
+__device__ float spread_key(const gpu_format &f, const uint8_t *unit, int t, uint8_t *tile, int row, int quarter)
+{
+    const uint8_t *values = unit + f.index_bytes;
+    if (f.key_type == KERN_KEY_CODE8) {
+        int8_t *to = (int8_t *)tile + row * 128;
+        for (int j = quarter; j < f.k_key / 4; j += 4) {
+            uint32_t index = f.index_bytes ? ((const uint32_t *)unit)[j * 16 + t] : 0x03020100u + 0x04040404u * j;
+            uint32_t value = ((const uint32_t *)values)[j * 16 + t];
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                int feature = index >> 8 * i & 127;
+                /* unused places of hostile files may repeat a feature; a zero must not erase what is there */
+                if (value >> 8 * i & 255) to[((feature / 16) ^ (row & 7)) * 16 + feature % 16] = (int8_t)(value >> 8 * i);
+            }
+        }
+        return half_bits_to_float(((const uint16_t *)(values + f.k_key * 16))[t]);
+    }
+    float largest = 0;
+    for (int j = 0; j < f.k_key; j++) largest = fmaxf(largest, fabsf(((const float *)values)[j / 4 * 64 + t * 4 + j % 4]));
+    int exponent = largest > 0 ? max(-100, min(100, ilogbf(largest))) : 0;
+    for (int j = quarter; j < f.k_key; j += 4) {
+        int at = j / 4 * 64 + t * 4 + j % 4, feature = f.index_bytes ? unit[at] & 127 : j, c = feature % 64;
+        __half *to = (__half *)tile + feature / 64 * 64 * 64 + row * 64;
+        to[((c / 8) ^ (row & 7)) * 8 + c % 8] = __float2half_rn(ldexpf(((const float *)values)[at], -exponent));
+    }
+    return ldexpf(1.0f, exponent);
+}
+
+/* A quarter (d/4 features) of a value row as float, and the largest magnitude in it. */
+__device__ __forceinline__ float read_values(const gpu_format &f, const uint8_t *row, const uint16_t *scales, int first, int n, float *out)
+{
+    float largest = 0;
+    for (int i = 0; i < n; i++) {
+        int at = first + i;
+        float x;
+        if (f.value_type == KERN_VALUE_Q8) x = (float)(int8_t)row[at] * half_bits_to_float(scales[0]);
+        else if (f.value_type == KERN_VALUE_F16) x = half_bits_to_float(((const uint16_t *)row)[at]);
+        else if (f.value_type == KERN_VALUE_F32) x = ((const float *)row)[at];
+        else x = (float)((at < f.d / 2 ? row[at] & 15 : row[at - f.d / 2] >> 4) - 8) * half_bits_to_float(scales[at / f.value_group]);
+        out[i] = x;
+        largest = fmaxf(largest, fabsf(x));
+    }
+    return largest;
+}
+
+__global__ void __launch_bounds__(EXPAND_THREADS) expand_kernel(gpu_format f, gpu_scratch scratch, const gpu_expand_job *jobs, int layer, int n_value_rows)
+{
+    __shared__ uint4 tile[128 * 128 / 16]; /* keys (8 or 16 KB), then values (8 or 16 KB) */
+    __shared__ float tops[EXPAND_THREADS / 32];
+    const gpu_expand_job job = jobs[blockIdx.z];
+    uint32_t first = blockIdx.x * GPU_FLASH_KEYS;
+    /* tiles come in pairs: Hopper's version multiplies 128 keys, and what lies past the end must be finite */
+    if (first >= (job.n_tokens + 2 * GPU_FLASH_KEYS - 1) / (2 * GPU_FLASH_KEYS) * (2 * GPU_FLASH_KEYS)) return;
+    int head = blockIdx.y, n = (int)min((uint32_t)GPU_FLASH_KEYS, job.n_tokens > first ? job.n_tokens - first : 0), key_bytes = f.key_type == KERN_KEY_CODE32 ? 256 : 128;
+    const uint8_t *base = job.section.base + layer * job.section.layer_stride;
+    int64_t out = (int64_t)head * scratch.n_tiles + job.tile + blockIdx.x;
+    for (int i = threadIdx.x; i < GPU_FLASH_KEYS * key_bytes / 16; i += EXPAND_THREADS) tile[i] = make_uint4(0, 0, 0, 0);
+    __syncthreads();
+    int row = threadIdx.x / 4, quarter = threadIdx.x % 4;
+    float scale = 0;
+    if (row < n) {
+        uint32_t token = job.first + first + row;
+        scale = spread_key(f, base + head * job.section.key_head_bytes + (uint64_t)(token / 16) * f.unit_bytes, token % 16, (uint8_t *)tile, row, quarter);
+    }
+    /* a place without a key: score -inf, whatever the product */
+    float bias = row >= n ? -INFINITY : f.key_type == KERN_KEY_CODE8 ? -12582912.0f * scale : 0.0f;
+    if (quarter == 0) scratch.key_scale[out * GPU_FLASH_KEYS + row] = make_float2(row < n ? scale : 0.0f, bias);
+    __syncthreads();
+    uint4 *keys = (uint4 *)(scratch.keys + out * GPU_FLASH_KEYS * key_bytes);
+    for (int i = threadIdx.x; i < GPU_FLASH_KEYS * key_bytes / 16; i += EXPAND_THREADS) keys[i] = tile[i];
+
+    float x[32], largest = 0;
+    int key = threadIdx.x % 64, part = threadIdx.x / 64, n_part = f.d / 4;
+    if (key < n) {
+        uint32_t token = job.first + first + key;
+        const uint16_t *scales = (const uint16_t *)(base + job.section.scales_offset + head * job.section.scale_head_bytes) + (uint64_t)token * f.n_scales;
+        largest = read_values(f, base + job.section.rows_offset + head * job.section.row_head_bytes + (uint64_t)token * f.row_bytes, scales,
+                              part * n_part, n_part, x);
+    }
+    largest = warp_max(largest);
+    if (threadIdx.x % 32 == 0) tops[threadIdx.x / 32] = largest;
+    __syncthreads(); /* also: everyone has copied the keys out of the tile */
+    for (int i = 0; i < EXPAND_THREADS / 32; i++) largest = fmaxf(largest, tops[i]);
+    int exponent = largest > 0 ? max(-60, min(60, ilogbf(largest) + 1)) : -60;
+    float factor = ldexpf(1.0f, -exponent);
+    __half *to = (__half *)tile;
+    for (int i = 0; i < n_value_rows / 4; i++) {
+        int feature = i < n_part ? part * n_part + i : f.d + part * (n_value_rows / 4 - n_part) + i - n_part;
+        float v = key < n && i < n_part ? x[i] * factor : 0.0f;
+        to[feature * 64 + ((key / 8) ^ (feature & 7)) * 8 + key % 8] = __float2half_rn(v);
+    }
+    if (threadIdx.x == 0) scratch.value_exponent[out] = exponent;
+    __syncthreads();
+    uint4 *values = (uint4 *)(scratch.values + out * n_value_rows * GPU_FLASH_KEYS);
+    for (int i = threadIdx.x; i < n_value_rows * GPU_FLASH_KEYS * 2 / 16; i += EXPAND_THREADS) values[i] = tile[i];
+}
+
+cudaError_t gpu_expand(const gpu_format *f, const gpu_scratch *scratch, const gpu_expand_job *jobs, int n_jobs, int n_tiles_max, int layer,
+                       cudaStream_t stream)
+{
+    if (!n_jobs) return cudaSuccess;
+    expand_kernel<<<dim3((n_tiles_max + 1) / 2 * 2, f->n_kv_heads, n_jobs), EXPAND_THREADS, 0, stream>>>(*f, *scratch, jobs, layer, value_rows(f));
+    return cudaGetLastError();
+}

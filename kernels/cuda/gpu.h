@@ -1,0 +1,152 @@
+/* gpu.h: what the files of the CUDA module share.
+ *
+ * Owns: device-side descriptions (formats, sections, work lists), the launch functions' contracts, error plumbing.
+ * Does not own: the module's public contract (kern-gpu.h).
+ *
+ * Every launch function only enqueues on the given stream and returns the launch's own status; pointers are device memory unless
+ * a name says host. Matrices are row-major; activations are float.
+ */
+#ifndef KERN_CUDA_GPU_H
+#define KERN_CUDA_GPU_H
+
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kern-gpu.h"
+#include "kern.h"
+
+enum {
+    GPU_TILE_TOKENS = 32,       /* decode: tokens of one step of a warp */
+    GPU_COLUMNS_MAX = 8,        /* decode: query rows x heads that share one reading of keys and values */
+    GPU_FLASH_KEYS = 64,        /* prefill: keys of one expanded tile */
+    GPU_FLASH_ROWS = 128,       /* prefill: query rows of one thread block */
+    GPU_EXPANDED_BYTES = 128,   /* a dense 8-bit key row: KERN_HEAD_DIM_MAX features */
+    GPU_GEMV_ROWS_MAX = 16,
+};
+
+/* A format with all that kernels derive from it. */
+typedef struct gpu_format {
+    int d, k_key, k_query, value_group, key_type, value_type, n_kv_heads;
+    int unit_bytes, index_bytes, row_bytes, n_scales;
+} gpu_format;
+gpu_format gpu_format_of(const kern_kv_format *format, size_t n_kv_heads);
+
+/* A section's (or a branch's own) keys and values: all layers one after another, each laid out as kern_kv_layout says. */
+typedef struct gpu_section {
+    const uint8_t *base;
+    uint64_t layer_stride;
+    uint64_t key_head_bytes, row_head_bytes, scale_head_bytes, rows_offset, scales_offset;
+    uint32_t n_tokens, capacity;
+} gpu_section;
+gpu_section gpu_section_of(const kern_kv_format *format, size_t n_kv_heads, const void *base, size_t n_tokens, size_t capacity);
+
+/* --------------------------------------------------------------------------------------------------------- encode */
+
+/* Where the keys and values of a sequence go: rows first_row .. of the pass are tokens at .. of the block. */
+typedef struct gpu_encode_segment {
+    gpu_section where; /* strides and base; written to */
+    uint32_t first_row, n_rows, at;
+} gpu_encode_segment;
+
+typedef struct gpu_encode_args {
+    gpu_format format;
+    int n_heads, layer;
+    const float *q, *k, *v; /* [rows][heads * d]; q NULL: no queries; k NULL: neither keys nor values */
+    const float *q_norm, *k_norm; /* NULL: none */
+    float norm_eps, q_root; /* q_root: 1 / sqrt(d) */
+    const float *rope_cos, *rope_sin; /* [positions][d/2]; NULL: none */
+    const uint32_t *position; /* [rows]: of a row, in the tables; NULL: its own number */
+    int n_rows;     /* rows of queries */
+    int8_t *table;  /* [n_rows][n_heads][128] */
+    float *scale;   /* [n_rows][n_heads] */
+    float *dense;   /* [n_rows][n_heads][d], NULL: not wanted */
+    const gpu_encode_segment *segments;
+    int n_segments, n_units_max; /* the most units of 16 tokens that a segment touches */
+} gpu_encode_args;
+cudaError_t gpu_encode(const gpu_encode_args *args, cudaStream_t stream);
+
+/* ------------------------------------------------------------------------------------------------------- attention */
+
+/* A group of query columns that read the same tokens: query rows first_row .. + n_rows (rows x heads <= 8 columns), KV group heads
+ * first_head .. + n_heads. Rows see all of the sections, or, when causal, tokens 0 .. causal_before + row - first_row of each. */
+typedef struct gpu_group {
+    const gpu_section *sections;
+    const uint32_t *first_tile; /* [n_sections + 1]: tiles of GPU_TILE_TOKENS before each section */
+    uint32_t n_sections, n_tiles;
+    uint32_t first_row, n_rows, first_head, n_heads;
+    uint32_t causal, causal_before;
+    uint32_t first_part, n_splits;
+} gpu_group;
+
+typedef struct gpu_decode_args {
+    gpu_format format;
+    int n_heads, layer;
+    const int8_t *table;
+    const float *scale, *dense;
+    const gpu_group *groups;
+    int n_groups, n_parts; /* n_parts: the sum of n_splits: thread blocks for each KV head */
+    int first_row, n_rows; /* rows whose results are merged */
+    int columns;           /* the most columns of a group */
+    float *part_acc;       /* [n_parts][n_kv_heads][8 * 128], in an order of the kernel's own */
+    float2 *part_ml;       /* [n_parts][n_kv_heads][8]: maximum (base 2), sum */
+    uint32_t *arrived;     /* [n_kv_heads], zero; left zero */
+    float *out;            /* [n_rows_total][out_stride] */
+    int64_t out_stride;
+    float2 *out_ml;        /* [rows][n_heads] of the merged softmax (mass); NULL: not wanted */
+} gpu_decode_args;
+cudaError_t gpu_decode(const gpu_decode_args *args, cudaStream_t stream);
+
+/* Attention mass by parts of KERN_MASS_TOKENS tokens of one section, added: mass[part] += sum over rows and heads of weights. */
+cudaError_t gpu_mass(const gpu_decode_args *args, const gpu_section *sections, const uint32_t *first_part, int n_sections, int n_parts,
+                     float *mass, cudaStream_t stream);
+
+/* Keys and values of tokens first .. first + n of a section in dense tiles of 64 keys, from tile `tile` of the scratch on. */
+typedef struct gpu_expand_job {
+    gpu_section section;
+    uint32_t first, n_tokens, tile;
+} gpu_expand_job;
+
+typedef struct gpu_scratch {
+    uint32_t n_tiles; /* capacity for each KV head */
+    uint8_t *keys;    /* s8 [kv_heads][n_tiles][64 keys][128], or f16 [..][2][64][64]; 16-byte pieces exchanged by row & 7 */
+    __half *values;   /* [kv_heads][n_tiles][d (64 or 128)][64 keys], pieces exchanged likewise */
+    float2 *key_scale; /* [kv_heads][n_tiles][64]: scale, and what is added: -12582912 * scale (8-bit), -inf where there is no key */
+    int *value_exponent; /* [kv_heads][n_tiles]: values are stored divided by 2^this */
+} gpu_scratch;
+size_t gpu_scratch_tile_bytes(const gpu_format *format);
+gpu_scratch gpu_scratch_at(const gpu_format *format, void *memory, size_t n_tiles);
+
+typedef struct gpu_flash_job {
+    uint32_t first_row, n_rows; /* query tokens */
+    uint32_t tile, n_keys;      /* keys in the scratch */
+    int32_t causal_before;      /* row i sees keys 0 .. causal_before + i; INT32_MAX: all */
+    uint32_t part;              /* UINT32_MAX: finished, to out; else the part to leave the state in */
+} gpu_flash_job;
+
+typedef struct gpu_flash_args {
+    gpu_format format;
+    int n_heads, layer;
+    const int8_t *table;
+    const float *scale, *dense;
+    gpu_scratch scratch;
+    const gpu_flash_job *jobs; /* device */
+    int n_jobs, n_rows_max;    /* the most rows of a job */
+    float *out;
+    int64_t out_stride;
+    float *part_acc;  /* [parts][part_rows * n_heads][d] */
+    float2 *part_ml;  /* [parts][part_rows * n_heads] */
+    int part_rows, part_first_row;
+    float2 *out_ml;   /* as in gpu_decode_args */
+} gpu_flash_args;
+cudaError_t gpu_expand(const gpu_format *format, const gpu_scratch *scratch, const gpu_expand_job *jobs, int n_jobs, int n_tiles_max, int layer,
+                       cudaStream_t stream);
+cudaError_t gpu_flash(const gpu_flash_args *args, cudaStream_t stream);
+/* Merges parts 0 .. n_parts - 1 into part 0, or, when `last`, into out. */
+cudaError_t gpu_flash_merge(const gpu_flash_args *args, int n_parts, bool last, cudaStream_t stream);
+/* Hopper's own version; cudaErrorNotSupported where it does not apply. */
+cudaError_t gpu_flash_sm90(const gpu_flash_args *args, cudaStream_t stream);
+void gpu_flash_choose(int version); /* for tests and benchmarks: 0 the best, 1 the common one */
+
+#endif
