@@ -131,6 +131,7 @@ eng_status eng_forward(eng_runtime *runtime, const eng_pass *pass, eng_pass_stat
         if (status != ENG_OK) return status;
     }
     kern_rms_norm(runtime->kern, runtime->x, model->final_norm, model->norm_eps, n_rows, model->info.n_hidden, runtime->h);
+    runtime->stats.tokens_run += n_rows;
     return ENG_OK;
 }
 
