@@ -88,7 +88,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     eng_cache *cache;
     eng_cache_report report;
     base_find_all(b, false);
-    if (eng_cache_open(b->folder, NULL, &cache, NULL) != ENG_OK) abort(); /* a bad index is made anew */
+    eng_error error = {0};
+    if (eng_cache_open(b->folder, NULL, &cache, &error) != ENG_OK) { /* a bad index is made anew */
+        fprintf(stderr, "%s\n", error.message);
+        abort();
+    }
     eng_cache_repair(cache, true, NULL, NULL, NULL, NULL, &report, NULL);
     if (eng_cache_rebuild_index(cache, &report, NULL) != ENG_OK || report.n_records != BASE_SECTIONS) abort();
     eng_cache_close(cache);
