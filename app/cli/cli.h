@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app-format.h"
+
 enum {
     CLI_OK = 0,
     CLI_FAILED = 1,
@@ -59,10 +61,5 @@ typedef struct CliProgress CliProgress;
 CliProgress *cli_progress_new(const CliContext *context, const char *label, const char *unit);
 void cli_progress_update(CliProgress *progress, uint64_t done, uint64_t total);
 void cli_progress_finish(CliProgress *progress); /* clears the line and frees */
-
-/* "4 min 12 s", "182,406", "410 MB" in the style the whole command line uses; free with g_free. */
-char *cli_format_duration(double seconds);
-char *cli_format_count(uint64_t count);
-char *cli_format_bytes(uint64_t n_bytes);
 
 #endif
