@@ -12,6 +12,10 @@
 
 const char *cli_common_options(void);
 
+/* Fills in from the settings what no option said, and warns of settings that are ignored. False: the file cannot be understood; the
+ * message was printed. */
+bool cli_apply_settings(CliContext *context);
+
 /* "--help" anywhere before "--": prints `text` and the common options and returns true. */
 bool cli_wants_help(int argc, char **argv, const char *text);
 

@@ -23,6 +23,7 @@ static const CliCommand commands[] = {
     {"remove", "remove documents and everything kept of them", cli_remove},
     {"cache", "look after the saved states: list, check, repair, limit", cli_cache},
     {"model", "list, import, show, pack and remove models", cli_model},
+    {"settings", "show and change what is kept between runs", cli_settings},
     {"bench", "measure this machine", cli_bench},
 };
 
@@ -148,6 +149,8 @@ int main(int argc, char **argv)
         if (context.data_folder != NULL) app_paths_set_data(context.data_folder);
         g_free(context.data_folder);
         context.data_folder = g_strdup(app_paths_data());
+        /* A broken settings file keeps nothing from being used but itself: `settings` and `doctor` say more of it. */
+        if (command->run != cli_settings) cli_apply_settings(&context);
         code = command->run(&context, n_left, left);
     }
     g_free(context.data_folder);
