@@ -5,8 +5,9 @@
 #include <sys/stat.h>
 
 #include "app-library-internal.h"
+#include "select-tests.h"
 
-static void test_private(void **state)
+static void test_promise_27_private(void **state)
 {
     const Fixture *f = *state;
     add_text(f, "a.txt", "Some words of a document.");
@@ -440,14 +441,14 @@ static void test_threads(void **state)
     assert_int_equal(count_hits(f, "common"), 30);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_private),      TEST(test_versions),    TEST(test_duplicates_and_moves), TEST(test_changed_file),
+        TEST(test_promise_27_private),      TEST(test_versions),    TEST(test_duplicates_and_moves), TEST(test_changed_file),
         TEST(test_references),   TEST(test_search),      TEST(test_hostile_words),        TEST(test_rename_keeps_search),
         TEST(test_remove),       TEST(test_collections), TEST(test_conversations), TEST(test_conversation_search), TEST(test_conversation_export),        TEST(test_watches),
         TEST(test_passages_cover), TEST(test_leftovers), TEST(test_threads),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
 }
