@@ -20,6 +20,7 @@ static const CliCommand commands[] = {
     {"search", "find words in every document, without a model", cli_search},
     {"library", "list, show and rename documents", cli_library},
     {"collection", "keep documents together under a name", cli_collection},
+    {"conversation", "list, show, search, export and remove conversations", cli_conversation},
     {"remove", "remove documents and everything kept of them", cli_remove},
     {"cache", "look after the saved states: list, check, repair, limit", cli_cache},
     {"model", "list, import, show, pack and remove models", cli_model},
