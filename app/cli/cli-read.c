@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app-reader.h"
+#include "app-settings.h"
 #include "cli-internal.h"
 #include "cli.h"
 
@@ -17,7 +18,8 @@ static const char help[] =
     "  --title TITLE        the document's title (one file only; default: from its first lines)\n"
     "  --collection NAME    put the documents into this collection (made if missing)\n"
     "  --dry-run            say what reading would cost in tokens, time and disk; read nothing\n"
-    "  --no-model           take files in for searching only; read nothing\n";
+    "  --no-model           take files in for searching only; read nothing\n"
+    "  --watched            the folders of the setting library.watch\n";
 
 typedef struct Read {
     CliContext *context;
@@ -181,21 +183,31 @@ static void read_path(Read *read, const char *path)
     }
 }
 
+static char **watched_folders(void)
+{
+    g_autoptr(AppSettings) settings = app_settings_open(NULL, NULL); /* why not, was said before */
+    return settings != NULL ? app_settings_get_folders(settings, APP_SETTING_WATCH) : NULL;
+}
+
 int cli_read(CliContext *context, int argc, char **argv)
 {
     if (cli_wants_help(argc, argv, help)) return CLI_OK;
     g_autofree char *title = NULL, *collection = NULL;
-    gboolean dry_run = FALSE, no_model = FALSE;
+    gboolean dry_run = FALSE, no_model = FALSE, watched = FALSE;
     const GOptionEntry options[] = {
         {"title", 0, 0, G_OPTION_ARG_STRING, &title, NULL, NULL},
         {"collection", 0, 0, G_OPTION_ARG_STRING, &collection, NULL, NULL},
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run, NULL, NULL},
         {"no-model", 0, 0, G_OPTION_ARG_NONE, &no_model, NULL, NULL},
+        {"watched", 0, 0, G_OPTION_ARG_NONE, &watched, NULL, NULL},
         {NULL},
     };
     if (!cli_parse_options("read", options, &argc, &argv)) return CLI_USAGE;
-    if (argc < 2) return cli_usage("read", "which file or folder?");
-    if (title != NULL && argc != 2) return cli_usage("read", "--title is for one file");
+    g_auto(GStrv) folders = watched ? watched_folders() : NULL;
+    if (watched && (folders == NULL || folders[0] == NULL))
+        return cli_usage("read", "no folder is watched; set some with `lectern settings library.watch FOLDER…`");
+    if (argc < 2 && !watched) return cli_usage("read", "which file or folder?");
+    if (title != NULL && (argc != 2 || watched)) return cli_usage("read", "--title is for one file");
     Read read = {.context = context, .title = title, .dry_run = dry_run, .no_model = no_model};
     read.library = cli_open_library(context);
     if (read.library == NULL) return CLI_FAILED;
@@ -206,6 +218,7 @@ int cli_read(CliContext *context, int argc, char **argv)
         read.n_failed++;
     }
     for (int i = 1; i < argc && !cli_interrupted() && read.collection >= 0; i++) read_path(&read, argv[i]);
+    for (size_t i = 0; watched && folders[i] != NULL && !cli_interrupted() && read.collection >= 0; i++) read_path(&read, folders[i]);
     app_engine_unref(read.engine);
     app_library_unref(read.library);
     if (cli_interrupted()) {

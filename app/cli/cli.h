@@ -40,9 +40,11 @@ int cli_ask(CliContext *context, int argc, char **argv);
 int cli_search(CliContext *context, int argc, char **argv);
 int cli_library(CliContext *context, int argc, char **argv);
 int cli_collection(CliContext *context, int argc, char **argv);
+int cli_conversation(CliContext *context, int argc, char **argv);
 int cli_remove(CliContext *context, int argc, char **argv);
 int cli_cache(CliContext *context, int argc, char **argv);
 int cli_model(CliContext *context, int argc, char **argv);
+int cli_settings(CliContext *context, int argc, char **argv);
 
 /* "lectern: <message>" on standard error; returns CLI_FAILED. */
 int cli_fail(const char *format, ...) G_GNUC_PRINTF(1, 2);

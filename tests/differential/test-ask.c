@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "app-ask.h"
+#include "select-tests.h"
 
 static const char *program;
 
@@ -154,7 +155,7 @@ static void assert_verbatim(const json_t *answer, const char *file)
     assert_true(json_is_true(json_object_get(json_object_get(answer, "quotation"), "verified")));
 }
 
-static void warm_equals_cold(void **state)
+static void promise_14_warm_equals_cold(void **state)
 {
     const Place *place = *state;
     const char *question = "Tell me Katya Brandt's secret code.";
@@ -190,7 +191,7 @@ static void read_all(const Place *place)
     g_free(err);
 }
 
-static void documents_never_cross(void **state)
+static void promise_15_documents_never_cross(void **state)
 {
     const Place *place = *state;
     read_all(place);
@@ -332,16 +333,16 @@ static void conversations_keep_their_turns(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) return 2;
+    if (argc < 2) return 2;
     program = argv[1];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(warm_equals_cold, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(documents_never_cross, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(promise_14_warm_equals_cold, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(promise_15_documents_never_cross, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_is_asked_by_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(questions_come_from_standard_input, set_up, tear_down),
         cmocka_unit_test_setup_teardown(choosing_keeps_the_right_section, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_are_told_in_words, set_up, tear_down),
         cmocka_unit_test_setup_teardown(conversations_keep_their_turns, set_up, tear_down),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_SELECTED_TESTS(tests, argc - 1, argv + 1, NULL, NULL);
 }
