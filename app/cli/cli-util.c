@@ -190,6 +190,12 @@ char *cli_format_bytes(uint64_t n_bytes)
 
 /* ----------------------------------------------------------------------------------------------------------------- text */
 
+void cli_tell_gpu(AppEngine *engine)
+{
+    g_autofree char *note = engine != NULL ? app_engine_get_gpu_note(engine) : NULL;
+    if (note != NULL) fprintf(stderr, "lectern: %s\n", note);
+}
+
 char *cli_safe_text(const char *text)
 {
     g_autofree char *valid = g_utf8_make_valid(text != NULL ? text : "", -1);
