@@ -8,6 +8,7 @@
 
 #include "app-models.h"
 #include "app-sections.h"
+#include "app-settings.h"
 
 G_DEFINE_QUARK(app-engine-error-quark, app_engine_error)
 
@@ -31,6 +32,13 @@ void app_engine_set_error(GError **error, eng_status status, const eng_error *en
     } else {
         g_set_error_literal(error, APP_ENGINE_ERROR, (int)status, engine_error->message);
     }
+}
+
+/* 0: not set, or the settings cannot be read: the cache keeps to what it was told last. */
+static uint64_t budget_setting(void)
+{
+    g_autoptr(AppSettings) settings = app_settings_open(NULL, NULL);
+    return settings != NULL ? app_settings_get_number(settings, APP_SETTING_CACHE_BUDGET) : 0;
 }
 
 AppEngine *app_engine_open(AppLibrary *library, const char *model, unsigned n_threads, GError **error)
@@ -57,7 +65,7 @@ AppEngine *app_engine_open_on(AppLibrary *library, const char *model, unsigned n
         status = eng_runtime_new(engine->model, &options, &engine->runtime, &engine_error);
     }
     if (status == ENG_OK) {
-        eng_cache_options options = {0};
+        eng_cache_options options = {.budget_bytes = budget_setting()};
         status = eng_cache_open(app_library_get_cache_folder(library), &options, &engine->cache, &engine_error);
     }
     if (status == ENG_OK) {

@@ -20,9 +20,11 @@ static const CliCommand commands[] = {
     {"search", "find words in every document, without a model", cli_search},
     {"library", "list, show and rename documents", cli_library},
     {"collection", "keep documents together under a name", cli_collection},
+    {"conversation", "list, show, search, export and remove conversations", cli_conversation},
     {"remove", "remove documents and everything kept of them", cli_remove},
     {"cache", "look after the saved states: list, check, repair, limit", cli_cache},
     {"model", "list, import, show, pack and remove models", cli_model},
+    {"settings", "show and change what is kept between runs", cli_settings},
     {"bench", "measure this machine", cli_bench},
 };
 
@@ -151,6 +153,8 @@ int main(int argc, char **argv)
         if (context.data_folder != NULL) app_paths_set_data(context.data_folder);
         g_free(context.data_folder);
         context.data_folder = g_strdup(app_paths_data());
+        /* A broken settings file keeps nothing from being used but itself: `settings` and `doctor` say more of it. */
+        if (command->run != cli_settings) cli_apply_settings(&context);
         code = command->run(&context, n_left, left);
     }
     g_free(context.data_folder);

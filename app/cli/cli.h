@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "app-engine.h"
+#include "app-format.h"
 
 enum {
     CLI_OK = 0,
@@ -42,9 +43,11 @@ int cli_ask(CliContext *context, int argc, char **argv);
 int cli_search(CliContext *context, int argc, char **argv);
 int cli_library(CliContext *context, int argc, char **argv);
 int cli_collection(CliContext *context, int argc, char **argv);
+int cli_conversation(CliContext *context, int argc, char **argv);
 int cli_remove(CliContext *context, int argc, char **argv);
 int cli_cache(CliContext *context, int argc, char **argv);
 int cli_model(CliContext *context, int argc, char **argv);
+int cli_settings(CliContext *context, int argc, char **argv);
 
 /* "lectern: <message>" on standard error; returns CLI_FAILED. */
 int cli_fail(const char *format, ...) G_GNUC_PRINTF(1, 2);
@@ -63,10 +66,5 @@ typedef struct CliProgress CliProgress;
 CliProgress *cli_progress_new(const CliContext *context, const char *label, const char *unit);
 void cli_progress_update(CliProgress *progress, uint64_t done, uint64_t total);
 void cli_progress_finish(CliProgress *progress); /* clears the line and frees */
-
-/* "4 min 12 s", "182,406", "410 MB" in the style the whole command line uses; free with g_free. */
-char *cli_format_duration(double seconds);
-char *cli_format_count(uint64_t count);
-char *cli_format_bytes(uint64_t n_bytes);
 
 #endif

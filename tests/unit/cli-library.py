@@ -22,7 +22,7 @@ def lines(*arguments, **keys):
 
 book = os.path.join(DATA, "treasure.txt")
 assert "read" in run("--help") and run("--version").startswith("Lectern ")
-for command in ("read", "search", "library", "collection", "remove"):
+for command in ("read", "search", "library", "collection", "conversation", "remove"):
     assert run(command, "--help").startswith("Usage: lectern " + command), command
 assert "no command" in run("nonsense", code=2)
 run(code=2)
@@ -69,6 +69,12 @@ run("collection", "take", "Reports", "annual*")
 run("collection", "rename", "Reports", "Papers")
 run("collection", "remove", "Papers")
 run("collection", "remove", "Papers", code=1)
+
+# Conversations: without a model there are none; names that fit none say so.
+assert "There is no conversation" in run("conversation") and not lines("conversation")
+assert "There is no conversation" in run("conversation", "export", "x", code=1)
+assert "needs" in run("conversation", "rename", "x", code=2) and "no “y”" in run("conversation", "y", code=2)
+assert "Nothing found" in run("conversation", "search", "pigtail")
 
 # Removing: never without a word.
 assert "--yes" in run("remove", "pipe", code=2)
