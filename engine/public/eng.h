@@ -64,6 +64,13 @@ typedef enum eng_reply_form {
     ENG_REPLY_ANSWER,            /* the span alone, bound to the text */
 } eng_reply_form;
 
+/* Whether a chat model thinks in a block <think>…</think> before it answers. */
+typedef enum eng_thinking {
+    ENG_THINKING_NONE = 0,
+    ENG_THINKING_OPTIONAL, /* if asked to: otherwise the prompt holds an empty block */
+    ENG_THINKING_ALWAYS,   /* the prompt opens the block */
+} eng_thinking;
+
 typedef struct eng_model_info {
     const char *name; /* the folder's or file's name, or the name in a compact file */
     const char *path;
@@ -77,6 +84,8 @@ typedef struct eng_model_info {
     uint32_t end_position;       /* P */
     eng_reply_form reply_form;
     const char *absent_reply;    /* what the model says when the answer is not there; NULL: nothing special */
+    eng_thinking thinking;
+    float temperature, top_p; /* as the checkpoint advises; 0: it does not */
     eng_digest weights_sha256, tokenizer_sha256;
 } eng_model_info;
 
@@ -87,21 +96,25 @@ typedef struct eng_model_options {
     kern_key_type key_type;
     bool key_type_set;
     uint16_t k_key, k_query; /* 0: the checkpoint's */
+    /* Quantised blocks of a GGUF file as f32, value for value, instead of the kernels' 8 bits: tests. Not part of the identity. */
+    bool expand_blocks;
     /* A file in which digests of large weight files are remembered by path, size, inode and modification time, so that they are
      * not read whole at each start. NULL: always computed. */
     const char *digest_memo_path;
 } eng_model_options;
 
-/* path: a Hugging Face folder (config.json, tokenizer.json, model.safetensors or model.safetensors.index.json), or a compact
- * file made by eng_model_pack. Weights are mapped, never copied where their layout allows. Everything is validated here. */
+/* path: a Hugging Face folder (config.json, tokenizer.json, model.safetensors or model.safetensors.index.json; generation_config.json
+ * and the chat template where they are), a GGUF file of architecture qwen3, or a compact file made by eng_model_pack. Weights are mapped,
+ * never copied where their layout allows; a GGUF file's quantised blocks are turned into the kernels' 8 bits (Q4_0: 4 bits, exactly) at
+ * each opening, which packing spares. Everything is validated here. */
 eng_status eng_model_open(const char *path, const eng_model_options *options, eng_model **ret_model, eng_error *error);
 void eng_model_close(eng_model *model);
 const eng_model_info *eng_model_get_info(const eng_model *model);
 
-/* Writes the compact form of a Hugging Face folder to `to`: one safetensors file with 8-bit (KERN_W_Q8) or 4-bit matrices in
+/* Writes the compact form of a Hugging Face folder or a GGUF file to `to`: one safetensors file with 8-bit (KERN_W_Q8) or 4-bit matrices in
  * kernels' panel layout, f32 norms, config.json and tokenizer.json inside. Atomic: written beside, synced, renamed. Progress in
  * bytes of source weights. */
-eng_status eng_model_pack(const char *folder, const char *to, kern_weight_type type, const bool *cancel, eng_progress_fn progress, void *user,
+eng_status eng_model_pack(const char *source, const char *to, kern_weight_type type, const bool *cancel, eng_progress_fn progress, void *user,
                           eng_error *error);
 
 /* A model of random 8-bit weights in a known geometry ("qwen3-0.6b", "starter", "gpt2", …), without a tokenizer: for benchmarks and
@@ -130,7 +143,17 @@ const char *eng_token_bytes(const eng_model *model, uint32_t id, size_t *ret_n_b
 typedef enum eng_special { ENG_TOKEN_END, ENG_TOKEN_START, ENG_TOKEN_STOP } eng_special; /* <|endoftext|>, <|im_start|>, <|im_end|> */
 uint32_t eng_special_token(const eng_model *model, eng_special special);
 bool eng_token_stops(const eng_model *model, uint32_t id); /* a reply ends here */
-/* The whole prompt of a question in the model's chat form: <|im_start|>user\n…<|im_end|>\n<|im_start|>assistant\n. */
+/* One turn in the model's chat form (Qwen3's template): <|im_start|>user\n…<|im_end|>\n<|im_start|>assistant\n, before it the system's
+ * words if there are any; then an earlier turn's reply and its end, or for the turn to answer now what the model's thinking wants: an empty
+ * block where it may think and should not, an opened one where it always does. */
+typedef struct eng_chat_turn {
+    const char *system; /* NULL: none; before the first turn only */
+    const char *question;
+    const char *reply; /* an earlier turn's, without what was thought; NULL: this is to be answered */
+    bool think;        /* where the model leaves it open */
+} eng_chat_turn;
+eng_status eng_chat_tokens(const eng_model *model, const eng_chat_turn *turn, eng_tokens *tokens, eng_error *error);
+/* The whole prompt of a question by itself, not thinking. */
 eng_status eng_prompt_tokens(const eng_model *model, const char *question, eng_tokens *tokens, eng_error *error);
 
 /* ------------------------------------------------------------------------------------------------------------ runtime */
