@@ -172,7 +172,8 @@ static bool copy_file(Import *import, const char *source, const char *target, GE
 /* What a model's folder needs, and what tells where it is from. */
 static bool is_wanted(const char *entry)
 {
-    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors.index.json", "LICENSE", "README.md"};
+    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors.index.json", "generation_config.json", "tokenizer_config.json",
+                                        "chat_template.jinja", "LICENSE", "README.md"};
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
         if (strcmp(entry, names[i]) == 0) return true;
     return entry[0] != '.' && g_str_has_suffix(entry, EXTENSION);

@@ -77,7 +77,7 @@ static void print_entry(const CacheCommand *command, const eng_cache_entry *entr
     }
     g_autofree char *safe = cli_safe_text(title != NULL ? title : entry->document), *name = cli_fit(safe, 36);
     g_autofree char *safe_model = cli_safe_text(entry->model_name), *model = cli_fit(safe_model, 20);
-    g_autofree char *tokens = cli_format_count(entry->n_tokens), *bytes = cli_format_bytes(entry->n_bytes), *used = date_text(entry->used_s);
+    g_autofree char *tokens = app_format_count(entry->n_tokens), *bytes = app_format_bytes(entry->n_bytes), *used = date_text(entry->used_s);
     printf("%s  %s  %11s  %9s  %s%s%s\n", name, model, tokens, bytes, used, entry->pinned ? "  pinned" : "",
            title == NULL ? "  (not in the library)" : "");
     g_autofree char *note = cli_safe_text(entry->note);
@@ -95,8 +95,8 @@ static int list(const CacheCommand *command)
     for (guint i = entries->len; i-- > 0;) print_entry(command, &g_array_index(entries, eng_cache_entry, i)); /* the newest first */
     if (command->context->json) return CLI_OK;
     if (entries->len == 0) printf("Nothing is saved yet; `lectern read FILE` fills the cache.\n");
-    g_autofree char *used = cli_format_bytes(eng_cache_used_bytes(command->cache));
-    g_autofree char *limit = cli_format_bytes(eng_cache_get_budget(command->cache));
+    g_autofree char *used = app_format_bytes(eng_cache_used_bytes(command->cache));
+    g_autofree char *limit = app_format_bytes(eng_cache_get_budget(command->cache));
     printf("%s%s of %s used\n", entries->len > 0 ? "\n" : "", used, limit);
     return CLI_OK;
 }
@@ -142,7 +142,7 @@ static void print_report(const eng_cache_report *report, const Findings *finding
         g_autofree char *line = cli_safe_text(g_ptr_array_index(findings->lines, i));
         printf("%s\n", line);
     }
-    g_autofree char *sections = cli_format_count(report->n_records), *bytes = cli_format_bytes(report->n_bytes);
+    g_autofree char *sections = app_format_count(report->n_records), *bytes = app_format_bytes(report->n_bytes);
     printf("%" G_GUINT64_FORMAT " file%s, %s sound section%s, %s%s\n", report->n_files, report->n_files == 1 ? "" : "s", sections,
            report->n_records == 1 ? "" : "s", bytes, read_data ? ", all data read" : ", headers only");
     if (is_sound(report)) {
@@ -221,7 +221,7 @@ static int limit(const CacheCommand *command, int argc, char **argv)
         cli_print_json(json_pack("{s:I, s:I, s:I}", "limit", (json_int_t)bytes, "used", (json_int_t)used, "freed", (json_int_t)freed));
         return CLI_OK;
     }
-    g_autofree char *limit_text = cli_format_bytes(bytes), *used_text = cli_format_bytes(used), *freed_text = cli_format_bytes(freed);
+    g_autofree char *limit_text = app_format_bytes(bytes), *used_text = app_format_bytes(used), *freed_text = app_format_bytes(freed);
     printf("The limit is %s, %s are used", limit_text, used_text);
     if (freed > 0) printf("; %s were freed", freed_text);
     printf(".\n");
@@ -270,7 +270,7 @@ static int rebuild_index(const CacheCommand *command)
         cli_print_json(report_json(&report));
         return CLI_OK;
     }
-    g_autofree char *sections = cli_format_count(report.n_records), *bytes = cli_format_bytes(report.n_bytes);
+    g_autofree char *sections = app_format_count(report.n_records), *bytes = app_format_bytes(report.n_bytes);
     printf("The index is made anew: %" G_GUINT64_FORMAT " file%s, %s sections, %s.\n", report.n_files, report.n_files == 1 ? "" : "s", sections, bytes);
     if (report.n_damaged_files > 0) printf("%" G_GUINT64_FORMAT " of them damaged: `lectern cache repair --read-data`.\n", report.n_damaged_files);
     return CLI_OK;

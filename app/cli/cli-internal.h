@@ -39,6 +39,9 @@ int cli_model_catalogue(CliContext *context, int argc, char **argv);
 /* "CLI_INTERRUPTED if Ctrl-C was pressed, else cli_fail_error". Frees the error. */
 int cli_fail_or_interrupted(GError *error);
 
+/* What people should know about the GPU after a command's work, on standard error. engine may be NULL. */
+void cli_tell_gpu(AppEngine *engine);
+
 /* Text of a document on a terminal: control characters, which could drive the terminal, become spaces. g_free. */
 char *cli_safe_text(const char *text);
 

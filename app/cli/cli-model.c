@@ -39,7 +39,7 @@ static int run_list(CliContext *context)
     json_t *list = json_array();
     for (guint i = 0; i < models->len; i++) {
         const AppModel *model = g_ptr_array_index(models, i);
-        g_autofree char *bytes = cli_format_bytes(model->n_bytes);
+        g_autofree char *bytes = app_format_bytes(model->n_bytes);
         if (context->json)
             json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:I}", "name", model->name, "path", model->path, "shipped",
                                                   model->shipped, "bytes", (json_int_t)model->n_bytes));
@@ -72,7 +72,7 @@ static void print_info(const eng_model_info *info)
     char weights[65], tokenizer[65];
     eng_digest_text(&info->weights_sha256, weights);
     eng_digest_text(&info->tokenizer_sha256, tokenizer);
-    g_autofree char *parameters = cli_format_count(info->n_parameters), *bytes = cli_format_bytes(info->file_bytes);
+    g_autofree char *parameters = app_format_count(info->n_parameters), *bytes = app_format_bytes(info->file_bytes);
     const kern_kv_format *f = &info->kv_format;
     printf("Name        %s\nPath        %s\nWeights     %s parameters, %s, %s\n", info->name, info->path, parameters, info->weight_types,
            bytes);
