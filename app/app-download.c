@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "app-download-file.h"
+#include "app-format.h"
 #include "app-models.h"
 #include "app-paths.h"
 
@@ -255,7 +256,7 @@ static bool check_space(const Download *download, uint64_t needed_bytes, GError 
     if (statvfs(download->folder, &info) != 0) return true; /* writing will say */
     uint64_t free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
     if (needed_bytes + SPARE_BYTES <= free_bytes) return true;
-    g_autofree char *needed = g_format_size(needed_bytes + SPARE_BYTES), *there = g_format_size(free_bytes);
+    g_autofree char *needed = app_format_bytes(needed_bytes + SPARE_BYTES), *there = app_format_bytes(free_bytes);
     g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_SPACE,
                 "%s needs %s of free space in %s, and there are %s. Free some (`lectern cache list` and `lectern model list` show what takes it), then try again",
                 download->repository, needed, download->folder, there);

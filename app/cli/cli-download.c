@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app-download.h"
+#include "app-format.h"
 #include "cli-internal.h"
 #include "cli.h"
 
@@ -57,7 +58,7 @@ static void show_progress(void *user, const AppDownloadProgress *progress)
 {
     Shown *shown = user;
     if (progress->stage == APP_DOWNLOAD_FETCHING && !shown->licence_said && progress->n_files > 0) {
-        g_autofree char *bytes = cli_format_bytes(progress->total_bytes);
+        g_autofree char *bytes = app_format_bytes(progress->total_bytes);
         g_autofree char *what = g_strdup_printf("%s: %u file%s, %s, licence %s", progress->repository, progress->n_files,
                                                 progress->n_files == 1 ? "" : "s", bytes, progress->licence[0] != '\0' ? progress->licence : "not stated");
         say(shown, "", what);
@@ -115,7 +116,7 @@ static void print_state(const CliContext *context, const AppDownloadState *state
                                  (json_int_t)state->total_bytes, "running", (int)state->is_running));
         return;
     }
-    g_autofree char *done = cli_format_bytes(state->done_bytes), *total = cli_format_bytes(state->total_bytes);
+    g_autofree char *done = app_format_bytes(state->done_bytes), *total = app_format_bytes(state->total_bytes);
     g_autofree char *safe = cli_safe_text(state->repository);
     printf("%-40s %s of %s%s\n", safe, done, total, state->is_running ? ", running" : "");
 }
@@ -145,7 +146,7 @@ static void print_entry(const CliContext *context, const AppCatalogueEntry *entr
                                  (json_int_t)entry->n_bytes, "parameters", entry->n_parameters, "note", entry->note, "own", (int)entry->is_own));
         return;
     }
-    g_autofree char *bytes = entry->n_bytes > 0 ? cli_format_bytes(entry->n_bytes) : g_strdup("?");
+    g_autofree char *bytes = entry->n_bytes > 0 ? app_format_bytes(entry->n_bytes) : g_strdup("?");
     g_autofree char *title = cli_safe_text(entry->title), *repository = cli_safe_text(entry->repository), *note = cli_safe_text(entry->note);
     g_autofree char *fitted = cli_fit(title, 26);
     printf("%-16s %s %8s  %-10s  %s%s%s%s\n", entry->name, fitted, bytes, entry->licence[0] != '\0' ? entry->licence : "?", repository,
