@@ -160,15 +160,37 @@ eng_status eng_prompt_tokens(const eng_model *model, const char *question, eng_t
 
 /* What runs a model: threads, scratch, buffers for activations. One stream of work at a time. */
 typedef struct eng_runtime eng_runtime;
+typedef enum eng_gpu_use {
+    ENG_GPU_AUTO = 0, /* where there is one that the module runs on and that has room for the model */
+    ENG_GPU_NEVER,
+    ENG_GPU_WANTED,   /* eng_runtime_new fails with the reason where it cannot be used; later failures are as with ENG_GPU_AUTO */
+} eng_gpu_use;
 typedef struct eng_runtime_options {
     unsigned n_threads; /* 0: all processors of the affinity mask */
     bool pin_threads;
+    eng_gpu_use gpu;
+    uint64_t gpu_memory_bytes; /* for sections in GPU memory; 0: what the model leaves of it but for a tenth */
 } eng_runtime_options;
 eng_status eng_runtime_new(eng_model *model, const eng_runtime_options *options, eng_runtime **ret_runtime, eng_error *error);
 void eng_runtime_free(eng_runtime *runtime);
 eng_model *eng_runtime_model(eng_runtime *runtime);
 /* *cancel is polled within a layer's work; when true, calls in progress return ENG_CANCELLED. NULL: never. */
 void eng_runtime_set_cancel(eng_runtime *runtime, const bool *cancel);
+
+/* Where passes run. A GPU that fails in the middle of an answer (its memory, its driver, the device itself) is given up: the pass is run
+ * again by the CPU, with the same cached states, and so are all later ones; the note says so. */
+typedef struct eng_gpu_info {
+    bool active;    /* passes run on the GPU now */
+    bool failed;    /* one was used and given up */
+    char name[128]; /* "NVIDIA H200"; "" when none was used */
+    char note[ENG_MESSAGE_BYTES]; /* for people: why none is used, what failed, what is slower than it could be; "" when nothing is */
+    uint64_t weight_bytes, section_budget_bytes, section_used_bytes; /* of its memory */
+    uint64_t passes, passes_on_cpu; /* passes on_cpu: that should have run on the GPU */
+    uint64_t section_bytes_uploaded, sections_found, sections_uploaded, sections_evicted;
+    uint64_t streamed_bytes; /* of sections beyond the budget, sent through the GPU's memory once a pass */
+    double streamed_s;       /* the time of those passes */
+} eng_gpu_info;
+void eng_runtime_get_gpu(const eng_runtime *runtime, eng_gpu_info *ret_info);
 
 /* A section's cached states: for each layer a block that kernels read in place. Borrowed from the record that holds it. */
 typedef struct eng_section {
