@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cache-fixture.h"
+#include "select-tests.h"
 
 enum { N_EVENTS_MAX = 400, N_FILES_MAX = 16, N_FDS_MAX = 256, FILE_BYTES_MAX = 1 << 20, SECTOR_BYTES = 512, N_VARIANTS = 8 };
 
@@ -276,11 +277,11 @@ static void test_promise_02_power_fails_before_every_event(void **state)
     fixture_folder_free(run_folder);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     model = fixture_model_new(NULL);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_promise_02_power_fails_before_every_event)};
-    int result = cmocka_run_group_tests(tests, NULL, NULL);
+    int result = RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
     fixture_model_free(model);
     return result;
 }
