@@ -39,6 +39,9 @@ bool app_library_set_reading(AppLibrary *library, int64_t document, const char *
 char *app_library_get_head_title(AppLibrary *library, int64_t document, GError **error);
 bool app_library_set_titles(AppLibrary *library, int64_t document, const char *title, GError **error); /* both, before the first cut */
 
+/* The words of a search in FTS5's query language; NULL when nothing in them is a word. g_free. */
+char *app_library_make_query(const AppSearch *search);
+
 /* Small named values of the library: measured rates. */
 char *app_library_get_setting(AppLibrary *library, const char *name); /* NULL: none */
 void app_library_set_setting(AppLibrary *library, const char *name, const char *value);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app-reader.h"
+#include "app-settings.h"
 #include "cli-internal.h"
 #include "cli.h"
 
@@ -17,7 +18,8 @@ static const char help[] =
     "  --title TITLE        the document's title (one file only; default: from its first lines)\n"
     "  --collection NAME    put the documents into this collection (made if missing)\n"
     "  --dry-run            say what reading would cost in tokens, time and disk; read nothing\n"
-    "  --no-model           take files in for searching only; read nothing\n";
+    "  --no-model           take files in for searching only; read nothing\n"
+    "  --watched            the folders of the setting library.watch\n";
 
 typedef struct Read {
     CliContext *context;
@@ -61,7 +63,8 @@ static int64_t add_file(Read *read, const char *path, AppAdded *ret_added, GErro
 
 static bool open_engine(Read *read, GError **error)
 {
-    if (read->engine == NULL) read->engine = app_engine_open(read->library, read->context->model, read->context->n_threads, error);
+    const CliContext *context = read->context;
+    if (read->engine == NULL) read->engine = app_engine_open_on(read->library, context->model, context->n_threads, context->gpu, error);
     return read->engine != NULL;
 }
 
@@ -74,9 +77,9 @@ static void show_plan(Read *read, const AppDocument *document, const AppReadPlan
                                  (json_int_t)plan->n_tokens_cached, "disk_bytes", (json_int_t)plan->n_disk_bytes, "seconds", plan->seconds));
         return;
     }
-    g_autofree char *title = cli_safe_text(document->title), *tokens = cli_format_count(plan->n_tokens);
-    g_autofree char *left = cli_format_count(plan->n_tokens - plan->n_tokens_cached), *disk = cli_format_bytes(plan->n_disk_bytes);
-    g_autofree char *time = plan->seconds > 0 ? cli_format_duration(plan->seconds) : g_strdup("a time not known yet");
+    g_autofree char *title = cli_safe_text(document->title), *tokens = app_format_count(plan->n_tokens);
+    g_autofree char *left = app_format_count(plan->n_tokens - plan->n_tokens_cached), *disk = app_format_bytes(plan->n_disk_bytes);
+    g_autofree char *time = plan->seconds > 0 ? app_format_duration(plan->seconds) : g_strdup("a time not known yet");
     printf("%s: %s tokens in %u sections; to read: %s tokens, about %s, %s on disk\n", title, tokens, plan->n_sections, left, time, disk);
 }
 
@@ -97,15 +100,15 @@ static void show_result(Read *read, int64_t id, const AppReadResult *result, App
     }
     g_autofree char *title = cli_safe_text(document->title);
     if (result == NULL) {
-        g_autofree char *bytes = cli_format_bytes(document->n_bytes);
+        g_autofree char *bytes = app_format_bytes(document->n_bytes);
         printf("%" G_GINT64_FORMAT "  %s: %s, %s of text%s%s\n", id, title, added_texts[added], bytes, document->note[0] != '\0' ? "; " : "",
                document->note);
         return;
     }
-    g_autofree char *tokens = cli_format_count(result->n_tokens), *computed = cli_format_count(result->n_tokens_computed);
-    g_autofree char *time = cli_format_duration(result->seconds);
+    g_autofree char *tokens = app_format_count(result->n_tokens), *computed = app_format_count(result->n_tokens_computed);
+    g_autofree char *time = app_format_duration(result->seconds);
     g_autofree char *rate = result->n_tokens_computed > 0 && result->seconds > 0
-                                ? cli_format_count((uint64_t)((double)result->n_tokens_computed / result->seconds))
+                                ? app_format_count((uint64_t)((double)result->n_tokens_computed / result->seconds))
                                 : NULL;
     printf("%" G_GINT64_FORMAT "  %s: ready, %s tokens in %u sections", id, title, tokens, result->n_sections);
     if (rate != NULL) {
@@ -181,21 +184,31 @@ static void read_path(Read *read, const char *path)
     }
 }
 
+static char **watched_folders(void)
+{
+    g_autoptr(AppSettings) settings = app_settings_open(NULL, NULL); /* why not, was said before */
+    return settings != NULL ? app_settings_get_folders(settings, APP_SETTING_WATCH) : NULL;
+}
+
 int cli_read(CliContext *context, int argc, char **argv)
 {
     if (cli_wants_help(argc, argv, help)) return CLI_OK;
     g_autofree char *title = NULL, *collection = NULL;
-    gboolean dry_run = FALSE, no_model = FALSE;
+    gboolean dry_run = FALSE, no_model = FALSE, watched = FALSE;
     const GOptionEntry options[] = {
         {"title", 0, 0, G_OPTION_ARG_STRING, &title, NULL, NULL},
         {"collection", 0, 0, G_OPTION_ARG_STRING, &collection, NULL, NULL},
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run, NULL, NULL},
         {"no-model", 0, 0, G_OPTION_ARG_NONE, &no_model, NULL, NULL},
+        {"watched", 0, 0, G_OPTION_ARG_NONE, &watched, NULL, NULL},
         {NULL},
     };
     if (!cli_parse_options("read", options, &argc, &argv)) return CLI_USAGE;
-    if (argc < 2) return cli_usage("read", "which file or folder?");
-    if (title != NULL && argc != 2) return cli_usage("read", "--title is for one file");
+    g_auto(GStrv) folders = watched ? watched_folders() : NULL;
+    if (watched && (folders == NULL || folders[0] == NULL))
+        return cli_usage("read", "no folder is watched; set some with `lectern settings library.watch FOLDER…`");
+    if (argc < 2 && !watched) return cli_usage("read", "which file or folder?");
+    if (title != NULL && (argc != 2 || watched)) return cli_usage("read", "--title is for one file");
     Read read = {.context = context, .title = title, .dry_run = dry_run, .no_model = no_model};
     read.library = cli_open_library(context);
     if (read.library == NULL) return CLI_FAILED;
@@ -206,6 +219,8 @@ int cli_read(CliContext *context, int argc, char **argv)
         read.n_failed++;
     }
     for (int i = 1; i < argc && !cli_interrupted() && read.collection >= 0; i++) read_path(&read, argv[i]);
+    for (size_t i = 0; watched && folders[i] != NULL && !cli_interrupted() && read.collection >= 0; i++) read_path(&read, folders[i]);
+    cli_tell_gpu(read.engine);
     app_engine_unref(read.engine);
     app_library_unref(read.library);
     if (cli_interrupted()) {

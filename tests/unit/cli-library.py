@@ -22,7 +22,7 @@ def lines(*arguments, **keys):
 
 book = os.path.join(DATA, "treasure.txt")
 assert "read" in run("--help") and run("--version").startswith("Lectern ")
-for command in ("read", "search", "library", "collection", "remove"):
+for command in ("read", "search", "library", "collection", "conversation", "remove"):
     assert run(command, "--help").startswith("Usage: lectern " + command), command
 assert "no command" in run("nonsense", code=2)
 run(code=2)
@@ -30,6 +30,10 @@ assert "which file" in run("read", code=2)
 run("read", "--no-such-option", "x", code=2)
 assert "--threads" in run("library", "--threads", "none", code=2)
 assert "missing.txt" in run("read", "--no-model", "missing.txt", code=1)
+# A GPU that was asked for and is not there is an error that says why; without a word about it, work goes on with the processor.
+environment["LECTERN_GPU_MODULE"] = os.path.join(folder.name, "no-module.so")
+refused = run("bench", "--gpu", "--geometry", "starter", code=1)
+assert "the GPU cannot be used" in refused and "no-module.so" in refused, refused
 
 # A folder, one file of it unreadable here; then again: nothing is new.
 added = lines("read", "--no-model", "--collection", "Shelf", DATA)
@@ -65,6 +69,12 @@ run("collection", "take", "Reports", "annual*")
 run("collection", "rename", "Reports", "Papers")
 run("collection", "remove", "Papers")
 run("collection", "remove", "Papers", code=1)
+
+# Conversations: without a model there are none; names that fit none say so.
+assert "There is no conversation" in run("conversation") and not lines("conversation")
+assert "There is no conversation" in run("conversation", "export", "x", code=1)
+assert "needs" in run("conversation", "rename", "x", code=2) and "no “y”" in run("conversation", "y", code=2)
+assert "Nothing found" in run("conversation", "search", "pigtail")
 
 # Removing: never without a word.
 assert "--yes" in run("remove", "pipe", code=2)
