@@ -35,6 +35,7 @@ static const AppSettingInfo infos[] = {
     {APP_SETTING_TOKEN, "the access token for that place", APP_SETTING_KIND_SECRET, "", {"LECTERN_TOKEN", "HF_TOKEN"}},
     {APP_SETTING_PROXY, "the proxy to connect through; empty: as https_proxy, http_proxy and no_proxy say", APP_SETTING_KIND_PROXY, ""},
     {APP_SETTING_TIMEOUT, "seconds without a byte after which a download counts as stalled", APP_SETTING_KIND_NUMBER, "30", {NULL}, 1, 3600},
+    {APP_SETTING_RETRIES, "how often a cut or stalled download goes on by itself without a byte gained", APP_SETTING_KIND_NUMBER, "5", {NULL}, 0, 100},
     {APP_SETTING_REMOTE_URL, "an OpenAI-compatible server to answer with, up to /v1 (vLLM, llama.cpp, SGLang)", APP_SETTING_KIND_SERVER, "",
      {"LECTERN_REMOTE_URL"}},
     {APP_SETTING_REMOTE_MODEL, "the model's name there; empty: the first that the server lists", APP_SETTING_KIND_TEXT, ""},

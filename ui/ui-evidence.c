@@ -17,11 +17,11 @@ static Badge badge_of(const AppEvidence *evidence)
     }
     switch (evidence->kind) {
     case APP_EVIDENCE_AROUND:
-        return (Badge){"emblem-ok-symbolic", _("Verified: the line the answer stands in"), "verified"};
+        return (Badge){"emblem-ok-symbolic", _("Verified: the answer stands in this line"), "verified"};
     case APP_EVIDENCE_LIKELY:
-        return (Badge){"dialog-question-symbolic", _("Likely place: shares most words with the answer"), "unverified"};
+        return (Badge){"dialog-question-symbolic", _("Likely place, by its words"), "unverified"};
     default:
-        return (Badge){"emblem-ok-symbolic", _("Verified: stands word for word in the source"), "verified"};
+        return (Badge){"emblem-ok-symbolic", _("Verified word for word"), "verified"};
     }
 }
 

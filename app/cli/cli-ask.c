@@ -306,7 +306,7 @@ static int run(Ask *ask)
     ask->library = app_library_open(ask->context->data_folder, &error);
     if (!ask->library) return cli_fail_error(error);
     if (!resolve_scope(ask, &error)) return cli_fail_error(error);
-    ask->engine = app_engine_open(ask->library, ask->context->model, ask->context->n_threads, &error);
+    ask->engine = app_engine_open_on(ask->library, ask->context->model, ask->context->n_threads, ask->context->gpu, &error);
     if (!ask->engine) return cli_fail_error(error);
     if (ask->read && !read_scope(ask, &error)) return report(ask, error);
     ask->asker = app_asker_new(ask->engine);
@@ -322,6 +322,7 @@ int cli_ask(CliContext *context, int argc, char **argv)
     int code = CLI_USAGE;
     if (parse(&ask, &argc, &argv)) code = check(&ask) ? cli_usage("ask", "%s", check(&ask)) : run(&ask);
     app_asker_free(ask.asker);
+    cli_tell_gpu(ask.engine);
     app_engine_unref(ask.engine);
     app_library_unref(ask.library);
     g_strfreev(ask.documents);

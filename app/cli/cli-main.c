@@ -32,6 +32,7 @@ static const char common_options[] = "Options of every command:\n"
                                      "  --data FOLDER    where the library is (default: $LECTERN_DATA, else ~/.local/share/lectern)\n"
                                      "  --model NAME     a model's name or path (see `lectern model list`)\n"
                                      "  --threads N      threads to compute with (default: all processors)\n"
+                                     "  --gpu, --no-gpu  use the GPU, or say why it cannot be used; never use it (default: for long work, if any)\n"
                                      "  --json           results as JSON, one object a line\n"
                                      "  --quiet          no progress\n"
                                      "  --help           what a command does\n"
@@ -80,6 +81,8 @@ static int take_common(CliContext *context, int *argc, char **argv)
             context->quiet = true;
         } else if (strcmp(argument, "--json") == 0) {
             context->json = true;
+        } else if (strcmp(argument, "--gpu") == 0 || strcmp(argument, "--no-gpu") == 0) {
+            context->gpu = argument[2] == 'g' ? APP_GPU_WANTED : APP_GPU_NEVER;
         } else if (is_option(argument, "--data") || is_option(argument, "--model") || is_option(argument, "--threads")) {
             const char *name = is_option(argument, "--data") ? "--data" : is_option(argument, "--model") ? "--model" : "--threads";
             value = option_value(name, *argc, argv, &i);

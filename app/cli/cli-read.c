@@ -63,7 +63,8 @@ static int64_t add_file(Read *read, const char *path, AppAdded *ret_added, GErro
 
 static bool open_engine(Read *read, GError **error)
 {
-    if (read->engine == NULL) read->engine = app_engine_open(read->library, read->context->model, read->context->n_threads, error);
+    const CliContext *context = read->context;
+    if (read->engine == NULL) read->engine = app_engine_open_on(read->library, context->model, context->n_threads, context->gpu, error);
     return read->engine != NULL;
 }
 
@@ -219,6 +220,7 @@ int cli_read(CliContext *context, int argc, char **argv)
     }
     for (int i = 1; i < argc && !cli_interrupted() && read.collection >= 0; i++) read_path(&read, argv[i]);
     for (size_t i = 0; watched && folders[i] != NULL && !cli_interrupted() && read.collection >= 0; i++) read_path(&read, folders[i]);
+    cli_tell_gpu(read.engine);
     app_engine_unref(read.engine);
     app_library_unref(read.library);
     if (cli_interrupted()) {

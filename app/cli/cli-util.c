@@ -154,6 +154,12 @@ void cli_progress_finish(CliProgress *progress)
 
 /* ----------------------------------------------------------------------------------------------------------------- text */
 
+void cli_tell_gpu(AppEngine *engine)
+{
+    g_autofree char *note = engine != NULL ? app_engine_get_gpu_note(engine) : NULL;
+    if (note != NULL) fprintf(stderr, "lectern: %s\n", note);
+}
+
 char *cli_safe_text(const char *text)
 {
     g_autofree char *valid = g_utf8_make_valid(text != NULL ? text : "", -1);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app-engine.h"
 #include "app-format.h"
 
 enum {
@@ -19,11 +20,13 @@ enum {
     CLI_INTERRUPTED = 130, /* 128 + SIGINT, as shells expect */
 };
 
-/* What every command gets, parsed from the options before or after its name: --data, --model, --threads, --quiet, --json. */
+/* What every command gets, parsed from the options before or after its name: --data, --model, --threads, --gpu, --no-gpu, --quiet,
+ * --json. */
 typedef struct CliContext {
     char *data_folder;  /* --data, else LECTERN_DATA, else XDG_DATA_HOME/lectern */
     char *model;        /* --model: a name that `lectern model list` shows or a path; NULL: the default */
     unsigned n_threads; /* --threads; 0: all */
+    AppGpu gpu;         /* --gpu, --no-gpu; else where there is one and work is long */
     bool quiet;
     bool json;
 } CliContext;

@@ -31,6 +31,7 @@ typedef enum AppSettingsError {
 #define APP_SETTING_TOKEN "download.token"            /* secret: for repositories that ask for one */
 #define APP_SETTING_PROXY "network.proxy"             /* empty: as http_proxy, https_proxy and no_proxy say */
 #define APP_SETTING_TIMEOUT "network.timeout"         /* seconds without a byte before a connection counts as stalled */
+#define APP_SETTING_RETRIES "network.retries"         /* how often a cut or stalled connection is taken up again without a byte gained */
 #define APP_SETTING_REMOTE_URL "remote.url"           /* base address of an OpenAI-compatible server, usually ending in /v1 */
 #define APP_SETTING_REMOTE_MODEL "remote.model"       /* the name that server knows its model by; empty: the first it lists */
 #define APP_SETTING_REMOTE_KEY "remote.key"           /* secret */
