@@ -5,9 +5,9 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
-#include "app-format.h"
 #include "app-paths.h"
 #include "ui-asking.h"
+#include "ui-format.h"
 #include "ui-turn.h"
 
 enum { TURNS_A_STEP = 4, SUGGESTIONS_MAX = 3 };
@@ -77,7 +77,7 @@ static char *scope_words(UiAskView *self)
 {
     AppLibrary *library = ui_context_get_library(self->context);
     if (self->documents->len > 1) {
-        g_autofree char *count = app_format_count(self->documents->len);
+        g_autofree char *count = ui_format_count(self->documents->len);
         return g_strdup_printf(ngettext("%s document", "%s documents", self->documents->len), count);
     }
     if (self->documents->len == 1) {
@@ -197,7 +197,7 @@ bool ui_ask_view_stop(UiAskView *self)
 static void on_looking(gpointer user, uint32_t n_sections, uint64_t n_tokens, bool is_chosen)
 {
     UiAskView *self = user;
-    g_autofree char *tokens = app_format_count(n_tokens), *sections = app_format_count(n_sections);
+    g_autofree char *tokens = ui_format_count(n_tokens), *sections = ui_format_count(n_sections);
     g_autofree char *words = g_strdup_printf(is_chosen ? _("Looking at %s tokens in %s sections…") : _("Choosing from %s tokens in %s sections…"),
                                              tokens, sections);
     ui_turn_set_progress(self->current, words);

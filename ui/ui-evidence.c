@@ -5,6 +5,7 @@
 #include <glib/gi18n.h>
 
 #include "app-format.h"
+#include "ui-format.h"
 
 typedef struct Badge {
     const char *icon, *text, *style;
@@ -81,7 +82,7 @@ GtkWidget *ui_evidence_new(const AppEvidence *evidence)
     }
     g_autofree char *others = NULL;
     if (evidence->n_other_places > 0) {
-        g_autofree char *count = app_format_count(evidence->n_other_places);
+        g_autofree char *count = ui_format_count(evidence->n_other_places);
         others = g_strdup_printf(ngettext("The same words stand at %s other place", "The same words stand at %s other places",
                                           evidence->n_other_places), count);
         GtkWidget *label = label_new(others, "caption");

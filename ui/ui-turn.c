@@ -4,9 +4,9 @@
 
 #include <glib/gi18n.h>
 
-#include "app-format.h"
 #include "ui-answer-table.h"
 #include "ui-evidence.h"
+#include "ui-format.h"
 
 struct _UiTurn {
     AdwBin parent;
@@ -69,8 +69,8 @@ static void show_notice(UiTurn *self, const char *icon, const char *text)
 static char *figures_of(const AppAnswer *answer)
 {
     GString *text = g_string_new(NULL);
-    g_autofree char *cached = app_format_count(answer->tokens_cached), *attended = app_format_count(answer->tokens_attended);
-    g_autofree char *sections = app_format_count(answer->n_sections_attended), *all = app_format_count(answer->n_sections);
+    g_autofree char *cached = ui_format_count(answer->tokens_cached), *attended = ui_format_count(answer->tokens_attended);
+    g_autofree char *sections = ui_format_count(answer->n_sections_attended), *all = ui_format_count(answer->n_sections);
     g_string_append_printf(text, _("%s tokens from cache"), cached);
     if (answer->n_sections_attended < answer->n_sections) {
         g_string_append(text, " · ");
