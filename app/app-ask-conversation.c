@@ -29,6 +29,12 @@ static char *scope_to_json(const AppAskScope *scope)
     return app_ask_dump_json(root);
 }
 
+int64_t app_ask_begin_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error)
+{
+    g_autofree char *json = scope_to_json(scope);
+    return app_library_add_conversation(library, title, json, error);
+}
+
 int64_t app_ask_find_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error)
 {
     g_autoptr(GPtrArray) conversations = app_library_list_conversations(library, 0, error);
@@ -37,8 +43,7 @@ int64_t app_ask_find_conversation(AppLibrary *library, const char *title, const 
         const AppConversation *conversation = conversations->pdata[i];
         if (g_strcmp0(conversation->title, title) == 0) return conversation->id;
     }
-    g_autofree char *json = scope_to_json(scope);
-    return app_library_add_conversation(library, title, json, error);
+    return app_ask_begin_conversation(library, title, scope, error);
 }
 
 bool app_ask_get_conversation_scope(AppLibrary *library, int64_t conversation, GArray **ret_documents, int64_t *ret_collection, GError **error)
