@@ -88,6 +88,7 @@ typedef struct All {
     AppAddedFn added;
     void *user;
     uint32_t n_left_out;
+    uint32_t n_files_done, n_files;
     bool stopped; /* by the caller */
     const AppSource *archive; /* being unpacked */
     AppSource member;
@@ -101,10 +102,15 @@ static bool stop(GError **error)
     return false;
 }
 
+static void tell_begin(const All *all, const char *path)
+{
+    if (all->options->begin != NULL) all->options->begin(all->options->user, path, all->n_files_done, all->n_files);
+}
+
 /* Takes `problem`. False with error: stop. */
 static bool tell(All *all, const char *path, int64_t document, AppAdded added, GError *problem, GError **error)
 {
-    const AppAddedFile file = {path, document, added, problem};
+    const AppAddedFile file = {path, document, added, problem, MIN(all->n_files_done + 1, all->n_files), all->n_files};
     all->stopped = !all->added(all->user, &file);
     g_clear_error(&problem);
     bool cancelled = all->options->cancel != NULL && __atomic_load_n(all->options->cancel, __ATOMIC_RELAXED);
@@ -122,7 +128,9 @@ static bool on_member(void *user, const char *name, GError **error)
     All *all = user;
     all->has_member = true;
     all->n_members++;
-    return app_source_begin_member(&all->member, all->library, all->archive, name, error);
+    bool ok = app_source_begin_member(&all->member, all->library, all->archive, name, error);
+    if (ok) tell_begin(all, all->member.path);
+    return ok;
 }
 
 static bool on_data(void *user, const void *bytes, size_t n_bytes, GError **error)
@@ -195,6 +203,7 @@ static bool add_file(All *all, const char *path, GError **error)
     AppAdded added = APP_ADDED_NEW;
     int64_t document = -1;
     bool is_told = false;
+    tell_begin(all, path);
     const char *format = app_source_open(&source, all->library, path, all->options, &problem) ? app_source_format(&source, &problem) : NULL;
     if (format != NULL && strcmp(format, "archive") == 0) {
         is_told = unpack(all, &source, &problem); /* each member was told */
@@ -216,8 +225,17 @@ bool app_reader_add_all(AppLibrary *library, const char *path, const AppAddOptio
     All all = {.library = library, .options = options != NULL ? options : &no_options, .added = added, .user = user};
     g_autoptr(GPtrArray) files = app_reader_find_files(path, all.options->cancel, &all.n_left_out, error);
     if (files == NULL) return false;
+    if (files->len == 0) {
+        g_autofree char *shown = g_filename_display_name(path);
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "“%s” holds no file that can be read", shown);
+        return false;
+    }
     bool ok = true;
-    for (guint i = 0; ok && i < files->len; i++) ok = add_file(&all, g_ptr_array_index(files, i), error);
+    all.n_files = files->len;
+    for (guint i = 0; ok && i < files->len; i++) {
+        ok = add_file(&all, g_ptr_array_index(files, i), error);
+        all.n_files_done++;
+    }
     if (ret_n_left_out != NULL) *ret_n_left_out = all.n_left_out;
     return ok;
 }

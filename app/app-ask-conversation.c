@@ -9,7 +9,6 @@
 #include "app-ask-internal.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "app-engine-internal.h"
@@ -27,10 +26,7 @@ static char *scope_to_json(const AppAskScope *scope)
     else
         json_decref(documents);
     if (scope->collection) json_object_set_new(root, "collection", json_integer((json_int_t)scope->collection));
-    char *dumped = json_dumps(root, JSON_COMPACT), *text = g_strdup(dumped);
-    free(dumped);
-    json_decref(root);
-    return text;
+    return app_ask_dump_json(root);
 }
 
 int64_t app_ask_find_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error)

@@ -2,6 +2,8 @@
 #ifndef APP_ASK_INTERNAL_H
 #define APP_ASK_INTERNAL_H
 
+#include <jansson.h>
+
 #include "app-ask.h"
 #include "app-evidence.h"
 #include "app-shelf.h"
@@ -48,6 +50,11 @@ bool app_ask_find_evidence(AppAsking *asking, GError **error);
 /* The earlier turns of the conversation as tokens, where the model is one that can make use of them (app-ask-conversation.c). */
 bool app_ask_add_history(AppAsking *asking, GError **error);
 bool app_ask_store_turn(AppAsking *asking, GError **error);
+
+/* app_answer_to_json as an object (a new reference), and back; turn: what the library's own columns say goes first (app-answer.c). */
+json_t *app_answer_to_object(const AppAnswer *answer);
+AppAnswer *app_answer_from_object(const json_t *root, const AppTurn *turn);
+char *app_ask_dump_json(json_t *root); /* without line breaks; takes the reference; g_free */
 
 G_END_DECLS
 

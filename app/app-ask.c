@@ -227,7 +227,7 @@ static void fill_attended(AppAsking *asking)
 {
     AppAnswer *answer = asking->answer;
     const AppAsker *asker = asking->asker;
-    answer->n_attended = asker->chosen->len;
+    answer->n_attended = answer->n_sections_attended = asker->chosen->len;
     answer->attended = g_new0(AppAttended, answer->n_attended);
     for (size_t i = 0; i < answer->n_attended; i++) {
         const AppShelfSection *section = app_shelf_get(asker->shelf, g_array_index(asker->chosen, uint32_t, i));

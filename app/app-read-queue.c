@@ -29,7 +29,7 @@ struct AppReadQueue {
     int64_t current;  /* document being read, 0 none */
     bool is_taking;   /* a path is being taken in */
     bool is_busy;     /* something was done since the last IDLE */
-    bool is_paused, is_ending;
+    bool is_paused, is_ending, keeps_added_waiting;
     bool cancel;      /* read atomically by the reading in progress; written under the mutex */
     bool cancel_intake;
 };
@@ -86,16 +86,33 @@ static void enqueue(AppReadQueue *queue, int64_t document)
     tell(queue, APP_READ_QUEUED, NULL, document);
 }
 
+static bool reads_added(AppReadQueue *queue)
+{
+    g_mutex_lock(&queue->mutex);
+    bool reads = !queue->keeps_added_waiting;
+    g_mutex_unlock(&queue->mutex);
+    return reads;
+}
+
+static void on_begin(void *user, const char *path, uint32_t n_files_done, uint32_t n_files)
+{
+    tell_event(user, &(AppReadEvent){.kind = APP_READ_ADDING, .path = path, .n_files_done = n_files_done, .n_files = n_files});
+}
+
 static bool on_added(void *user, const AppAddedFile *file)
 {
     AppReadQueue *queue = user;
+    bool stopped = g_error_matches(file->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_CANCELLED);
     if (file->document < 0) {
-        tell_failure(queue, file->path, 0, file->error);
+        if (!stopped) tell_failure(queue, file->path, 0, file->error);
         return true;
     }
-    tell(queue, APP_READ_ADDED, file->path, file->document);
+    tell_event(queue, &(AppReadEvent){.kind = APP_READ_ADDED, .path = file->path, .document = file->document,
+                                      .n_files_done = file->n_files_done, .n_files = file->n_files,
+                                      .was_known = file->added != APP_ADDED_NEW && file->added != APP_ADDED_CHANGED});
     g_autoptr(AppDocument) known = app_library_get_document(queue->library, file->document, NULL);
-    if (known != NULL && (known->state != APP_DOCUMENT_READY || file->added == APP_ADDED_CHANGED)) enqueue(queue, file->document);
+    bool is_wanted = known != NULL && (known->state != APP_DOCUMENT_READY || file->added == APP_ADDED_CHANGED);
+    if (is_wanted && reads_added(queue)) enqueue(queue, file->document);
     return true;
 }
 
@@ -103,7 +120,7 @@ static void take_path(AppReadQueue *queue, const PathItem *item)
 {
     g_autoptr(GError) error = NULL;
     AppAddOptions options = {.collection = item->collection, .password = item->password, .ocr = item->ocr,
-                             .ocr_languages = item->ocr_languages, .cancel = &queue->cancel_intake};
+                             .ocr_languages = item->ocr_languages, .cancel = &queue->cancel_intake, .begin = on_begin, .user = queue};
     if (app_reader_add_all(queue->library, item->path, &options, on_added, queue, NULL, &error)) return;
     if (!g_error_matches(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_CANCELLED)) tell_failure(queue, item->path, 0, error);
 }
@@ -144,6 +161,7 @@ static gpointer take_in(gpointer user)
             continue;
         }
         queue->is_taking = queue->is_busy = true;
+        __atomic_store_n(&queue->cancel_intake, false, __ATOMIC_RELAXED);
         g_mutex_unlock(&queue->mutex);
         take_path(queue, path);
         free_path(path);
@@ -248,6 +266,21 @@ void app_read_queue_add(AppReadQueue *queue, const char *path, const AppReadQueu
 void app_read_queue_add_path(AppReadQueue *queue, const char *path, int64_t collection)
 {
     app_read_queue_add(queue, path, &(AppReadQueueOptions){.collection = collection});
+}
+
+void app_read_queue_set_reads_added(AppReadQueue *queue, bool reads)
+{
+    g_mutex_lock(&queue->mutex);
+    queue->keeps_added_waiting = !reads;
+    g_mutex_unlock(&queue->mutex);
+}
+
+void app_read_queue_stop_adding(AppReadQueue *queue)
+{
+    g_mutex_lock(&queue->mutex);
+    g_queue_clear_full(&queue->paths, free_path);
+    if (queue->is_taking) __atomic_store_n(&queue->cancel_intake, true, __ATOMIC_RELAXED);
+    g_mutex_unlock(&queue->mutex);
 }
 
 void app_read_queue_add_document(AppReadQueue *queue, int64_t document)

@@ -203,8 +203,21 @@ static eng_status add_added(loader *l, const json_t *added)
     return ENG_OK;
 }
 
+static bool is_added(const eng_tokenizer *t, const char *text)
+{
+    for (uint32_t i = t->added_first[(uint8_t)*text]; i < t->added_first[(uint8_t)*text + 1]; i++)
+        if (strcmp(t->tokens[t->added[i]].bytes, text) == 0) return true;
+    return false;
+}
+
+bool eng_tokenizer_has_thinking(const eng_tokenizer *tokenizer)
+{
+    return tokenizer->has_thinking;
+}
+
 static void find_specials(eng_tokenizer *t)
 {
+    t->has_thinking = is_added(t, "<think>") && is_added(t, "</think>");
     static const char *const names[3] = {
         [ENG_TOKEN_END] = "<|endoftext|>", [ENG_TOKEN_START] = "<|im_start|>", [ENG_TOKEN_STOP] = "<|im_end|>"};
     for (size_t s = 0; s < 3; s++) {

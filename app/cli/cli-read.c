@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app-reader.h"
+#include "app-settings.h"
 #include "cli-intake.h"
 #include "cli-internal.h"
 
@@ -22,7 +23,8 @@ static const char help[] =
     "  --ocr                read scanned pages with Tesseract, if it is installed: seconds a page\n"
     "  --ocr-language LANG  their languages, as Tesseract calls them: eng, deu+fra (default eng); implies --ocr\n"
     "  --dry-run            say what reading would cost in tokens, time and disk; read nothing\n"
-    "  --no-model           take files in for searching only; read nothing\n";
+    "  --no-model           take files in for searching only; read nothing\n"
+    "  --watched            the folders of the setting library.watch\n";
 
 typedef struct Read {
     CliContext *context;
@@ -44,7 +46,8 @@ static void on_tokens(void *user, const AppReadProgress *progress)
 
 static bool open_engine(Read *read, GError **error)
 {
-    if (read->engine == NULL) read->engine = app_engine_open(read->library, read->context->model, read->context->n_threads, error);
+    const CliContext *context = read->context;
+    if (read->engine == NULL) read->engine = app_engine_open_on(read->library, context->model, context->n_threads, context->gpu, error);
     return read->engine != NULL;
 }
 
@@ -57,9 +60,9 @@ static void show_plan(Read *read, const AppDocument *document, const AppReadPlan
                                  (json_int_t)plan->n_tokens_cached, "disk_bytes", (json_int_t)plan->n_disk_bytes, "seconds", plan->seconds));
         return;
     }
-    g_autofree char *title = cli_safe_text(document->title), *tokens = cli_format_count(plan->n_tokens);
-    g_autofree char *left = cli_format_count(plan->n_tokens - plan->n_tokens_cached), *disk = cli_format_bytes(plan->n_disk_bytes);
-    g_autofree char *time = plan->seconds > 0 ? cli_format_duration(plan->seconds) : g_strdup("a time not known yet");
+    g_autofree char *title = cli_safe_text(document->title), *tokens = app_format_count(plan->n_tokens);
+    g_autofree char *left = app_format_count(plan->n_tokens - plan->n_tokens_cached), *disk = app_format_bytes(plan->n_disk_bytes);
+    g_autofree char *time = plan->seconds > 0 ? app_format_duration(plan->seconds) : g_strdup("a time not known yet");
     printf("%s: %s tokens in %u sections; to read: %s tokens, about %s, %s on disk\n", title, tokens, plan->n_sections, left, time, disk);
 }
 
@@ -85,14 +88,14 @@ static void show_result(Read *read, int64_t id, const AppReadResult *result, App
     }
     g_autofree char *title = cli_safe_text(document->title), *note = cli_safe_text(document->note);
     if (result == NULL) {
-        g_autofree char *bytes = cli_format_bytes(document->n_bytes);
+        g_autofree char *bytes = app_format_bytes(document->n_bytes);
         printf("%" G_GINT64_FORMAT "  %s: %s, %s of text%s%s\n", id, title, added_texts[added], bytes, note[0] != '\0' ? "; " : "", note);
         return;
     }
-    g_autofree char *tokens = cli_format_count(result->n_tokens), *computed = cli_format_count(result->n_tokens_computed);
-    g_autofree char *time = cli_format_duration(result->seconds);
+    g_autofree char *tokens = app_format_count(result->n_tokens), *computed = app_format_count(result->n_tokens_computed);
+    g_autofree char *time = app_format_duration(result->seconds);
     g_autofree char *rate = result->n_tokens_computed > 0 && result->seconds > 0
-                                ? cli_format_count((uint64_t)((double)result->n_tokens_computed / result->seconds))
+                                ? app_format_count((uint64_t)((double)result->n_tokens_computed / result->seconds))
                                 : NULL;
     printf("%" G_GINT64_FORMAT "  %s: ready, %s tokens in %u sections", id, title, tokens, result->n_sections);
     if (rate != NULL) {
@@ -171,16 +174,28 @@ static void read_all(Read *read, char **paths)
     }
 }
 
-static bool check_paths(const Read *read, int argc, char **argv)
+static bool check_paths(const Read *read, char **paths)
 {
-    if (argc < 2) {
+    if (paths[0] == NULL) {
         cli_usage("read", "which file or folder?");
-    } else if (read->options.title != NULL && (argc != 2 || g_file_test(argv[1], G_FILE_TEST_IS_DIR))) {
+    } else if (read->options.title != NULL && (paths[1] != NULL || g_file_test(paths[0], G_FILE_TEST_IS_DIR))) {
         cli_usage("read", "--title is for one file");
     } else {
         return true;
     }
     return false;
+}
+
+/* The paths of the command line and those of the setting. g_strfreev. */
+static char **all_paths(int argc, char **argv, bool watched)
+{
+    g_autoptr(AppSettings) settings = watched ? app_settings_open(NULL, NULL) : NULL; /* why not, was said before */
+    g_auto(GStrv) folders = settings != NULL ? app_settings_get_folders(settings, APP_SETTING_WATCH) : NULL;
+    GPtrArray *paths = g_ptr_array_new();
+    for (int i = 1; i < argc; i++) g_ptr_array_add(paths, g_strdup(argv[i]));
+    for (size_t i = 0; folders != NULL && folders[i] != NULL; i++) g_ptr_array_add(paths, g_strdup(folders[i]));
+    g_ptr_array_add(paths, NULL);
+    return (char **)g_ptr_array_free(paths, FALSE);
 }
 
 static int run(Read *read, const char *collection, char **paths)
@@ -193,6 +208,7 @@ static int run(Read *read, const char *collection, char **paths)
     if (collection != NULL) read->options.collection = app_library_add_collection(read->library, collection, &error);
     if (read->options.collection < 0) return cli_fail_error(error);
     read_all(read, paths);
+    cli_tell_gpu(read->engine);
     if (cli_interrupted()) {
         fprintf(stderr, "lectern: stopped; the same command goes on from here\n");
         return CLI_INTERRUPTED;
@@ -204,7 +220,7 @@ int cli_read(CliContext *context, int argc, char **argv)
 {
     if (cli_wants_help(argc, argv, help)) return CLI_OK;
     g_autofree char *title = NULL, *collection = NULL, *password_file = NULL, *password = NULL, *languages = NULL;
-    gboolean dry_run = FALSE, no_model = FALSE, ocr = FALSE;
+    gboolean dry_run = FALSE, no_model = FALSE, ocr = FALSE, watched = FALSE;
     const GOptionEntry options[] = {
         {"title", 0, 0, G_OPTION_ARG_STRING, &title, NULL, NULL},
         {"collection", 0, 0, G_OPTION_ARG_STRING, &collection, NULL, NULL},
@@ -213,15 +229,19 @@ int cli_read(CliContext *context, int argc, char **argv)
         {"ocr-language", 0, 0, G_OPTION_ARG_STRING, &languages, NULL, NULL},
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run, NULL, NULL},
         {"no-model", 0, 0, G_OPTION_ARG_NONE, &no_model, NULL, NULL},
+        {"watched", 0, 0, G_OPTION_ARG_NONE, &watched, NULL, NULL},
         {NULL},
     };
     if (!cli_parse_options("read", options, &argc, &argv)) return CLI_USAGE;
     if (password_file != NULL && !cli_read_password_file(password_file, &password)) return CLI_FAILED;
+    g_auto(GStrv) paths = all_paths(argc, argv, watched);
+    if (watched && g_strv_length(paths) == (guint)argc - 1)
+        return cli_usage("read", "no folder is watched; set some with `lectern settings library.watch FOLDER…`");
     Read read = {.context = context, .dry_run = dry_run, .no_model = no_model};
     read.options = (AppAddOptions){.title = title, .password = password, .ocr = ocr || languages != NULL, .ocr_languages = languages,
                                    .cancel = cli_cancel_flag()};
-    if (!check_paths(&read, argc, argv)) return CLI_USAGE;
-    int code = run(&read, collection, argv + 1);
+    if (!check_paths(&read, paths)) return CLI_USAGE;
+    int code = run(&read, collection, paths);
     app_engine_unref(read.engine);
     app_library_unref(read.library);
     return code;

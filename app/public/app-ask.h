@@ -87,6 +87,7 @@ typedef struct AppAnswer {
     AppAttended *attended;
     size_t n_attended;
     uint32_t n_documents, n_sections;      /* of the scope */
+    uint32_t n_sections_attended;          /* n_attended; also of an answer that was kept, which has no `attended` */
     uint32_t n_documents_left_out;         /* of a collection or of everything, as they are not read yet */
     uint32_t n_documents_partly_read;
     uint64_t tokens_cached;                /* of the scope, in the cache */
@@ -138,6 +139,34 @@ AppAnswer *app_asker_ask(AppAsker *asker, const AppAskScope *scope, const char *
  * passages, tokens {cached, attended, computed_document, computed_question, generated}, us {choose, open, first_token, total},
  * attended, dropped_mass. Free with g_free. */
 char *app_answer_to_json(const AppAnswer *answer);
+
+/* An answer as a turn of a conversation kept it: without where the model looked, and with passages by search as they were then. */
+AppAnswer *app_answer_from_turn(const AppTurn *turn);
+
+/* ------------------------------------------------------------------------------------------- every document by itself */
+
+/* One document's answer to a question that was put to many. */
+typedef struct AppAskRow {
+    int64_t document;
+    char *title;
+    AppAnswer *answer; /* NULL: it failed */
+    char *failure;     /* NULL: it did not */
+} AppAskRow;
+void app_ask_row_free(AppAskRow *row); /* NULL is fine */
+const char *app_ask_row_answer(const AppAskRow *row); /* the answer's text, "not found", or the failure; borrowed */
+/* The evidence's page, else its section: "page 12", "section 3"; "" without. g_free. */
+char *app_ask_row_place(const AppAskRow *row);
+
+/* Asks each document of the scope by itself, in the order of titles or as named. Rows come as they are answered, borrowed; one that fails does not keep
+ * the next from being asked. Elements AppAskRow*; on cancellation what was answered until then, with *ret_stopped. NULL: the scope
+ * is empty or cannot be listed. options->conversation: the table is kept there as one turn. */
+typedef void (*AppAskRowFn)(void *user, const AppAskRow *row, uint32_t index, uint32_t n_rows);
+GPtrArray *app_asker_ask_each(AppAsker *asker, const AppAskScope *scope, const char *question, const AppAskOptions *options, AppAskRowFn row,
+                              void *user, const bool *cancel, bool *ret_stopped, GError **error);
+/* RFC 4180, with a header line if wanted. g_free. */
+char *app_ask_rows_to_csv(const GPtrArray *rows, bool with_header);
+/* The table that a turn kept; NULL: the turn is a single answer. */
+GPtrArray *app_ask_rows_from_turn(const AppTurn *turn);
 
 /* The conversation of this title, made (with the scope as JSON) when there is none; -1 on failure. */
 int64_t app_ask_find_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error);

@@ -33,7 +33,9 @@ typedef struct AppAddOptions {
     const bool *cancel;   /* NULL: never */
     /* bytes of the source done; on the calling thread, at most every 20 ms */
     void (*progress)(void *user, uint64_t done, uint64_t total);
-    void *user;
+    /* app_reader_add_all: a file of the folder (or the path itself, or an archive's member) is about to be taken in; NULL: not told */
+    void (*begin)(void *user, const char *path, uint32_t n_files_done, uint32_t n_files);
+    void *user; /* for both */
 } AppAddOptions;
 
 /* Takes one file into the library: text, headings, places, search index. "-": standard input. Returns the id, -1 on failure; a file
@@ -46,6 +48,7 @@ typedef struct AppAddedFile {
     int64_t document;    /* -1: it failed */
     AppAdded added;
     const GError *error; /* why it failed; NULL */
+    uint32_t n_files_done, n_files; /* of the folder: members of archives do not count by themselves */
 } AppAddedFile;
 typedef bool (*AppAddedFn)(void *user, const AppAddedFile *file); /* false: stop */
 
@@ -97,6 +100,9 @@ typedef struct AppReadResult {
 bool app_reader_read(AppEngine *engine, int64_t document, const bool *cancel, AppReadProgressFn progress, void *user,
                      AppReadResult *ret_result, GError **error);
 
+/* Bytes on the disk of each document's cached states, of all models: char *uid -> uint64_t *bytes, freed with the table. */
+GHashTable *app_reader_list_sizes(AppLibrary *library, GError **error);
+
 /* Removes a document with its text and its cached states of all models. */
 bool app_reader_forget(AppLibrary *library, int64_t document, GError **error);
 
@@ -106,8 +112,8 @@ bool app_reader_forget(AppLibrary *library, int64_t document, GError **error);
  * the other. Events come on these threads, one at a time. The library shows the same (states QUEUED, READING, ...), so that a listener
  * may simply look there. */
 typedef struct AppReadQueue AppReadQueue;
-typedef enum AppReadEventKind { APP_READ_QUEUED, APP_READ_ADDED, APP_READ_PROGRESS, APP_READ_DONE, APP_READ_PAUSED, APP_READ_FAILED,
-                                APP_READ_IDLE } AppReadEventKind;
+typedef enum AppReadEventKind { APP_READ_QUEUED, APP_READ_ADDING, APP_READ_ADDED, APP_READ_PROGRESS, APP_READ_DONE, APP_READ_PAUSED,
+                                APP_READ_FAILED, APP_READ_IDLE } AppReadEventKind;
 typedef struct AppReadEvent {
     AppReadEventKind kind;
     const char *path;               /* of a file on its way in; NULL else */
@@ -115,6 +121,8 @@ typedef struct AppReadEvent {
     const AppReadProgress *progress; /* PROGRESS only */
     const char *message;            /* FAILED: the reason */
     bool needs_password;            /* FAILED: ask for one and add the path again with it */
+    uint32_t n_files_done, n_files; /* ADDING, ADDED: of the file or folder in hand; ADDING is told before each file */
+    bool was_known;                 /* ADDED: the library had it already, unchanged */
 } AppReadEvent;
 typedef void (*AppReadEventFn)(void *user, const AppReadEvent *event);
 
@@ -129,6 +137,8 @@ typedef struct AppReadQueueOptions { /* as in AppAddOptions; copied */
 } AppReadQueueOptions;
 void app_read_queue_add(AppReadQueue *queue, const char *path, const AppReadQueueOptions *options); /* file, folder or archive */
 void app_read_queue_add_path(AppReadQueue *queue, const char *path, int64_t collection);
+void app_read_queue_set_reads_added(AppReadQueue *queue, bool reads); /* false: what add_path brings in waits for add_document */
+void app_read_queue_stop_adding(AppReadQueue *queue);                  /* drops the paths not taken in yet; what is in stays */
 void app_read_queue_add_document(AppReadQueue *queue, int64_t document);
 void app_read_queue_stop_document(AppReadQueue *queue, int64_t document); /* pauses it or takes it out */
 void app_read_queue_set_paused(AppReadQueue *queue, bool paused);         /* all */

@@ -30,6 +30,10 @@ assert "which file" in run("read", code=2)
 run("read", "--no-such-option", "x", code=2)
 assert "--threads" in run("library", "--threads", "none", code=2)
 assert "missing.txt" in run("read", "--no-model", "missing.txt", code=1)
+# A GPU that was asked for and is not there is an error that says why; without a word about it, work goes on with the processor.
+environment["LECTERN_GPU_MODULE"] = os.path.join(folder.name, "no-module.so")
+refused = run("bench", "--gpu", "--geometry", "starter", code=1)
+assert "the GPU cannot be used" in refused and "no-module.so" in refused, refused
 
 # A folder, one file of it unreadable here; then again: nothing is new.
 added = lines("read", "--no-model", "--collection", "Shelf", DATA)
