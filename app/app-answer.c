@@ -16,6 +16,7 @@ void app_answer_free(AppAnswer *answer)
     g_free(answer->answer);
     g_free(answer->model);
     g_free(answer->remote);
+    g_free(answer->not_kept);
     for (size_t i = 0; i < answer->n_evidence; i++) {
         app_quotation_clear(&answer->evidence[i].quotation);
         g_free(answer->evidence[i].heading);
@@ -125,6 +126,7 @@ json_t *app_answer_to_object(const AppAnswer *answer)
     json_object_set_new(root, "dropped_mass", json_real(answer->dropped_mass));
     json_object_set_new(root, "joined_approximately", json_boolean(answer->joined_approximately));
     json_object_set_new(root, "remote", answer->remote ? json_string(answer->remote) : json_null());
+    if (answer->not_kept) json_object_set_new(root, "not_kept", json_string(answer->not_kept));
     return root;
 }
 

@@ -256,7 +256,6 @@ static void fill_figures(AppAsking *asking)
     answer->n_documents_partly_read = app_shelf_n_partly_read(shelf);
     answer->tokens_cached = app_shelf_n_tokens(shelf);
     for (size_t i = 0; i < answer->n_attended; i++) answer->tokens_attended += answer->attended[i].n_tokens;
-    answer->tokens_computed_document = 0; /* sections come from the cache or the question fails */
     answer->tokens_computed_question = asking->options->remote ? 0 : asking->prompt.n;
     answer->tokens_generated = asking->reply.n_tokens;
     answer->first_token_us = asking->reply.first_token_us ? asking->reply.first_token_us - asking->start_us : 0;
@@ -334,15 +333,26 @@ static bool decode_there(AppAsking *asking, GError **error)
     return app_ask_decode_remotely(asking, error);
 }
 
+/* With the runtime still held: what it ran for this question. */
+static void count_computed(AppAsking *asking)
+{
+    eng_runtime_stats now;
+    eng_runtime_get_stats(asking->runtime, &now);
+    asking->answer->tokens_computed_document = (now.tokens_run - asking->stats_before.tokens_run) -
+                                               (now.tokens_of_branches - asking->stats_before.tokens_of_branches);
+}
+
 /* Choose, decode, find the evidence. */
 static bool answer_question(AppAsking *asking, GError **error)
 {
     AppAsker *asker = asking->asker;
     bool remotely = asking->options->remote != NULL;
     asking->runtime = app_engine_acquire(asker->engine, asking->cancel);
+    eng_runtime_get_stats(asking->runtime, &asking->stats_before);
     bool good = choose_and_prepare(asking, error) && (remotely || decode_here(asking, error));
     eng_session_free(asking->session); /* it borrows the runtime */
     asking->session = NULL;
+    count_computed(asking);
     app_engine_release(asker->engine);
     if (!good || (remotely && !decode_there(asking, error))) return false;
     asking->answer->complete = asking->reply.complete;
@@ -376,7 +386,7 @@ static bool ask(AppAsking *asking, const AppAskScope *scope, GError **error)
     app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_ANSWERED, .answer = asking->answer});
     fill_passages(asking);
     asking->answer->total_us = g_get_monotonic_time() - asking->start_us;
-    if (asking->options->conversation && !app_ask_store_turn(asking, error)) return false;
+    if (asking->options->conversation) app_ask_store_turn(asking);
     app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_FINISHED, .answer = asking->answer});
     return true;
 }

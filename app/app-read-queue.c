@@ -24,7 +24,8 @@ struct AppReadQueue {
     GQueue paths;     /* PathItem */
     GQueue documents; /* ids, as pointers to int64_t */
     int64_t current;  /* document being read, 0 none */
-    bool is_busy, is_paused, is_ending;
+    bool is_busy, is_paused, is_ending, keeps_added_waiting;
+    bool is_adding; /* the work in progress is a path */
     bool cancel; /* read atomically by the work in progress; written under the mutex */
 };
 
@@ -38,7 +39,7 @@ static void free_path(gpointer data)
 static void tell(AppReadQueue *queue, AppReadEventKind kind, const char *path, int64_t document, const AppReadProgress *progress,
                  const char *message)
 {
-    AppReadEvent event = {kind, path, document, progress, message};
+    AppReadEvent event = {.kind = kind, .path = path, .document = document, .progress = progress, .message = message};
     if (queue->event != NULL) queue->event(queue->user, &event);
 }
 
@@ -66,6 +67,14 @@ static void enqueue(AppReadQueue *queue, int64_t document)
     tell(queue, APP_READ_QUEUED, NULL, document, NULL, NULL);
 }
 
+static bool reads_added(AppReadQueue *queue)
+{
+    g_mutex_lock(&queue->mutex);
+    bool reads = !queue->keeps_added_waiting;
+    g_mutex_unlock(&queue->mutex);
+    return reads;
+}
+
 static void take_path(AppReadQueue *queue, const PathItem *item)
 {
     g_autoptr(GError) error = NULL;
@@ -75,16 +84,22 @@ static void take_path(AppReadQueue *queue, const PathItem *item)
         if (__atomic_load_n(&queue->cancel, __ATOMIC_RELAXED)) return;
         const char *path = g_ptr_array_index(files, i);
         AppAddOptions options = {.collection = item->collection, .cancel = &queue->cancel};
+        AppReadEvent event = {.kind = APP_READ_ADDING, .path = path, .n_files_done = i, .n_files = files->len};
+        if (queue->event != NULL) queue->event(queue->user, &event);
         AppAdded added;
         g_autoptr(GError) failure = NULL;
         int64_t document = app_reader_add_file(queue->library, path, &options, &added, &failure);
         if (document < 0) {
-            tell(queue, APP_READ_FAILED, path, 0, NULL, failure->message);
+            bool stopped = __atomic_load_n(&queue->cancel, __ATOMIC_RELAXED);
+            if (!stopped) tell(queue, APP_READ_FAILED, path, 0, NULL, failure->message);
             continue;
         }
-        tell(queue, APP_READ_ADDED, path, document, NULL, NULL);
+        event = (AppReadEvent){.kind = APP_READ_ADDED, .path = path, .document = document, .n_files_done = i + 1, .n_files = files->len,
+                               .was_known = added != APP_ADDED_NEW && added != APP_ADDED_CHANGED};
+        if (queue->event != NULL) queue->event(queue->user, &event);
         g_autoptr(AppDocument) known = app_library_get_document(queue->library, document, NULL);
-        if (known != NULL && (known->state != APP_DOCUMENT_READY || added == APP_ADDED_CHANGED)) enqueue(queue, document);
+        bool is_wanted = known != NULL && (known->state != APP_DOCUMENT_READY || added == APP_ADDED_CHANGED);
+        if (is_wanted && reads_added(queue)) enqueue(queue, document);
     }
 }
 
@@ -125,6 +140,7 @@ static bool wait_for_work(AppReadQueue *queue, PathItem **ret_path, int64_t *ret
         g_cond_wait(&queue->changed, &queue->mutex);
     }
     queue->is_busy = !queue->is_ending;
+    queue->is_adding = *ret_path != NULL;
     __atomic_store_n(&queue->cancel, queue->is_ending, __ATOMIC_RELAXED);
     return !queue->is_ending;
 }
@@ -208,6 +224,21 @@ void app_read_queue_add_path(AppReadQueue *queue, const char *path, int64_t coll
     g_mutex_lock(&queue->mutex);
     g_queue_push_tail(&queue->paths, item);
     g_cond_broadcast(&queue->changed);
+    g_mutex_unlock(&queue->mutex);
+}
+
+void app_read_queue_set_reads_added(AppReadQueue *queue, bool reads)
+{
+    g_mutex_lock(&queue->mutex);
+    queue->keeps_added_waiting = !reads;
+    g_mutex_unlock(&queue->mutex);
+}
+
+void app_read_queue_stop_adding(AppReadQueue *queue)
+{
+    g_mutex_lock(&queue->mutex);
+    g_queue_clear_full(&queue->paths, free_path);
+    if (queue->is_busy && queue->is_adding) __atomic_store_n(&queue->cancel, true, __ATOMIC_RELAXED);
     g_mutex_unlock(&queue->mutex);
 }
 

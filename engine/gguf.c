@@ -278,13 +278,14 @@ static eng_status check_places(eng_gguf *file, eng_error *error)
 static eng_status read_tensors(cursor *c, uint64_t n)
 {
     eng_gguf *file = c->file;
-    uint64_t alignment = DEFAULT_ALIGNMENT, *offsets = calloc(n + 1, sizeof *offsets);
-    if (offsets == NULL) return eng_fail(c->error, ENG_NO_MEMORY, "%s: out of memory", file->path);
-    eng_status status = ENG_OK;
+    uint64_t alignment = DEFAULT_ALIGNMENT;
     if (eng_gguf_has(file, "general.alignment") &&
         (!eng_gguf_get_number(file, "general.alignment", &alignment) || alignment < 8 || alignment > ALIGNMENT_MAX || (alignment & (alignment - 1)) != 0))
-        status = eng_fail(c->error, ENG_BAD_FILE, "%s: general.alignment of %llu is not a power of 2 from 8 to 2^20", file->path,
-                          (unsigned long long)alignment);
+        return eng_fail(c->error, ENG_BAD_FILE, "%s: general.alignment of %llu is not a power of 2 from 8 to 2^20", file->path,
+                        (unsigned long long)alignment);
+    uint64_t *offsets = calloc(n + 1, sizeof *offsets);
+    if (offsets == NULL) return eng_fail(c->error, ENG_NO_MEMORY, "%s: out of memory", file->path);
+    eng_status status = ENG_OK;
     for (uint64_t i = 0; i < n && status == ENG_OK; i++) {
         status = take_tensor(c, &file->tensors[file->n_tensors], &offsets[i]);
         if (file->tensors[file->n_tensors].name != NULL) file->n_tensors++;

@@ -94,7 +94,7 @@ typedef struct AppAnswer {
     uint32_t n_documents_partly_read;
     uint64_t tokens_cached;                /* of the scope, in the cache */
     uint64_t tokens_attended;              /* of the sections attended to */
-    uint64_t tokens_computed_document;     /* tokens of documents run through the model for this answer: 0 */
+    uint64_t tokens_computed_document;     /* counted by the engine: tokens of documents run through the model for this answer */
     uint64_t tokens_computed_question;
     uint64_t tokens_generated;
     int64_t choose_us, open_us, first_token_us, total_us; /* since the question was put */
@@ -102,6 +102,7 @@ typedef struct AppAnswer {
     bool joined_approximately; /* several sections, and a model that was not trained for that */
     int64_t turn;        /* in the conversation; 0: none */
     char *remote;        /* the second machine that answered; NULL: this one did. `model` is its model then */
+    char *not_kept;      /* NULL; else why the turn could not be kept in the conversation, and what to do: the answer stands all the same */
 } AppAnswer;
 void app_answer_free(AppAnswer *answer); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppAnswer, app_answer_free)
@@ -150,14 +151,16 @@ AppAnswer *app_answer_from_turn(const AppTurn *turn);
 
 /* ------------------------------------------------------------------------------------------- every document by itself */
 
-/* One document's answer to a question that was put to many. */
+/* One document's answer to a question that was put to many. Never changed once made, so that threads may share it. */
 typedef struct AppAskRow {
+    gint n_refs; /* atomic */
     int64_t document;
     char *title;
     AppAnswer *answer; /* NULL: it failed */
     char *failure;     /* NULL: it did not */
 } AppAskRow;
-void app_ask_row_free(AppAskRow *row); /* NULL is fine */
+AppAskRow *app_ask_row_ref(const AppAskRow *row);
+void app_ask_row_unref(AppAskRow *row); /* NULL is fine */
 const char *app_ask_row_answer(const AppAskRow *row); /* the answer's text, "not found", or the failure; borrowed */
 /* The evidence's page, else its section: "page 12", "section 3"; "" without. g_free. */
 char *app_ask_row_place(const AppAskRow *row);
@@ -173,6 +176,8 @@ char *app_ask_rows_to_csv(const GPtrArray *rows, bool with_header);
 /* The table that a turn kept; NULL: the turn is a single answer. */
 GPtrArray *app_ask_rows_from_turn(const AppTurn *turn);
 
+/* A new conversation over this scope; -1 on failure. The title may be shortened. */
+int64_t app_ask_begin_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error);
 /* The conversation of this title, made (with the scope as JSON) when there is none; -1 on failure. */
 int64_t app_ask_find_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error);
 /* The scope that a conversation was begun with: documents that are still there. ret_documents: int64_t, empty for everything or a

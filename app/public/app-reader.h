@@ -75,6 +75,9 @@ typedef struct AppReadResult {
 bool app_reader_read(AppEngine *engine, int64_t document, const bool *cancel, AppReadProgressFn progress, void *user,
                      AppReadResult *ret_result, GError **error);
 
+/* Bytes on the disk of each document's cached states, of all models: char *uid -> uint64_t *bytes, freed with the table. */
+GHashTable *app_reader_list_sizes(AppLibrary *library, GError **error);
+
 /* Removes a document with its text and its cached states of all models. */
 bool app_reader_forget(AppLibrary *library, int64_t document, GError **error);
 
@@ -83,14 +86,16 @@ bool app_reader_forget(AppLibrary *library, int64_t document, GError **error);
 /* A queue with its own worker thread for programs that must not block (the window). Events come on the worker thread. The library
  * shows the same (states QUEUED, READING, ...), so that a listener may simply look there. */
 typedef struct AppReadQueue AppReadQueue;
-typedef enum AppReadEventKind { APP_READ_QUEUED, APP_READ_ADDED, APP_READ_PROGRESS, APP_READ_DONE, APP_READ_PAUSED, APP_READ_FAILED,
-                                APP_READ_IDLE } AppReadEventKind;
+typedef enum AppReadEventKind { APP_READ_QUEUED, APP_READ_ADDING, APP_READ_ADDED, APP_READ_PROGRESS, APP_READ_DONE, APP_READ_PAUSED,
+                                APP_READ_FAILED, APP_READ_IDLE } AppReadEventKind;
 typedef struct AppReadEvent {
     AppReadEventKind kind;
     const char *path;               /* of a file on its way in; NULL else */
     int64_t document;               /* 0: not known yet */
     const AppReadProgress *progress; /* PROGRESS only */
     const char *message;            /* FAILED: the reason */
+    uint32_t n_files_done, n_files; /* ADDING, ADDED: of the file or folder in hand; ADDING is told before each file */
+    bool was_known;                 /* ADDED: the library had it already, unchanged */
 } AppReadEvent;
 typedef void (*AppReadEventFn)(void *user, const AppReadEvent *event);
 
@@ -98,6 +103,8 @@ AppReadQueue *app_read_queue_new(AppLibrary *library, AppReadEventFn event, void
 void app_read_queue_free(AppReadQueue *queue); /* stops after the current batch; unfinished documents stay PAUSED */
 void app_read_queue_set_engine(AppReadQueue *queue, AppEngine *engine); /* NULL: files are imported, none is read */
 void app_read_queue_add_path(AppReadQueue *queue, const char *path, int64_t collection); /* file or folder */
+void app_read_queue_set_reads_added(AppReadQueue *queue, bool reads); /* false: what add_path brings in waits for add_document */
+void app_read_queue_stop_adding(AppReadQueue *queue);                  /* drops the paths not taken in yet; what is in stays */
 void app_read_queue_add_document(AppReadQueue *queue, int64_t document);
 void app_read_queue_stop_document(AppReadQueue *queue, int64_t document); /* pauses it or takes it out */
 void app_read_queue_set_paused(AppReadQueue *queue, bool paused);         /* all */

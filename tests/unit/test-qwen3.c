@@ -151,7 +151,7 @@ static void compare_fixture(const char *name, double most)
 }
 
 static const char *const folders[] = {"tied-bf16",       "untied-f32-gqa8",        "bias-f16-gqa2", "sharded-bf16-gqa4", "yarn-f32",
-                                      "yarn-factor-bf16-d128", "linear-f32"};
+                                      "yarn-factor-bf16-d128", "linear-f32", "mixed.gguf"};
 
 static void logits_are_the_reference_s(void **state)
 {
