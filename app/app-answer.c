@@ -15,6 +15,7 @@ void app_answer_free(AppAnswer *answer)
     g_free(answer->question);
     g_free(answer->answer);
     g_free(answer->model);
+    g_free(answer->not_kept);
     for (size_t i = 0; i < answer->n_evidence; i++) {
         app_quotation_clear(&answer->evidence[i].quotation);
         g_free(answer->evidence[i].heading);
@@ -123,6 +124,7 @@ json_t *app_answer_to_object(const AppAnswer *answer)
     json_object_set_new(root, "attended", most_attended(answer));
     json_object_set_new(root, "dropped_mass", json_real(answer->dropped_mass));
     json_object_set_new(root, "joined_approximately", json_boolean(answer->joined_approximately));
+    if (answer->not_kept) json_object_set_new(root, "not_kept", json_string(answer->not_kept));
     return root;
 }
 

@@ -106,7 +106,7 @@ bool app_ask_add_history(AppAsking *asking, GError **error)
 
 /* ---------------------------------------------------------------------------------------------------------------- turns */
 
-bool app_ask_store_turn(AppAsking *asking, GError **error)
+void app_ask_store_turn(AppAsking *asking)
 {
     AppAnswer *answer = asking->answer;
     g_autofree char *stats = app_answer_to_json(answer);
@@ -115,8 +115,10 @@ bool app_ask_store_turn(AppAsking *asking, GError **error)
     AppTurn turn = {.question = answer->question, .answer = answer->answer, .model = answer->model, .found = answer->found,
                     .quotations = quotations, .n_quotations = answer->n_evidence, .stats = stats};
     bool changed = __atomic_load_n(&asking->asker->changed, __ATOMIC_RELAXED);
-    answer->turn = app_library_add_turn(asking->asker->library, asking->options->conversation, &turn, error);
+    g_autoptr(GError) error = NULL;
+    int64_t id = app_library_add_turn(asking->asker->library, asking->options->conversation, &turn, &error);
+    if (id > 0) answer->turn = id;
+    if (id <= 0) answer->not_kept = g_strdup(error->message);
     /* A turn of our own changes no document: what is open stays good. */
     __atomic_store_n(&asking->asker->changed, changed, __ATOMIC_RELAXED);
-    return answer->turn > 0;
 }

@@ -256,7 +256,10 @@ static void fill_figures(AppAsking *asking)
     answer->n_documents_partly_read = app_shelf_n_partly_read(shelf);
     answer->tokens_cached = app_shelf_n_tokens(shelf);
     answer->tokens_attended = stats.tokens_cached;
-    answer->tokens_computed_document = 0; /* sections come from the cache or the question fails */
+    eng_runtime_stats now;
+    eng_runtime_get_stats(asking->runtime, &now);
+    answer->tokens_computed_document = (now.tokens_run - asking->stats_before.tokens_run) -
+                                       (now.tokens_of_branches - asking->stats_before.tokens_of_branches);
     answer->tokens_computed_question = asking->prompt.n;
     answer->tokens_generated = asking->reply.n_tokens;
     answer->dropped_mass = stats.dropped_mass_max;
@@ -343,6 +346,7 @@ static bool ask(AppAsking *asking, const AppAskScope *scope, GError **error)
                                           .n_sections = (uint32_t)app_shelf_n_sections(asker->shelf),
                                           .n_tokens = app_shelf_n_tokens(asker->shelf)});
     asking->runtime = app_engine_acquire(asker->engine, asking->cancel);
+    eng_runtime_get_stats(asking->runtime, &asking->stats_before);
     bool answered = answer_question(asking, error);
     /* The session borrows the runtime. */
     eng_session_free(asking->session);
@@ -352,7 +356,7 @@ static bool ask(AppAsking *asking, const AppAskScope *scope, GError **error)
     app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_ANSWERED, .answer = asking->answer});
     fill_passages(asking);
     asking->answer->total_us = g_get_monotonic_time() - asking->start_us;
-    if (asking->options->conversation && !app_ask_store_turn(asking, error)) return false;
+    if (asking->options->conversation) app_ask_store_turn(asking);
     app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_FINISHED, .answer = asking->answer});
     return true;
 }

@@ -133,6 +133,10 @@ static void print_figures(CliAskPrinter *printer, const AppAnswer *answer)
     if (answer->joined_approximately) fputs(" \xC2\xB7 documents joined by approximation", printer->out);
     put_style(printer, "0");
     fputc('\n', printer->out);
+    if (answer->not_kept) {
+        g_autofree char *why = cli_safe_text(answer->not_kept);
+        fprintf(printer->out, "The answer was not kept in the conversation: %s\n", why);
+    }
 }
 
 void cli_ask_print_break(CliAskPrinter *printer)

@@ -92,13 +92,14 @@ typedef struct AppAnswer {
     uint32_t n_documents_partly_read;
     uint64_t tokens_cached;                /* of the scope, in the cache */
     uint64_t tokens_attended;              /* of the sections attended to */
-    uint64_t tokens_computed_document;     /* tokens of documents run through the model for this answer: 0 */
+    uint64_t tokens_computed_document;     /* counted by the engine: tokens of documents run through the model for this answer */
     uint64_t tokens_computed_question;
     uint64_t tokens_generated;
     int64_t choose_us, open_us, first_token_us, total_us; /* since the question was put */
     double dropped_mass; /* most of any head's attention mass that was left out, of one token */
     bool joined_approximately; /* several sections, and a model that was not trained for that */
     int64_t turn;        /* in the conversation; 0: none */
+    char *not_kept;      /* NULL; else why the turn could not be kept in the conversation, and what to do: the answer stands all the same */
 } AppAnswer;
 void app_answer_free(AppAnswer *answer); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppAnswer, app_answer_free)

@@ -43,6 +43,19 @@ assert all(one["added"] == "new" for one in added)
 assert all(one["added"] == "unchanged" for one in lines("read", "--no-model", DATA))
 assert lines("read", "--no-model", "-", "--title", "From a pipe", given="Words from a pipe.\n")[0]["document"]["title"] == "From a pipe"
 
+# Archives: members are documents; encrypted ones need their password, from a file here.
+import zipfile
+archive = os.path.join(folder.name, "papers.zip")
+with zipfile.ZipFile(archive, "w") as file:
+    file.writestr("notes/one.txt", "A note about zinnias.\n")
+    file.writestr("notes/picture.png", b"\x89PNG")
+taken = lines("read", "--no-model", archive)
+assert [one["document"]["source"] for one in taken] == [archive + "/notes/one.txt"], taken
+assert lines("search", "zinnias")[0]["document"] == taken[0]["document"]["number"]
+assert "no password" in run("read", "--no-model", "--password-file", os.path.join(folder.name, "none"), book, code=1)
+run("remove", "--yes", archive + "/notes/one.txt")
+assert "--ocr:" in run("read", "--no-model", "--ocr-language", "no-such-language", book, code=1)
+
 # Search: a hit's offsets are characters of the original file.
 hit = lines("search", "tarry", "pigtail")[0]
 text = open(book, encoding="utf-8", newline="").read()
