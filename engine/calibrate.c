@@ -83,7 +83,7 @@ static eng_status make_trial(calibration *c, const eng_model *model, const eng_c
 
 static eng_status open_runtime(const calibration *c, trial *t)
 {
-    eng_runtime_options options = {.n_threads = c->options->n_threads};
+    eng_runtime_options options = {.n_threads = c->options->n_threads, .gpu = ENG_GPU_NEVER};
     eng_status status = eng_runtime_new(&t->model, &options, &t->runtime, c->error);
     if (status == ENG_OK) eng_runtime_set_cancel(t->runtime, c->options->cancel);
     return status;
