@@ -48,6 +48,9 @@ void app_asking_send(const AppAsking *asking, AppAskEvent event);
 /* Puts the evidence of the reply into the answer, and whether it was found; sends it (app-place.c). */
 bool app_ask_find_evidence(AppAsking *asking, GError **error);
 
+/* Sends the question and the chosen sections' text to the second machine and takes its reply (app-ask-remote.c). */
+bool app_ask_decode_remotely(AppAsking *asking, GError **error);
+
 /* The earlier turns of the conversation as tokens, where the model is one that can make use of them (app-ask-conversation.c). */
 bool app_ask_add_history(AppAsking *asking, GError **error);
 /* A turn that cannot be kept (a full disk) does not take the answer away: answer->not_kept says why. */

@@ -14,6 +14,7 @@
 
 #include "app-engine.h"
 #include "app-library.h"
+#include "app-remote.h"
 
 G_BEGIN_DECLS
 
@@ -49,6 +50,7 @@ typedef struct AppAskOptions {
     uint64_t seed;
     uint32_t n_passages;          /* by search, with the answer; 0: 3; UINT32_MAX: none */
     int64_t conversation;         /* continues it and adds the turn; 0: none */
+    AppRemote *remote;            /* answers instead of the local model, from passages that are sent to it; NULL: nothing leaves */
 } AppAskOptions;
 
 typedef enum AppEvidenceKind {
@@ -99,6 +101,7 @@ typedef struct AppAnswer {
     double dropped_mass; /* most of any head's attention mass that was left out, of one token */
     bool joined_approximately; /* several sections, and a model that was not trained for that */
     int64_t turn;        /* in the conversation; 0: none */
+    char *remote;        /* the second machine that answered; NULL: this one did. `model` is its model then */
     char *not_kept;      /* NULL; else why the turn could not be kept in the conversation, and what to do: the answer stands all the same */
 } AppAnswer;
 void app_answer_free(AppAnswer *answer); /* NULL is fine */
@@ -107,6 +110,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppAnswer, app_answer_free)
 typedef enum AppAskEventKind {
     APP_ASK_STARTED,   /* the scope is known: n_documents, n_sections, n_tokens */
     APP_ASK_CHOSEN,    /* what is attended to: n_sections, n_tokens */
+    APP_ASK_SENDING,   /* before anything leaves for a second machine: n_documents, n_sections, n_tokens of what is sent; text: it in words */
     APP_ASK_TEXT,      /* more of the reply: whole characters */
     APP_ASK_QUOTATION, /* evidence was found in the source, with its place */
     APP_ASK_ANSWERED,  /* the answer's own text is settled: `answer` without figures yet */
@@ -117,7 +121,7 @@ typedef struct AppAskEvent {
     AppAskEventKind kind;
     uint32_t n_documents, n_sections;
     uint64_t n_tokens;
-    const char *text; /* TEXT; not terminated at n_bytes by necessity */
+    const char *text; /* TEXT, SENDING; not terminated at n_bytes by necessity */
     size_t n_bytes;
     bool in_quotation; /* TEXT: it belongs to the quotation */
     const AppEvidence *evidence;
@@ -131,14 +135,15 @@ AppAsker *app_asker_new(AppEngine *engine);
 void app_asker_free(AppAsker *asker); /* NULL is fine; no question is in progress */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppAsker, app_asker_free)
 
-/* event and cancel may be NULL. NULL on failure: APP_ASK_ERROR, APP_LIBRARY_ERROR, APP_ENGINE_ERROR, G_IO_ERROR_CANCELLED. */
+/* event and cancel may be NULL. NULL on failure: APP_ASK_ERROR, APP_LIBRARY_ERROR, APP_ENGINE_ERROR, APP_REMOTE_ERROR,
+ * G_IO_ERROR_CANCELLED. */
 AppAnswer *app_asker_ask(AppAsker *asker, const AppAskScope *scope, const char *question, const AppAskOptions *options, AppAskEventFn event,
                          void *user, const bool *cancel, GError **error);
 
 /* One JSON object without line breaks: question, answer, found, complete, model, quotation (null or an object with text, document,
  * document_id, section, start, end (characters of the document's text), heading, page, verified, other_places), quotations (all),
  * passages, tokens {cached, attended, computed_document, computed_question, generated}, us {choose, open, first_token, total},
- * attended, dropped_mass. Free with g_free. */
+ * attended, dropped_mass, remote (null or the second machine). Free with g_free. */
 char *app_answer_to_json(const AppAnswer *answer);
 
 /* An answer as a turn of a conversation kept it: without where the model looked, and with passages by search as they were then. */

@@ -98,3 +98,17 @@ run("remove", "--yes", "pipe", code=1)
 for place, folders, files in os.walk(environment["LECTERN_DATA"]):
     for name in folders + files + [""]:
         assert stat.S_IMODE(os.stat(os.path.join(place, name)).st_mode) & 0o77 == 0, (place, name)
+
+# A watched folder: what was there, what comes, and an end by Ctrl-C.
+import signal
+watched = os.path.join(folder.name, "inbox")
+os.mkdir(watched)
+open(os.path.join(watched, "there.txt"), "w").write("Chrysanthemums were there.\n")
+assert "not a folder" in run("watch", book, code=1)
+watcher = subprocess.Popen([LECTERN, "--json", "watch", "--no-model", watched], stdout=subprocess.PIPE, text=True, env=environment)
+first = json.loads(watcher.stdout.readline())
+assert first["event"] == "in" and first["document"]["source"].endswith("there.txt"), first
+open(os.path.join(watched, "comes.txt"), "w").write("Delphiniums came.\n")
+assert json.loads(watcher.stdout.readline())["path"].endswith("comes.txt")
+watcher.send_signal(signal.SIGINT)
+assert watcher.wait(60) == 0 and lines("search", "delphiniums")
