@@ -83,6 +83,7 @@ static void ui_application_startup(GApplication *application)
         return;
     }
     ui_context_load_engine(self->context, NULL);
+    ui_context_update_watch(self->context);
 }
 
 static UiWindow *window_of(UiApplication *self)
