@@ -19,7 +19,7 @@ struct _UiWindow {
     UiSidebar *sidebar;
     GtkStack *views;
     UiLibraryView *library_view;
-    AdwHeaderBar *reader_header;
+    AdwHeaderBar *reader_header, *ask_header;
     AdwWindowTitle *reader_title;
     GtkWidget *close_ask_button;
     UiReader *reader;
@@ -49,6 +49,8 @@ static void update_headers(UiWindow *self)
     ui_library_view_set_title_buttons(self->library_view, narrow, !end, narrow);
     adw_header_bar_set_show_start_title_buttons(self->reader_header, narrow);
     adw_header_bar_set_show_end_title_buttons(self->reader_header, !end);
+    adw_header_bar_set_decoration_layout(self->reader_header, narrow ? ":close" : NULL);
+    adw_header_bar_set_decoration_layout(self->ask_header, narrow ? ":close" : NULL);
     gtk_widget_set_visible(self->close_ask_button, ui_panes_get_end_over(self->panes));
     GAction *toggle = g_action_map_lookup_action(G_ACTION_MAP(self), "toggle-ask");
     if (toggle != NULL) g_simple_action_set_state(G_SIMPLE_ACTION(toggle), g_variant_new_boolean(end));
@@ -436,6 +438,7 @@ static void ui_window_class_init(UiWindowClass *class)
     CHILD(views);
     CHILD(library_view);
     CHILD(reader_header);
+    CHILD(ask_header);
     CHILD(reader_title);
     CHILD(close_ask_button);
     CHILD(reader);
