@@ -6,6 +6,7 @@
 
 #include "ui-config.h"
 #include "ui-settings.h"
+#include "ui-watchdog.h"
 #include "ui-window.h"
 
 struct _UiApplication {
@@ -159,7 +160,10 @@ static void notify_finished(UiApplication *self)
 
 static void on_read_event(UiApplication *self, const AppReadEvent *event)
 {
-    if (event->kind == APP_READ_DONE) {
+    if (event->kind == APP_READ_PROGRESS) {
+        ui_watchdog_set_counting(true);
+    } else if (event->kind == APP_READ_DONE) {
+        ui_watchdog_set_counting(false);
         self->n_finished++;
         self->last_finished = event->document;
     } else if (event->kind == APP_READ_IDLE) {

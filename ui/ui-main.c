@@ -4,6 +4,7 @@
 
 #include "ui-application.h"
 #include "ui-config.h"
+#include "ui-watchdog.h"
 
 int main(int argc, char **argv)
 {
@@ -14,5 +15,8 @@ int main(int argc, char **argv)
     textdomain(UI_GETTEXT_DOMAIN);
     g_set_application_name(_("Lectern"));
     g_autoptr(UiApplication) application = ui_application_new();
-    return g_application_run(G_APPLICATION(application), argc, argv);
+    ui_watchdog_start();
+    int status = g_application_run(G_APPLICATION(application), argc, argv);
+    ui_watchdog_write();
+    return status;
 }
