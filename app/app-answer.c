@@ -15,6 +15,8 @@ void app_answer_free(AppAnswer *answer)
     g_free(answer->question);
     g_free(answer->answer);
     g_free(answer->model);
+    g_free(answer->remote);
+    g_free(answer->not_kept);
     for (size_t i = 0; i < answer->n_evidence; i++) {
         app_quotation_clear(&answer->evidence[i].quotation);
         g_free(answer->evidence[i].heading);
@@ -123,6 +125,8 @@ json_t *app_answer_to_object(const AppAnswer *answer)
     json_object_set_new(root, "attended", most_attended(answer));
     json_object_set_new(root, "dropped_mass", json_real(answer->dropped_mass));
     json_object_set_new(root, "joined_approximately", json_boolean(answer->joined_approximately));
+    json_object_set_new(root, "remote", answer->remote ? json_string(answer->remote) : json_null());
+    if (answer->not_kept) json_object_set_new(root, "not_kept", json_string(answer->not_kept));
     return root;
 }
 
@@ -232,6 +236,7 @@ AppAnswer *app_answer_from_object(const json_t *root, const AppTurn *turn)
     answer->question = turn ? g_strdup(turn->question) : dup_text(root, "question");
     answer->answer = turn ? g_strdup(turn->answer) : dup_text(root, "answer");
     answer->model = turn ? g_strdup(turn->model) : dup_text(root, "model");
+    answer->remote = g_strdup(json_string_value(json_object_get(root, "remote")));
     answer->found = turn ? turn->found : json_is_true(json_object_get(root, "found"));
     answer->complete = !json_is_false(json_object_get(root, "complete"));
     answer->turn = turn ? turn->id : 0;

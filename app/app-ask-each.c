@@ -7,9 +7,25 @@
 
 #include "app-ask-internal.h"
 
-void app_ask_row_free(AppAskRow *row)
+static AppAskRow *row_new(int64_t document, const char *title)
 {
-    if (!row) return;
+    AppAskRow *row = g_new0(AppAskRow, 1);
+    row->n_refs = 1;
+    row->document = document;
+    row->title = g_strdup(title);
+    return row;
+}
+
+AppAskRow *app_ask_row_ref(const AppAskRow *row)
+{
+    AppAskRow *shared = (AppAskRow *)row; /* the count alone changes */
+    g_atomic_int_inc(&shared->n_refs);
+    return shared;
+}
+
+void app_ask_row_unref(AppAskRow *row)
+{
+    if (!row || !g_atomic_int_dec_and_test(&row->n_refs)) return;
     g_free(row->title);
     g_free(row->failure);
     app_answer_free(row->answer);
@@ -78,14 +94,12 @@ static bool store_table(AppAsker *asker, const GPtrArray *rows, const char *ques
 GPtrArray *app_ask_rows_from_turn(const AppTurn *turn)
 {
     json_t *root = json_loads(turn->stats, 0, NULL), *list = json_object_get(root, "each");
-    GPtrArray *rows = json_is_array(list) ? g_ptr_array_new_with_free_func((GDestroyNotify)app_ask_row_free) : NULL;
+    GPtrArray *rows = json_is_array(list) ? g_ptr_array_new_with_free_func((GDestroyNotify)app_ask_row_unref) : NULL;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *object = json_array_get(list, i), *answer = json_object_get(object, "answer");
         const char *title = json_string_value(json_object_get(object, "title"));
         const char *failure = json_string_value(json_object_get(object, "failure"));
-        AppAskRow *row = g_new0(AppAskRow, 1);
-        row->document = json_integer_value(json_object_get(object, "document_id"));
-        row->title = g_strdup(title ? title : "");
+        AppAskRow *row = row_new(json_integer_value(json_object_get(object, "document_id")), title ? title : "");
         if (answer) row->answer = app_answer_from_object(answer, NULL);
         if (!answer) row->failure = g_strdup(failure ? failure : "");
         g_ptr_array_add(rows, row);
@@ -106,9 +120,7 @@ static AppAskRow *ask_row(AppAsker *asker, int64_t document, const char *questio
     AppAnswer *answer = app_asker_ask(asker, &scope, question, options, NULL, NULL, cancel, &error);
     *ret_stopped = !answer && g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
     if (*ret_stopped) return NULL;
-    AppAskRow *row = g_new0(AppAskRow, 1);
-    row->document = document;
-    row->title = g_strdup(known ? known->title : "?");
+    AppAskRow *row = row_new(document, known ? known->title : "?");
     row->answer = answer;
     if (!answer) row->failure = g_strdup(error->message);
     return row;
@@ -125,7 +137,7 @@ GPtrArray *app_asker_ask_each(AppAsker *asker, const AppAskScope *scope, const c
     }
     AppAskOptions each = options ? *options : (AppAskOptions){0};
     each.conversation = 0; /* the table is one turn */
-    GPtrArray *rows = g_ptr_array_new_with_free_func((GDestroyNotify)app_ask_row_free);
+    GPtrArray *rows = g_ptr_array_new_with_free_func((GDestroyNotify)app_ask_row_unref);
     *ret_stopped = false;
     for (guint i = 0; i < ids->len; i++) {
         AppAskRow *one = ask_row(asker, g_array_index(ids, int64_t, i), question, &each, cancel, ret_stopped);

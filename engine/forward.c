@@ -128,6 +128,7 @@ static eng_status forward_on_cpu(eng_runtime *runtime, const eng_pass *pass, siz
         if (status != ENG_OK) return status;
     }
     kern_rms_norm(runtime->kern, runtime->x, model->final_norm, model->norm_eps, n_rows, model->info.n_hidden, runtime->h);
+    runtime->stats.tokens_run += n_rows;
     return ENG_OK;
 }
 

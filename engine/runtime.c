@@ -103,6 +103,11 @@ void eng_runtime_set_cancel(eng_runtime *runtime, const bool *cancel)
     kern_context_set_cancel(runtime->kern, cancel);
 }
 
+void eng_runtime_get_stats(const eng_runtime *runtime, eng_runtime_stats *ret_stats)
+{
+    *ret_stats = runtime->stats;
+}
+
 uint32_t eng_section_capacity(uint32_t n_tokens) { return (n_tokens + KERN_UNIT_TOKENS - 1) / KERN_UNIT_TOKENS * KERN_UNIT_TOKENS; }
 
 kern_kv_block *eng_sections_by_layer(const eng_model *model, const eng_section *sections, size_t n)

@@ -48,6 +48,7 @@ struct eng_runtime {
     eng_pass last_pass;
     eng_segment last_segments[ENG_SEGMENTS_MAX];
     const bool *cancel;
+    eng_runtime_stats stats;
     size_t n_rows_max;
     void *arena; /* all of the buffers below */
     float *x, *h, *q, *k, *v, *attended, *gate, *up, *rope_cos, *rope_sin;

@@ -98,6 +98,7 @@ static eng_status eval_chunk(eng_session *session, const uint32_t *ids, uint32_t
     if (status != ENG_OK) return status;
     session->n_suffix += n;
     session->stats.tokens_computed += n;
+    session->runtime->stats.tokens_of_branches += n;
     session->stats.value_rows += stats.value_rows;
     session->stats.value_rows_read += stats.value_rows_read;
     if (stats.dropped_mass_max > session->stats.dropped_mass_max) session->stats.dropped_mass_max = stats.dropped_mass_max;

@@ -5,6 +5,7 @@
 #include <glib/gi18n.h>
 
 #include "ui-config.h"
+#include "ui-preferences.h"
 #include "ui-settings.h"
 #include "ui-watchdog.h"
 #include "ui-window.h"
@@ -108,6 +109,26 @@ static void hand_on(GSimpleAction *action, GVariant *parameter, gpointer user)
     }
 }
 
+static void show_preferences(UiApplication *self, const char *page)
+{
+    ui_preferences_present(self->context, gtk_application_get_active_window(GTK_APPLICATION(self)), page);
+}
+
+static void on_preferences(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    show_preferences(UI_APPLICATION(user), "general");
+}
+
+static void on_models(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    show_preferences(UI_APPLICATION(user), "models");
+}
+
+static void on_storage(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    show_preferences(UI_APPLICATION(user), "storage");
+}
+
 static const GActionEntry ACTIONS[] = {
     {.name = "quit", .activate = on_quit},
     {.name = "about", .activate = on_about},
@@ -117,6 +138,9 @@ static const GActionEntry ACTIONS[] = {
     {.name = "search", .activate = hand_on, .parameter_type = "s"},
     {.name = "new-conversation", .activate = hand_on},
     {.name = "add", .activate = hand_on},
+    {.name = "preferences", .activate = on_preferences},
+    {.name = "models", .activate = on_models},
+    {.name = "storage", .activate = on_storage},
 };
 
 static const struct {

@@ -128,11 +128,19 @@ static void print_figures(CliAskPrinter *printer, const AppAnswer *answer)
         fprintf(printer->out, " \xC2\xB7 looked at %s (%s of %s sections)", attended, sections, all);
     fprintf(printer->out, " \xC2\xB7 first word after %.2f s \xC2\xB7 %.2f s in all", (double)answer->first_token_us / 1e6,
             (double)answer->total_us / 1e6);
+    if (answer->remote) {
+        g_autofree char *model = cli_safe_text(answer->model);
+        fprintf(printer->out, " \xC2\xB7 answered by %s on %s", model, answer->remote);
+    }
     if (answer->n_documents_left_out) fprintf(printer->out, " \xC2\xB7 %u documents left out: not read yet", answer->n_documents_left_out);
     if (answer->n_documents_partly_read) fprintf(printer->out, " \xC2\xB7 %u documents are read only in part", answer->n_documents_partly_read);
     if (answer->joined_approximately) fputs(" \xC2\xB7 documents joined by approximation", printer->out);
     put_style(printer, "0");
     fputc('\n', printer->out);
+    if (answer->not_kept) {
+        g_autofree char *why = cli_safe_text(answer->not_kept);
+        fprintf(printer->out, "The answer was not kept in the conversation: %s\n", why);
+    }
 }
 
 void cli_ask_print_break(CliAskPrinter *printer)
@@ -142,10 +150,19 @@ void cli_ask_print_break(CliAskPrinter *printer)
     printer->at_line_start = true;
 }
 
+void cli_ask_print_notice(void *user, const AppAskEvent *event)
+{
+    const CliAskPrinter *printer = user;
+    if (event->kind == APP_ASK_SENDING && !printer->quiet) fprintf(stderr, "lectern: %.*s\n", (int)event->n_bytes, event->text);
+}
+
 void cli_ask_print_event(void *user, const AppAskEvent *event)
 {
     CliAskPrinter *printer = user;
     switch (event->kind) {
+    case APP_ASK_SENDING:
+        cli_ask_print_notice(user, event);
+        break;
     case APP_ASK_TEXT:
         print_reply_text(printer, event);
         break;

@@ -31,13 +31,15 @@ static const char help[] =
     "  --sections N             look at the N best sections at most\n"
     "  --passages N             show N passages by search below the answer (default 3)\n"
     "  --max-tokens N           the longest reply (default 256)\n"
+    "  --remote                 let the second machine of the setting remote.url answer: the question and the chosen\n"
+    "                           passages (about 8,192 tokens) are sent there; --local keeps to this machine\n"
     "  --temperature T          draw the reply at random (default 0: the likeliest), --seed N for a repeatable draw\n";
 
 typedef struct Ask {
     CliContext *context;
     char **documents; /* -d */
     char *collection, *conversation;
-    gboolean each, all, exact, csv, read;
+    gboolean each, all, exact, csv, read, remotely, locally;
     int n_reply_tokens, n_sections, n_budget_tokens, n_passages;
     double temperature;
     gint64 seed;
@@ -46,6 +48,7 @@ typedef struct Ask {
     AppLibrary *library;
     AppEngine *engine;
     AppAsker *asker;
+    AppRemote *remote; /* NULL: answers come from here */
     GArray *document_ids; /* int64_t; empty: not by name */
     int64_t collection_id, conversation_id;
     bool csv_header_done;
@@ -67,6 +70,8 @@ static bool parse(Ask *ask, int *argc, char ***argv)
         {"seed", 0, 0, G_OPTION_ARG_INT64, &ask->seed, NULL, NULL},
         {"passages", 0, 0, G_OPTION_ARG_INT, &ask->n_passages, NULL, NULL},
         {"read", 0, 0, G_OPTION_ARG_NONE, &ask->read, NULL, NULL},
+        {"remote", 0, 0, G_OPTION_ARG_NONE, &ask->remotely, NULL, NULL},
+        {"local", 0, 0, G_OPTION_ARG_NONE, &ask->locally, NULL, NULL},
         {"conversation", 0, 0, G_OPTION_ARG_STRING, &ask->conversation, NULL, NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &ask->words, NULL, NULL},
         {NULL},
@@ -78,6 +83,7 @@ static const char *check(const Ask *ask)
 {
     if (!ask->words || !ask->words[0] || !ask->words[0][0]) return "a question is missing (or - for standard input)";
     if (ask->documents && ask->collection) return "-d and -c exclude each other";
+    if (ask->remotely && ask->locally) return "--remote and --local exclude each other";
     if (ask->csv && !ask->each) return "--csv goes with --each";
     if (ask->csv && ask->context->json) return "--csv and --json exclude each other";
     if (ask->n_reply_tokens < 0 || ask->n_sections < 0 || ask->n_budget_tokens < 0) return "a number of tokens or sections is below 0";
@@ -173,7 +179,7 @@ static AppAskOptions make_options(const Ask *ask)
                            .attend_all_tokens = (uint32_t)ask->n_budget_tokens, .n_sections_max = (uint32_t)ask->n_sections,
                            .n_reply_tokens_max = (uint32_t)ask->n_reply_tokens, .temperature = (float)ask->temperature,
                            .seed = (uint64_t)ask->seed, .n_passages = ask->n_passages == 0 ? UINT32_MAX : ask->n_passages < 0 ? 0 : (uint32_t)ask->n_passages,
-                           .conversation = ask->conversation_id};
+                           .conversation = ask->conversation_id, .remote = ask->remote};
 }
 
 static bool is_cancelled(const GError *error) { return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED); }
@@ -206,7 +212,7 @@ static int ask_one(Ask *ask, const char *question, bool echo)
     bool json = ask->context->json;
     if (echo && !json) printf("> %s\n", question);
     GError *error = NULL;
-    g_autoptr(AppAnswer) answer = app_asker_ask(ask->asker, &scope, question, &options, json ? NULL : cli_ask_print_event, &printer,
+    g_autoptr(AppAnswer) answer = app_asker_ask(ask->asker, &scope, question, &options, json ? cli_ask_print_notice : cli_ask_print_event, &printer,
                                                 cli_cancel_flag(), &error);
     if (!answer) {
         cli_ask_print_break(&printer);
@@ -300,6 +306,21 @@ static int ask_lines(Ask *ask)
     return failed ? cli_fail("cannot read questions from standard input: %s", g_strerror(errno)) : code;
 }
 
+/* The second machine, where it shall answer; and what that means, before anything leaves. */
+static bool open_remote(Ask *ask, GError **error)
+{
+    g_autoptr(AppSettings) settings = app_settings_open(NULL, ask->remotely ? error : NULL);
+    if (!settings) return !ask->remotely;
+    if (ask->locally || !(ask->remotely || app_settings_get_boolean(settings, APP_SETTING_REMOTE_ENABLED))) return true;
+    ask->remote = app_remote_new(settings, error);
+    if (!ask->remote) return false;
+    if (!ask->context->quiet && ask->each) {
+        g_autofree char *words = app_remote_describe(ask->remote);
+        fprintf(stderr, "lectern: %s\n", words);
+    }
+    return true;
+}
+
 static int run(Ask *ask)
 {
     GError *error = NULL;
@@ -309,6 +330,7 @@ static int run(Ask *ask)
     ask->engine = app_engine_open_on(ask->library, ask->context->model, ask->context->n_threads, ask->context->gpu, &error);
     if (!ask->engine) return cli_fail_error(error);
     if (ask->read && !read_scope(ask, &error)) return report(ask, error);
+    if (!open_remote(ask, &error)) return cli_fail_error(error);
     ask->asker = app_asker_new(ask->engine);
     if (strcmp(ask->words[0], "-") == 0 && !ask->words[1]) return ask_lines(ask);
     g_autofree char *question = g_strjoinv(" ", ask->words);
@@ -322,6 +344,7 @@ int cli_ask(CliContext *context, int argc, char **argv)
     int code = CLI_USAGE;
     if (parse(&ask, &argc, &argv)) code = check(&ask) ? cli_usage("ask", "%s", check(&ask)) : run(&ask);
     app_asker_free(ask.asker);
+    app_remote_free(ask.remote);
     cli_tell_gpu(ask.engine);
     app_engine_unref(ask.engine);
     app_library_unref(ask.library);

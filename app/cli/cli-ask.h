@@ -17,6 +17,8 @@ typedef struct CliAskPrinter {
     bool at_line_start;
 } CliAskPrinter;
 void cli_ask_print_event(void *user, const AppAskEvent *event);
+/* Only what leaves this machine, on standard error: for --json. */
+void cli_ask_print_notice(void *user, const AppAskEvent *event);
 /* After a failure or Ctrl-C in the middle of a line. */
 void cli_ask_print_break(CliAskPrinter *printer);
 

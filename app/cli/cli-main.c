@@ -16,6 +16,7 @@
 
 static const CliCommand commands[] = {
     {"read", "take files into the library and read them with a model", cli_read},
+    {"watch", "take in and read what comes into folders", cli_watch},
     {"ask", "answer a question from what was read", cli_ask},
     {"search", "find words in every document, without a model", cli_search},
     {"library", "list, show and rename documents", cli_library},

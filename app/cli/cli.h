@@ -43,6 +43,7 @@ int cli_ask(CliContext *context, int argc, char **argv);
 int cli_search(CliContext *context, int argc, char **argv);
 int cli_library(CliContext *context, int argc, char **argv);
 int cli_collection(CliContext *context, int argc, char **argv);
+int cli_watch(CliContext *context, int argc, char **argv);
 int cli_conversation(CliContext *context, int argc, char **argv);
 int cli_remove(CliContext *context, int argc, char **argv);
 int cli_cache(CliContext *context, int argc, char **argv);

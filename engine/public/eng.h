@@ -176,6 +176,12 @@ void eng_runtime_free(eng_runtime *runtime);
 eng_model *eng_runtime_model(eng_runtime *runtime);
 /* *cancel is polled within a layer's work; when true, calls in progress return ENG_CANCELLED. NULL: never. */
 void eng_runtime_set_cancel(eng_runtime *runtime, const bool *cancel);
+/* Since the runtime was made. What ran and was of no branch (a session's or a ranking's own tokens) was of documents. */
+typedef struct eng_runtime_stats {
+    uint64_t tokens_run; /* through the whole model, counted where it is run */
+    uint64_t tokens_of_branches;
+} eng_runtime_stats;
+void eng_runtime_get_stats(const eng_runtime *runtime, eng_runtime_stats *ret_stats);
 
 /* Where passes run. A GPU that fails in the middle of an answer (its memory, its driver, the device itself) is given up: the pass is run
  * again by the CPU, with the same cached states, and so are all later ones; the note says so. */

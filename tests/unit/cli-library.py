@@ -43,6 +43,19 @@ assert all(one["added"] == "new" for one in added)
 assert all(one["added"] == "unchanged" for one in lines("read", "--no-model", DATA))
 assert lines("read", "--no-model", "-", "--title", "From a pipe", given="Words from a pipe.\n")[0]["document"]["title"] == "From a pipe"
 
+# Archives: members are documents; encrypted ones need their password, from a file here.
+import zipfile
+archive = os.path.join(folder.name, "papers.zip")
+with zipfile.ZipFile(archive, "w") as file:
+    file.writestr("notes/one.txt", "A note about zinnias.\n")
+    file.writestr("notes/picture.png", b"\x89PNG")
+taken = lines("read", "--no-model", archive)
+assert [one["document"]["source"] for one in taken] == [archive + "/notes/one.txt"], taken
+assert lines("search", "zinnias")[0]["document"] == taken[0]["document"]["number"]
+assert "no password" in run("read", "--no-model", "--password-file", os.path.join(folder.name, "none"), book, code=1)
+run("remove", "--yes", archive + "/notes/one.txt")
+assert "--ocr:" in run("read", "--no-model", "--ocr-language", "no-such-language", book, code=1)
+
 # Search: a hit's offsets are characters of the original file.
 hit = lines("search", "tarry", "pigtail")[0]
 text = open(book, encoding="utf-8", newline="").read()
@@ -85,3 +98,17 @@ run("remove", "--yes", "pipe", code=1)
 for place, folders, files in os.walk(environment["LECTERN_DATA"]):
     for name in folders + files + [""]:
         assert stat.S_IMODE(os.stat(os.path.join(place, name)).st_mode) & 0o77 == 0, (place, name)
+
+# A watched folder: what was there, what comes, and an end by Ctrl-C.
+import signal
+watched = os.path.join(folder.name, "inbox")
+os.mkdir(watched)
+open(os.path.join(watched, "there.txt"), "w").write("Chrysanthemums were there.\n")
+assert "not a folder" in run("watch", book, code=1)
+watcher = subprocess.Popen([LECTERN, "--json", "watch", "--no-model", watched], stdout=subprocess.PIPE, text=True, env=environment)
+first = json.loads(watcher.stdout.readline())
+assert first["event"] == "in" and first["document"]["source"].endswith("there.txt"), first
+open(os.path.join(watched, "comes.txt"), "w").write("Delphiniums came.\n")
+assert json.loads(watcher.stdout.readline())["path"].endswith("comes.txt")
+watcher.send_signal(signal.SIGINT)
+assert watcher.wait(60) == 0 and lines("search", "delphiniums")

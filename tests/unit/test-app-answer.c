@@ -82,13 +82,15 @@ static void a_turn_with_broken_figures_keeps_its_words(void **state)
 
 static void csv_quotes_and_guards(void **state)
 {
-    g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func((GDestroyNotify)app_ask_row_free);
+    g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func((GDestroyNotify)app_ask_row_unref);
     AppAskRow *row = g_new0(AppAskRow, 1);
+    row->n_refs = 1;
     row->document = 7;
     row->title = g_strdup("Report, \"final\"");
     row->answer = make_answer("=SUM(A1)", "12");
     g_ptr_array_add(rows, row);
     row = g_new0(AppAskRow, 1);
+    row->n_refs = 1;
     row->document = 8;
     row->title = g_strdup("Other");
     row->failure = g_strdup("not read yet");
