@@ -221,6 +221,7 @@ static void ui_application_startup(GApplication *application)
     g_signal_connect_object(ui_settings_get(), "changed::read-at-once", G_CALLBACK(on_read_at_once), self, 0);
     on_read_at_once(ui_settings_get(), "read-at-once", self);
     ui_context_load_engine(self->context, NULL);
+    ui_context_update_watch(self->context);
 }
 
 static void ui_application_activate(GApplication *application)
