@@ -2,6 +2,7 @@
 #define G_LOG_DOMAIN "ui-application"
 #include "ui-application.h"
 
+#include "ui-preferences.h"
 #include "ui-window.h"
 
 struct _UiApplication {
@@ -26,8 +27,31 @@ static void on_quit(GSimpleAction *action, GVariant *parameter, gpointer user)
     g_application_quit(G_APPLICATION(user));
 }
 
+static void show_preferences(UiApplication *self, const char *page)
+{
+    ui_preferences_present(self->context, gtk_application_get_active_window(GTK_APPLICATION(self)), page);
+}
+
+static void on_preferences(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    show_preferences(UI_APPLICATION(user), "general");
+}
+
+static void on_models(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    show_preferences(UI_APPLICATION(user), "models");
+}
+
+static void on_storage(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    show_preferences(UI_APPLICATION(user), "storage");
+}
+
 static const GActionEntry ACTIONS[] = {
     {.name = "quit", .activate = on_quit},
+    {.name = "preferences", .activate = on_preferences},
+    {.name = "models", .activate = on_models},
+    {.name = "storage", .activate = on_storage},
 };
 
 static const struct {
@@ -35,6 +59,7 @@ static const struct {
     const char *keys[3];
 } KEYS[] = {
     {"app.quit", {"<Control>q"}},
+    {"app.preferences", {"<Control>comma"}},
     {"window.close", {"<Control>w"}},
     {"win.add", {"<Control>o"}},
     {"win.new-conversation", {"<Control>n"}},

@@ -6,6 +6,8 @@
 #define G_LOG_DOMAIN "ui-context"
 #include "ui-context.h"
 
+#include "app-settings.h"
+
 enum { CHANGED_DELAY_MS = 50, PROGRESS_DELAY_MS = 50 };
 
 struct _UiContext {
@@ -142,9 +144,13 @@ static void free_load(gpointer data)
 
 static void load_engine(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
-    Load *load = data;
+    const Load *load = data;
     GError *error = NULL;
-    AppEngine *engine = app_engine_open(load->library, load->model, 0, &error);
+    g_autoptr(AppSettings) settings = app_settings_open(NULL, NULL); /* the command line and doctor say what is wrong with them */
+    g_autofree char *chosen = settings != NULL ? app_settings_get_text(settings, APP_SETTING_MODEL) : g_strdup("");
+    const char *model = load->model != NULL ? load->model : *chosen != '\0' ? chosen : NULL;
+    unsigned n_threads = settings != NULL ? (unsigned)app_settings_get_number(settings, APP_SETTING_THREADS) : 0;
+    AppEngine *engine = app_engine_open(load->library, model, n_threads, &error);
     if (engine != NULL) g_task_return_pointer(task, engine, (GDestroyNotify)app_engine_unref);
     else g_task_return_error(task, error);
 }
