@@ -1,4 +1,4 @@
-/* app-library-conversations.c: conversations, their turns and quotations.
+/* app-library-conversations.c: conversations, their turns and quotations; words found in them.
  *
  * Owns: their rows. A quotation keeps its text when its document goes. Does not own: how an answer comes about (app-ask).
  */
@@ -45,15 +45,16 @@ int64_t app_library_add_conversation(AppLibrary *library, const char *title, con
     return app_library_end_write(library, db, ok, 0, error) ? id : -1;
 }
 
-GPtrArray *app_library_list_conversations(AppLibrary *library, uint32_t limit, GError **error)
+/* id 0: all. */
+static GPtrArray *list_conversations(AppLibrary *library, int64_t id, uint32_t limit, GError **error)
 {
     AppDb *db = app_library_begin_read(library, error);
     if (db == NULL) return NULL;
     GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)app_conversation_free);
     sqlite3_stmt *rows = app_db_query(db, error,
                                       "SELECT id, title, scope, created_s, updated_s, (SELECT count(*) FROM turns WHERE conversation=c.id)"
-                                      " FROM conversations c ORDER BY updated_s DESC, id DESC LIMIT ?",
-                                      "i", limit == 0 ? (int64_t)-1 : (int64_t)limit);
+                                      " FROM conversations c WHERE ?1=0 OR id=?1 ORDER BY updated_s DESC, id DESC LIMIT ?2",
+                                      "ii", id, limit == 0 ? (int64_t)-1 : (int64_t)limit);
     int row = rows != NULL ? 1 : -1;
     while (row > 0 && (row = app_db_step(db, rows, error)) > 0) {
         AppConversation *conversation = g_new0(AppConversation, 1);
@@ -71,10 +72,60 @@ GPtrArray *app_library_list_conversations(AppLibrary *library, uint32_t limit, G
     return NULL;
 }
 
+GPtrArray *app_library_list_conversations(AppLibrary *library, uint32_t limit, GError **error)
+{
+    return list_conversations(library, 0, limit, error);
+}
+
+static void set_missing(GError **error, int64_t id)
+{
+    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "There is no conversation %" G_GINT64_FORMAT, id);
+}
+
+AppConversation *app_library_get_conversation(AppLibrary *library, int64_t id, GError **error)
+{
+    g_autoptr(GPtrArray) list = id > 0 ? list_conversations(library, id, 1, error) : g_ptr_array_new();
+    if (list == NULL) return NULL;
+    if (list->len == 0) set_missing(error, id);
+    return list->len > 0 ? g_ptr_array_steal_index(list, 0) : NULL;
+}
+
+int64_t app_library_resolve_conversation(AppLibrary *library, const char *reference, GError **error)
+{
+    g_autoptr(GPtrArray) list = list_conversations(library, 0, 0, error);
+    if (list == NULL) return -1;
+    char *end = NULL;
+    gint64 number = g_ascii_strtoll(reference, &end, 10);
+    bool is_number = end != reference && *end == '\0';
+    g_autofree char *wanted = g_utf8_casefold(reference, -1);
+    const AppConversation *exact = NULL, *part = NULL, *second = NULL;
+    for (guint i = 0; i < list->len; i++) {
+        const AppConversation *conversation = g_ptr_array_index(list, i);
+        if (is_number && conversation->id == number) return number;
+        g_autofree char *title = g_utf8_casefold(conversation->title, -1);
+        if (exact == NULL && strcmp(title, wanted) == 0) exact = conversation;
+        if (wanted[0] == '\0' || strstr(title, wanted) == NULL) continue;
+        if (part == NULL) {
+            part = conversation;
+        } else if (second == NULL) {
+            second = conversation;
+        }
+    }
+    if (exact != NULL) return exact->id;
+    if (part != NULL && second == NULL) return part->id;
+    if (part == NULL) {
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "There is no conversation “%s”", reference);
+    } else {
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_AMBIGUOUS, "“%s” fits several conversations: “%s” (%d), “%s” (%d)", reference,
+                    part->title, (int)part->id, second->title, (int)second->id);
+    }
+    return -1;
+}
+
 static bool must_change(AppDb *db, int64_t id, GError **error)
 {
     if (sqlite3_changes(app_db_handle(db)) > 0) return true;
-    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "There is no conversation %" G_GINT64_FORMAT, id);
+    set_missing(error, id);
     return false;
 }
 
@@ -179,4 +230,51 @@ GPtrArray *app_library_list_turns(AppLibrary *library, int64_t conversation, GEr
     if (ok) return list;
     g_ptr_array_unref(list);
     return NULL;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- search */
+
+void app_conversation_hit_free(AppConversationHit *hit)
+{
+    if (hit == NULL) return;
+    g_free(hit->title);
+    g_free(hit->question);
+    g_free(hit->snippet);
+    g_free(hit);
+}
+
+GPtrArray *app_library_search_conversations(AppLibrary *library, const char *words, bool prefix, uint32_t limit, GError **error)
+{
+    enum { LIMIT_DEFAULT = 50 };
+    /* Columns alike: conversation, turn, title, question, created, snippet. A snippet of column -1 is of the one that matches best. */
+    static const char titles[] = "SELECT c.id, 0, c.title, '', c.created_s, highlight(conversations_fts, 0, char(2), char(3))"
+                                 " FROM conversations_fts CROSS JOIN conversations c ON c.id = conversations_fts.rowid"
+                                 " WHERE conversations_fts MATCH ?1 ORDER BY c.updated_s DESC LIMIT ?2";
+    static const char turns[] = "SELECT c.id, t.id, c.title, t.question, t.created_s, snippet(turns_fts, -1, char(2), char(3), '…', 28)"
+                                " FROM turns_fts CROSS JOIN turns t ON t.id = turns_fts.rowid JOIN conversations c ON c.id = t.conversation"
+                                " WHERE turns_fts MATCH ?1 ORDER BY rank LIMIT ?2";
+    g_autoptr(GPtrArray) hits = g_ptr_array_new_with_free_func((GDestroyNotify)app_conversation_hit_free);
+    const AppSearch search = {.words = words, .mode = APP_SEARCH_ALL, .prefix = prefix};
+    g_autofree char *query = app_library_make_query(&search);
+    if (query == NULL) return g_steal_pointer(&hits);
+    if (limit == 0) limit = LIMIT_DEFAULT;
+    AppDb *db = app_library_begin_read(library, error);
+    if (db == NULL) return NULL;
+    int row = 0;
+    for (int of_turns = 0; of_turns < 2 && row == 0 && hits->len < limit; of_turns++) {
+        sqlite3_stmt *rows = app_db_query(db, error, of_turns ? turns : titles, "ti", query, (int64_t)(limit - hits->len));
+        row = rows != NULL ? 1 : -1;
+        while (row > 0 && (row = app_db_step(db, rows, error)) > 0) {
+            AppConversationHit *hit = g_new0(AppConversationHit, 1);
+            hit->conversation = sqlite3_column_int64(rows, 0);
+            hit->turn = sqlite3_column_int64(rows, 1);
+            hit->title = app_db_dup_text(rows, 2);
+            hit->question = app_db_dup_text(rows, 3);
+            hit->created_s = sqlite3_column_int64(rows, 4);
+            hit->snippet = app_db_dup_text(rows, 5);
+            g_ptr_array_add(hits, hit);
+        }
+    }
+    app_library_end_read(library, db);
+    return row == 0 ? g_steal_pointer(&hits) : NULL;
 }

@@ -35,9 +35,19 @@ bool app_library_mark_sections(AppLibrary *library, int64_t document, const char
 /* The latest rule and model of a document. */
 bool app_library_set_reading(AppLibrary *library, int64_t document, const char *rule, const char *model, GError **error);
 
+/* After its cached states were deleted: no section is read, the document is new again. */
+bool app_library_forget_reading(AppLibrary *library, int64_t document, GError **error);
+
 /* The title that stands in the heads of its sections (renaming does not change it: its cached states stay valid). g_free. */
 char *app_library_get_head_title(AppLibrary *library, int64_t document, GError **error);
 bool app_library_set_titles(AppLibrary *library, int64_t document, const char *title, GError **error); /* both, before the first cut */
+
+/* The words of a search in FTS5's query language; NULL when nothing in them is a word. g_free. */
+char *app_library_make_query(const AppSearch *search);
+
+/* Whether the library holds this file, or an archive's members, as they are now, by path, size and time: no look at the bytes. Then its
+ * documents are put into the collection (0: none), and `unread` (int64_t) gets those that wait for being read. */
+bool app_library_knows_file(AppLibrary *library, const char *path, uint64_t n_bytes, int64_t modified_s, int64_t collection, GArray *unread);
 
 /* Small named values of the library: measured rates. */
 char *app_library_get_setting(AppLibrary *library, const char *name); /* NULL: none */

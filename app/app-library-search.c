@@ -82,8 +82,7 @@ static void append_term(GString *query, const char *joint, const char *term)
     g_string_append_c(query, '"');
 }
 
-/* The query in FTS5's language; NULL when nothing in `words` is a word. */
-static char *make_query(const AppSearch *search)
+char *app_library_make_query(const AppSearch *search)
 {
     g_autoptr(GPtrArray) terms = split_terms(search->words != NULL ? search->words : "", search->mode == APP_SEARCH_ALL);
     GString *query = g_string_new(NULL);
@@ -177,7 +176,7 @@ static sqlite3_stmt *begin_search(AppDb *db, const AppSearch *search, const char
 GPtrArray *app_library_search(AppLibrary *library, const AppSearch *search, GError **error)
 {
     GPtrArray *hits = g_ptr_array_new_with_free_func((GDestroyNotify)app_hit_free);
-    g_autofree char *query = make_query(search);
+    g_autofree char *query = app_library_make_query(search);
     if (query == NULL) return hits;
     AppDb *db = app_library_begin_read(library, error);
     sqlite3_stmt *rows = db == NULL ? NULL
@@ -219,7 +218,7 @@ static const double further_weight = 0.2;
 GArray *app_library_rank_sections(AppLibrary *library, const AppSearch *search, GError **error)
 {
     GArray *scores = g_array_new(FALSE, FALSE, sizeof(AppSectionScore));
-    g_autofree char *query = make_query(search);
+    g_autofree char *query = app_library_make_query(search);
     if (query == NULL) return scores;
     AppDb *db = app_library_begin_read(library, error);
     sqlite3_stmt *rows = db == NULL ? NULL : begin_search(db, search, search_ranks, query, RANK_PASSAGES_MAX, error);

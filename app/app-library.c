@@ -93,6 +93,23 @@ static const char *const migrations[] = {
     " page INTEGER, page_label TEXT NOT NULL, verified INTEGER NOT NULL, PRIMARY KEY(turn, idx)) WITHOUT ROWID;"
     "CREATE INDEX quotations_document ON quotations(document);"
     "CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
+    /* Search in conversations: rowids are those of turns and of conversations; cascading deletes fire the triggers too. */
+    "CREATE VIRTUAL TABLE turns_fts USING fts5(question, answer, quotations, tokenize='porter unicode61 remove_diacritics 2');"
+    "CREATE VIRTUAL TABLE conversations_fts USING fts5(title, tokenize='porter unicode61 remove_diacritics 2');"
+    "INSERT INTO turns_fts(rowid, question, answer, quotations) SELECT id, question, answer,"
+    " ifnull((SELECT group_concat(text, char(10)) FROM quotations WHERE turn=t.id), '') FROM turns t;"
+    "INSERT INTO conversations_fts(rowid, title) SELECT id, title FROM conversations;"
+    "CREATE TRIGGER turns_insert AFTER INSERT ON turns BEGIN"
+    " INSERT INTO turns_fts(rowid, question, answer, quotations) VALUES(new.id, new.question, new.answer, ''); END;"
+    "CREATE TRIGGER turns_delete AFTER DELETE ON turns BEGIN DELETE FROM turns_fts WHERE rowid=old.id; END;"
+    "CREATE TRIGGER quotations_insert AFTER INSERT ON quotations BEGIN"
+    " UPDATE turns_fts SET quotations=iif(quotations='', '', quotations || char(10)) || new.text WHERE rowid=new.turn; END;"
+    "CREATE TRIGGER conversations_insert AFTER INSERT ON conversations BEGIN"
+    " INSERT INTO conversations_fts(rowid, title) VALUES(new.id, new.title); END;"
+    "CREATE TRIGGER conversations_update AFTER UPDATE OF title ON conversations BEGIN"
+    " UPDATE conversations_fts SET title=new.title WHERE rowid=new.id; END;"
+    "CREATE TRIGGER conversations_delete AFTER DELETE ON conversations BEGIN"
+    " DELETE FROM conversations_fts WHERE rowid=old.id; END;",
 };
 
 const char *const app_library_part_tables[] = {"passages", "headings", "pages", "items", "tables", "offset_runs", "box_runs", "sections", NULL};

@@ -16,28 +16,10 @@ static const char help[] = "Usage: lectern search [OPTION…] WORD…\n"
                            "  --collection NAME    look in this collection only\n"
                            "  --limit N            at most N passages (default 10)\n";
 
-/* The snippet in one line; matching words bold on a terminal, plain elsewhere. */
-static char *show_snippet(const char *snippet, const char *open, const char *close)
-{
-    GString *shown = g_string_new(NULL);
-    for (const char *at = snippet; *at != '\0'; at++) {
-        if (*at == APP_SNIPPET_OPEN) {
-            g_string_append(shown, open);
-        } else if (*at == APP_SNIPPET_CLOSE) {
-            g_string_append(shown, close);
-        } else if (*at == '\n' || *at == '\t') {
-            if (shown->len > 0 && shown->str[shown->len - 1] != ' ') g_string_append_c(shown, ' ');
-        } else {
-            g_string_append_c(shown, *at);
-        }
-    }
-    return g_string_free(shown, FALSE);
-}
-
 static void print_json(AppLibrary *library, const AppHit *hit)
 {
     g_autoptr(AppPlace) place = app_library_locate(library, hit->document, hit->match_start, hit->match_end, NULL);
-    g_autofree char *snippet = show_snippet(hit->snippet, "", "");
+    g_autofree char *snippet = cli_plain_snippet(hit->snippet);
     json_t *object = json_pack("{s:I, s:s, s:s, s:o, s:o, s:s, s:f}", "document", (json_int_t)hit->document, "title", hit->title, "heading",
                                hit->heading, "section", hit->section >= 0 ? json_integer(hit->section) : json_null(), "page",
                                hit->page == UINT32_MAX ? json_null()
@@ -57,13 +39,7 @@ static void print_json(AppLibrary *library, const AppHit *hit)
 
 static void print_hit(const AppHit *hit, bool bold)
 {
-    /* Marks are replaced after what could drive the terminal is out. */
-    g_autofree char *marked = show_snippet(hit->snippet, "\n<", "\n>");
-    g_autofree char *safe = cli_safe_text(marked);
-    g_auto(GStrv) parts = g_strsplit(safe, "\n<", -1);
-    g_autofree char *opened = g_strjoinv(bold ? "\033[1m" : "", parts);
-    g_auto(GStrv) closed = g_strsplit(opened, "\n>", -1);
-    g_autofree char *snippet = g_strjoinv(bold ? "\033[0m" : "", closed);
+    g_autofree char *snippet = cli_styled_snippet(hit->snippet, bold);
     g_autofree char *heading = cli_safe_text(hit->heading);
     printf("%s%s%s", bold ? "\033[4m" : "", heading, bold ? "\033[0m" : "");
     if (hit->page != UINT32_MAX && hit->page_label[0] != '\0') printf(", page %s", hit->page_label);

@@ -31,6 +31,7 @@ typedef enum AppLibraryError {
     APP_LIBRARY_ERROR_NO_SPACE,  /* the disk is full */
     APP_LIBRARY_ERROR_NEWER,     /* the library was written by a newer version of the application */
     APP_LIBRARY_ERROR_CANCELLED,
+    APP_LIBRARY_ERROR_PASSWORD, /* a file is encrypted: it needs a password, or another than was given */
 } AppLibraryError;
 
 /* ------------------------------------------------------------------------------------------------------------ library */
@@ -278,11 +279,32 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppTurn, app_turn_free)
 
 int64_t app_library_add_conversation(AppLibrary *library, const char *title, const char *scope, GError **error);
 GPtrArray *app_library_list_conversations(AppLibrary *library, uint32_t limit, GError **error); /* AppConversation*, newest first */
+AppConversation *app_library_get_conversation(AppLibrary *library, int64_t id, GError **error);
+/* A number, an exact title (letter case ignored; the latest of several), or a part of exactly one title; -1 (NOT_FOUND, AMBIGUOUS). */
+int64_t app_library_resolve_conversation(AppLibrary *library, const char *reference, GError **error);
 bool app_library_rename_conversation(AppLibrary *library, int64_t id, const char *title, GError **error);
 bool app_library_remove_conversation(AppLibrary *library, int64_t id, GError **error);
 /* Stores a turn (its id and created_s are ignored) and returns its id. */
 int64_t app_library_add_turn(AppLibrary *library, int64_t conversation, const AppTurn *turn, GError **error);
 GPtrArray *app_library_list_turns(AppLibrary *library, int64_t conversation, GError **error); /* AppTurn*, oldest first */
+
+/* Words found in a conversation: in its title (turn 0) or in one turn's question, answer or quotations. */
+typedef struct AppConversationHit {
+    int64_t conversation, turn;
+    char *title;    /* of the conversation */
+    char *question; /* of the turn; "" for a title */
+    char *snippet;  /* of the part that matches best, with APP_SNIPPET_OPEN and _CLOSE around matching words */
+    int64_t created_s;
+} AppConversationHit;
+void app_conversation_hit_free(AppConversationHit *hit);
+/* All words must occur in one turn or in one title; "…" keeps words together; prefix: the last may be a beginning. limit 0: 50.
+ * AppConversationHit*: titles first, then turns, best first. */
+GPtrArray *app_library_search_conversations(AppLibrary *library, const char *words, bool prefix, uint32_t limit, GError **error);
+
+/* A conversation as Markdown (CommonMark): questions as headings, answers, each quotation with its document, page and whether it was
+ * verified. What users and documents wrote is escaped where it would read as markup; a chat model's answer stays as it is, it may be
+ * Markdown itself. Free with g_free; NULL on failure. */
+char *app_conversation_to_markdown(AppLibrary *library, int64_t conversation, GError **error);
 
 G_END_DECLS
 

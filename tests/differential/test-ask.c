@@ -13,6 +13,9 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "app-ask.h"
+#include "select-tests.h"
+
 static const char *program;
 
 typedef struct Place {
@@ -152,7 +155,7 @@ static void assert_verbatim(const json_t *answer, const char *file)
     assert_true(json_is_true(json_object_get(json_object_get(answer, "quotation"), "verified")));
 }
 
-static void warm_equals_cold(void **state)
+static void promise_14_warm_equals_cold(void **state)
 {
     const Place *place = *state;
     const char *question = "Tell me Katya Brandt's secret code.";
@@ -188,7 +191,7 @@ static void read_all(const Place *place)
     g_free(err);
 }
 
-static void documents_never_cross(void **state)
+static void promise_15_documents_never_cross(void **state)
 {
     const Place *place = *state;
     read_all(place);
@@ -234,6 +237,21 @@ static void each_is_asked_by_itself(void **state)
     assert_true(seen[0] && seen[1] && seen[2]);
     g_free(out);
     g_free(err);
+    /* With a conversation, the whole table is one turn of it. */
+    assert_int_equal(run(place, NULL, &out, &err, "ask", "--each", "--conversation", "codes", "Tell me Katya Brandt's secret code.", NULL), 0);
+    g_free(out);
+    g_free(err);
+    g_autoptr(AppLibrary) library = app_library_open(place->data, NULL);
+    int64_t conversation = app_ask_find_conversation(library, "codes", NULL, NULL);
+    g_autoptr(GPtrArray) turns = app_library_list_turns(library, conversation, NULL);
+    assert_int_equal(turns->len, 1);
+    g_autoptr(GPtrArray) rows = app_ask_rows_from_turn(g_ptr_array_index(turns, 0));
+    assert_int_equal(rows->len, 3);
+    for (guint i = 0; i < rows->len; i++) {
+        const AppAskRow *row = g_ptr_array_index(rows, i);
+        assert_true(row->answer->found && row->answer->evidence[0].quotation.verified);
+        assert_non_null(strstr(app_ask_row_answer(row), codes[strstr(row->title, "north") ? 0 : strstr(row->title, "south") ? 1 : 2]));
+    }
 }
 
 static void questions_come_from_standard_input(void **state)
@@ -315,16 +333,16 @@ static void conversations_keep_their_turns(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) return 2;
+    if (argc < 2) return 2;
     program = argv[1];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(warm_equals_cold, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(documents_never_cross, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(promise_14_warm_equals_cold, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(promise_15_documents_never_cross, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_is_asked_by_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(questions_come_from_standard_input, set_up, tear_down),
         cmocka_unit_test_setup_teardown(choosing_keeps_the_right_section, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_are_told_in_words, set_up, tear_down),
         cmocka_unit_test_setup_teardown(conversations_keep_their_turns, set_up, tear_down),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_SELECTED_TESTS(tests, argc - 1, argv + 1, NULL, NULL);
 }

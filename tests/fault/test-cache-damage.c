@@ -18,6 +18,7 @@
 #include <sqlite3.h>
 
 #include "cache-fixture.h"
+#include "select-tests.h"
 
 enum { N_SECTIONS = 3 };
 
@@ -445,7 +446,7 @@ static void test_promise_17_other_findings(void **state)
     eng_cache_close(cache);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -462,5 +463,5 @@ int main(void)
         TEST(test_promise_17_check_finds_seeded_damage_and_repair_only_deletes),
         TEST(test_promise_17_other_findings),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cache-fixture.h"
+#include "select-tests.h"
 
 static eng_model *model;
 
@@ -145,7 +146,7 @@ static void test_promise_04_full_disk(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     model = fixture_model_new(NULL);
     const struct CMUnitTest tests[] = {
@@ -155,7 +156,7 @@ int main(void)
         cmocka_unit_test(test_promise_03_short_and_torn_transfers),
         cmocka_unit_test(test_promise_04_full_disk),
     };
-    int result = cmocka_run_group_tests(tests, NULL, NULL);
+    int result = RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
     fixture_model_free(model);
     return result;
 }

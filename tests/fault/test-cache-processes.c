@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cache-fixture.h"
+#include "select-tests.h"
 
 enum { N_SECTIONS = 24 };
 
@@ -216,7 +217,7 @@ static void test_replacing_under_a_writer(void **state)
     fixture_folder_free(folder);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     model = fixture_model_new(NULL);
     const struct CMUnitTest tests[] = {
@@ -226,7 +227,7 @@ int main(void)
         cmocka_unit_test(test_promise_12_one_of_them_is_killed),
         cmocka_unit_test(test_replacing_under_a_writer),
     };
-    int result = cmocka_run_group_tests(tests, NULL, NULL);
+    int result = RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
     fixture_model_free(model);
     return result;
 }

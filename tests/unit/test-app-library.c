@@ -5,8 +5,9 @@
 #include <sys/stat.h>
 
 #include "app-library-internal.h"
+#include "select-tests.h"
 
-static void test_private(void **state)
+static void test_promise_27_private(void **state)
 {
     const Fixture *f = *state;
     add_text(f, "a.txt", "Some words of a document.");
@@ -278,6 +279,78 @@ static void test_conversations(void **state)
     assert_int_equal(none->len, 0);
 }
 
+static int64_t add_turn(const Fixture *f, int64_t conversation, const char *question, const char *answer, const AppQuotation *quotation)
+{
+    AppTurn turn = {.question = (char *)question, .answer = (char *)answer, .model = (char *)"starter", .found = true,
+                    .quotations = (AppQuotation *)quotation, .n_quotations = quotation != NULL, .stats = (char *)"{}"};
+    int64_t id = app_library_add_turn(f->library, conversation, &turn, NULL);
+    assert_true(id > 0);
+    return id;
+}
+
+static guint count_talk(const Fixture *f, const char *words, bool prefix)
+{
+    g_autoptr(GPtrArray) hits = app_library_search_conversations(f->library, words, prefix, 0, NULL);
+    assert_non_null(hits);
+    return hits->len;
+}
+
+static void test_conversation_search(void **state)
+{
+    const Fixture *f = *state;
+    int64_t colours = app_library_add_conversation(f->library, "Colours of ships", "{}", NULL);
+    int64_t other = app_library_add_conversation(f->library, "Weights", "{}", NULL);
+    AppQuotation quotation = {.document_title = (char *)"a", .section = -1, .text = (char *)"the hull was painted vermilion", .page = UINT32_MAX,
+                              .page_label = (char *)""};
+    int64_t turn = add_turn(f, colours, "What was painted?", "The hull", &quotation);
+    add_turn(f, other, "How heavy is the hull?", "Nine tons", NULL);
+    assert_int_equal(count_talk(f, "hull", false), 2);
+    assert_int_equal(count_talk(f, "hull tons", false), 1); /* all words, in one turn */
+    assert_int_equal(count_talk(f, "verm", false), 0);
+    assert_int_equal(count_talk(f, "verm", true), 1);
+    assert_int_equal(count_talk(f, "\"painted hull\"", false), 0);
+    assert_int_equal(count_talk(f, "\"' OR * NEAR(", false), 0); /* no syntax */
+    g_autoptr(GPtrArray) hits = app_library_search_conversations(f->library, "vermilion", false, 1, NULL);
+    const AppConversationHit *hit = g_ptr_array_index(hits, 0);
+    assert_int_equal(hit->conversation, colours);
+    assert_int_equal(hit->turn, turn);
+    assert_string_equal(hit->question, "What was painted?");
+    assert_non_null(strstr(hit->snippet, "\x02vermilion\x03"));
+    /* Titles, renamed ones too; what was removed is not found. */
+    assert_int_equal(count_talk(f, "ships", false), 1);
+    assert_true(app_library_rename_conversation(f->library, colours, "Paint", NULL));
+    assert_int_equal(count_talk(f, "ships", false), 0);
+    assert_int_equal(count_talk(f, "paint", false), 2); /* the title, and "painted" in the turn */
+    assert_int_equal(app_library_resolve_conversation(f->library, "PAINT", NULL), colours);
+    assert_int_equal(app_library_resolve_conversation(f->library, "eigh", NULL), other);
+    assert_int_equal(app_library_resolve_conversation(f->library, "nothing", NULL), -1);
+    assert_true(app_library_remove_conversation(f->library, colours, NULL));
+    assert_int_equal(count_talk(f, "paint", false), 0);
+    assert_int_equal(count_talk(f, "hull", false), 1);
+}
+
+static void test_conversation_export(void **state)
+{
+    const Fixture *f = *state;
+    int64_t document = add_text(f, "a.txt", "Prices\n\nA *starred* price is 5 < 6.\n");
+    int64_t id = app_library_add_conversation(f->library, "Prices_of_things", "{}", NULL);
+    AppQuotation quotation = {.document = document, .document_title = (char *)"a", .section = 0, .text = (char *)"A *starred* price\nis 5 < 6.",
+                              .start = 8, .end = 35, .page = 11, .page_label = (char *)"xii", .verified = true};
+    add_turn(f, id, "1. What\nis it?", "**5** dollars", &quotation);
+    quotation = (AppQuotation){.document_title = (char *)"Gone", .section = -1, .text = (char *)"- never", .page = UINT32_MAX, .page_label = (char *)""};
+    add_turn(f, id, "And then?", "Nothing", &quotation);
+    g_autofree char *text = app_conversation_to_markdown(f->library, id, NULL);
+    assert_true(g_str_has_prefix(text, "# Prices\\_of\\_things\n\n## 1\\. What is it?\n\n**5** dollars\n\n"
+                                       "> A \\*starred\\* price  \n> is 5 \\< 6.\n>\n> — "));
+    assert_non_null(strstr(text, ", page xii (verified)\n\n*20"));
+    assert_non_null(strstr(text, "starter*\n\n## And then?\n\nNothing\n\n> \\- never\n>\n> — Gone (not found in the document)\n\n*20"));
+    assert_true(g_str_has_suffix(text, "starter*\n"));
+    GError *error = NULL;
+    assert_null(app_conversation_to_markdown(f->library, id + 1, &error));
+    assert_true(g_error_matches(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND));
+    g_clear_error(&error);
+}
+
 static void count_change(void *user, int64_t document)
 {
     ++*(int *)user;
@@ -368,14 +441,14 @@ static void test_threads(void **state)
     assert_int_equal(count_hits(f, "common"), 30);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_private),      TEST(test_versions),    TEST(test_duplicates_and_moves), TEST(test_changed_file),
+        TEST(test_promise_27_private),      TEST(test_versions),    TEST(test_duplicates_and_moves), TEST(test_changed_file),
         TEST(test_references),   TEST(test_search),      TEST(test_hostile_words),        TEST(test_rename_keeps_search),
-        TEST(test_remove),       TEST(test_collections), TEST(test_conversations),        TEST(test_watches),
+        TEST(test_remove),       TEST(test_collections), TEST(test_conversations), TEST(test_conversation_search), TEST(test_conversation_export),        TEST(test_watches),
         TEST(test_passages_cover), TEST(test_leftovers), TEST(test_threads),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "cache-fixture.h"
+#include "select-tests.h"
 
 enum { SEED = 7 };
 
@@ -208,7 +209,7 @@ static void test_promise_15_canaries_never_cross(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -219,5 +220,5 @@ int main(void)
         TEST(test_a_file_being_written_is_not_evicted),
         TEST(test_promise_15_canaries_never_cross),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cache-fixture.h"
+#include "select-tests.h"
 
 typedef struct bench {
     char *folder;
@@ -393,7 +394,7 @@ static void test_names_are_checked(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -413,5 +414,5 @@ int main(void)
         TEST(test_promise_27_private_whatever_the_umask),
         TEST(test_names_are_checked),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
 }

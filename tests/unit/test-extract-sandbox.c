@@ -22,6 +22,8 @@
 
 #include <cmocka.h>
 
+#include "select-tests.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #define IS_SANITIZED 1
 #else
@@ -135,7 +137,7 @@ static int read_allowed(void)
     return (fd < 0 && errno != EPERM) || other >= 0;
 }
 
-static void test_cannot(void **state)
+static void test_promise_24_cannot(void **state)
 {
     static int (*const attempts[])(void) = {open_passwd,  open_by_link, open_relative, open_for_writing, make_files, look_at_paths, use_network,
                                             start_program, start_process, touch_others, run_made_code,    use_uring,  keep_other_fds};
@@ -145,12 +147,12 @@ static void test_cannot(void **state)
     if (!IS_SANITIZED) assert_int_equal(inside(take_memory, NULL), 0);
 }
 
-static void test_can_work(void **state)
+static void test_promise_24_can_work(void **state)
 {
     assert_int_equal(inside(do_work, NULL), 0);
 }
 
-static void test_reads_only_what_is_named(void **state)
+static void test_promise_24_reads_only_what_is_named(void **state)
 {
     static const char *const readable[] = {"/usr/share", "/does/not/exist", NULL};
     assert_int_equal(inside(read_allowed, readable), 0);
@@ -158,12 +160,12 @@ static void test_reads_only_what_is_named(void **state)
     assert_int_equal(inside(open_for_writing, readable), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cannot),
-        cmocka_unit_test(test_can_work),
-        cmocka_unit_test(test_reads_only_what_is_named),
+        cmocka_unit_test(test_promise_24_cannot),
+        cmocka_unit_test(test_promise_24_can_work),
+        cmocka_unit_test(test_promise_24_reads_only_what_is_named),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
 }

@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "select-tests.h"
+
 typedef struct Got {
     GString *text;    /* a line for each block: "kind text" */
     GString *labels;  /* of pages */
@@ -249,31 +251,16 @@ static void test_office(void **state)
 
 /* ---------------------------------------------------------------------------------------------------------- malformed */
 
-static void test_malformed(void **state)
+typedef struct Malformed {
+    const char *name;
+    AppExtractError code;
+    const char *reason;
+} Malformed;
+
+/* Each is refused by its own reason and name, soon, and this process lives. */
+static void assert_refused(const Malformed *files, size_t n_files)
 {
-    static const struct {
-        const char *name;
-        AppExtractError code;
-        const char *reason;
-    } files[] = {
-        {"truncated.pdf", APP_EXTRACT_ERROR_DAMAGED, "not a readable PDF"},
-        {"no-objects.pdf", APP_EXTRACT_ERROR_DAMAGED, "not a readable PDF"},
-        {"loop.pdf", APP_EXTRACT_ERROR_DAMAGED, "pages can be read"},
-        {"form-loop.pdf", APP_EXTRACT_ERROR_NO_TEXT, "no text"},
-        {"scan.pdf", APP_EXTRACT_ERROR_NO_TEXT, "images (a scan)"},
-        {"empty.pdf", APP_EXTRACT_ERROR_NO_TEXT, "empty"},
-        {"bomb.epub", APP_EXTRACT_ERROR_LIMIT, "unpacks to more than is allowed"},
-        {"overlap.epub", APP_EXTRACT_ERROR_DAMAGED, "not an EPUB"},
-        {"slip.epub", APP_EXTRACT_ERROR_DAMAGED, "missing"},
-        {"laughs.epub", APP_EXTRACT_ERROR_DAMAGED, "names no text"},
-        {"drm.epub", APP_EXTRACT_ERROR_DRM, "DRM"},
-        {"not-zip.epub", APP_EXTRACT_ERROR_DAMAGED, "zip"},
-        {"broken.docx", APP_EXTRACT_ERROR_DAMAGED, "damaged"},
-        {"deep.html", APP_EXTRACT_ERROR_DAMAGED, "nested"},
-        {"empty.txt", APP_EXTRACT_ERROR_NO_TEXT, "empty"},
-        {"book.expected", APP_EXTRACT_ERROR_UNSUPPORTED, "format"},
-    };
-    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+    for (size_t i = 0; i < n_files; i++) {
         g_autoptr(GError) error = NULL;
         gint64 start = g_get_monotonic_time();
         g_autoptr(Got) got = extract(files[i].name, NULL, NULL, &error);
@@ -283,7 +270,44 @@ static void test_malformed(void **state)
         assert_int_equal(error->code, files[i].code);
         assert_true(g_get_monotonic_time() - start < 30 * G_USEC_PER_SEC);
     }
+}
+
+static void test_promise_21_malformed_pdf(void **state)
+{
+    static const Malformed files[] = {
+        {"truncated.pdf", APP_EXTRACT_ERROR_DAMAGED, "not a readable PDF"},
+        {"no-objects.pdf", APP_EXTRACT_ERROR_DAMAGED, "not a readable PDF"},
+        {"loop.pdf", APP_EXTRACT_ERROR_DAMAGED, "pages can be read"},
+        {"form-loop.pdf", APP_EXTRACT_ERROR_NO_TEXT, "no text"},
+        {"scan.pdf", APP_EXTRACT_ERROR_NO_TEXT, "images (a scan)"},
+        {"empty.pdf", APP_EXTRACT_ERROR_NO_TEXT, "empty"},
+    };
+    assert_refused(files, G_N_ELEMENTS(files));
+}
+
+static void test_promise_22_malformed_epub(void **state)
+{
+    static const Malformed files[] = {
+        {"bomb.epub", APP_EXTRACT_ERROR_LIMIT, "unpacks to more than is allowed"},
+        {"overlap.epub", APP_EXTRACT_ERROR_DAMAGED, "not an EPUB"},
+        {"slip.epub", APP_EXTRACT_ERROR_DAMAGED, "missing"},
+        {"laughs.epub", APP_EXTRACT_ERROR_DAMAGED, "names no text"},
+        {"drm.epub", APP_EXTRACT_ERROR_DRM, "DRM"},
+        {"not-zip.epub", APP_EXTRACT_ERROR_DAMAGED, "zip"},
+    };
+    assert_refused(files, G_N_ELEMENTS(files));
     assert_false(g_file_test("/tmp/slipped.xhtml", G_FILE_TEST_EXISTS));
+}
+
+static void test_malformed_others(void **state)
+{
+    static const Malformed files[] = {
+        {"broken.docx", APP_EXTRACT_ERROR_DAMAGED, "damaged"},
+        {"deep.html", APP_EXTRACT_ERROR_DAMAGED, "nested"},
+        {"empty.txt", APP_EXTRACT_ERROR_NO_TEXT, "empty"},
+        {"book.expected", APP_EXTRACT_ERROR_UNSUPPORTED, "format"},
+    };
+    assert_refused(files, G_N_ELEMENTS(files));
 }
 
 static void test_deep_rtf_is_read(void **state)
@@ -293,7 +317,7 @@ static void test_deep_rtf_is_read(void **state)
 }
 
 /* A page that unpacks without end stops at one of the limits, whichever it meets first, and the reason is said. */
-static void test_limits(void **state)
+static void test_promise_21_bombs_meet_limits(void **state)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(Got) memory = extract("bomb.pdf", &(AppExtractOptions){.max_memory_bytes = 96 << 20, .max_s = 20}, NULL, &error);
@@ -328,7 +352,7 @@ static void test_cancel(void **state)
 }
 
 /* Programs that are not the extractor, or die: said in words, and this process goes on. */
-static void test_bad_programs(void **state)
+static void test_promise_21_the_extractor_dies(void **state)
 {
     static const struct {
         const char *program, *reason;
@@ -413,15 +437,16 @@ static void test_into_library(void **state)
     remove_folder(folder);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pdf_table),    cmocka_unit_test(test_pdf_boxes),   cmocka_unit_test(test_pdf_columns),
         cmocka_unit_test(test_pdf_password), cmocka_unit_test(test_epub3),       cmocka_unit_test(test_epub2),
         cmocka_unit_test(test_filing),       cmocka_unit_test(test_html_places), cmocka_unit_test(test_encoding),
-        cmocka_unit_test(test_office),       cmocka_unit_test(test_malformed),   cmocka_unit_test(test_deep_rtf_is_read),
-        cmocka_unit_test(test_limits),       cmocka_unit_test(test_cancel),      cmocka_unit_test(test_bad_programs),
+        cmocka_unit_test(test_office),       cmocka_unit_test(test_promise_21_malformed_pdf), cmocka_unit_test(test_promise_22_malformed_epub),
+        cmocka_unit_test(test_malformed_others),   cmocka_unit_test(test_deep_rtf_is_read),
+        cmocka_unit_test(test_promise_21_bombs_meet_limits),       cmocka_unit_test(test_cancel),      cmocka_unit_test(test_promise_21_the_extractor_dies),
         cmocka_unit_test(test_into_library),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
 }

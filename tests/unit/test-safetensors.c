@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "safetensors.h"
+#include "select-tests.h"
 
 static char path[] = "/tmp/lectern-safetensors-XXXXXX";
 
@@ -60,7 +61,7 @@ static const hostile cases[] = {
     {"{" T("a", "U8", "[1]", 0, 1) "," T("b", "F32", "[2]", 1, 9) "}", "misaligned", 0, 9},
 };
 
-static void refuses_hostile_files(void **state)
+static void promise_18_refuses_hostile_files(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -78,7 +79,7 @@ static void refuses_hostile_files(void **state)
     }
 }
 
-static void refuses_deep_nesting_and_short_files(void **state)
+static void promise_18_refuses_deep_nesting_and_short_files(void **state)
 {
     (void)state;
     static char deep[4096];
@@ -120,17 +121,17 @@ static void gives_tensors(void **state)
     eng_safetensors_close(file);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     int fd = mkstemp(path);
     if (fd < 0) return 1;
     close(fd);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refuses_hostile_files),
-        cmocka_unit_test(refuses_deep_nesting_and_short_files),
+        cmocka_unit_test(promise_18_refuses_hostile_files),
+        cmocka_unit_test(promise_18_refuses_deep_nesting_and_short_files),
         cmocka_unit_test(gives_tensors),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
     unlink(path);
     return failed;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "model.h"
+#include "select-tests.h"
 
 static eng_model *starter;
 
@@ -110,7 +111,7 @@ static void bytes_of_tokens_make_the_text(void **state)
 }
 
 /* A quadratic merge would take hours here, and the suite's time limit would end it. */
-static void a_word_of_megabytes_is_not_quadratic(void **state)
+static void promise_20_a_word_of_megabytes_is_not_quadratic(void **state)
 {
     (void)state;
     size_t n = 2000000;
@@ -156,7 +157,7 @@ static eng_status load(const char *more, const char *merges, const char *pattern
     return status;
 }
 
-static void refuses_what_is_not_bijective(void **state)
+static void promise_20_refuses_what_is_not_bijective(void **state)
 {
     (void)state;
     static const struct {
@@ -189,7 +190,7 @@ static void refuses_what_is_not_bijective(void **state)
     }
 }
 
-static void refuses_deep_and_broken_json(void **state)
+static void promise_20_refuses_deep_and_broken_json(void **state)
 {
     (void)state;
     static char deep[100000];
@@ -201,7 +202,7 @@ static void refuses_deep_and_broken_json(void **state)
     assert_int_equal(eng_tokenizer_new("", 0, "t", &tokenizer, NULL), ENG_BAD_FILE);
 }
 
-static void an_exploding_pattern_is_stopped(void **state)
+static void promise_20_an_exploding_pattern_is_stopped(void **state)
 {
     (void)state;
     eng_model model = {0};
@@ -231,17 +232,17 @@ static void gaps_between_matches_are_words_too(void **state)
     eng_tokenizer_free(model.tokenizer);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_reference),
         cmocka_unit_test(added_tokens_only_when_asked),
         cmocka_unit_test(bytes_of_tokens_make_the_text),
-        cmocka_unit_test(a_word_of_megabytes_is_not_quadratic),
-        cmocka_unit_test(refuses_what_is_not_bijective),
-        cmocka_unit_test(refuses_deep_and_broken_json),
-        cmocka_unit_test(an_exploding_pattern_is_stopped),
+        cmocka_unit_test(promise_20_a_word_of_megabytes_is_not_quadratic),
+        cmocka_unit_test(promise_20_refuses_what_is_not_bijective),
+        cmocka_unit_test(promise_20_refuses_deep_and_broken_json),
+        cmocka_unit_test(promise_20_an_exploding_pattern_is_stopped),
         cmocka_unit_test(gaps_between_matches_are_words_too),
     };
-    return cmocka_run_group_tests(tests, open_starter, close_starter);
+    return RUN_SELECTED_TESTS(tests, argc, argv, open_starter, close_starter);
 }

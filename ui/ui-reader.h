@@ -1,0 +1,32 @@
+/* ui-reader.h: a document to read: its text with structure or, of a PDF whose file is still there, its pages.
+ *
+ * Owns: showing, finding in the document, going to pages and chapters, the highlighted passage, the strip of where the model looked,
+ *       the reading position (kept by document). Does not own: which document (the window says), asking.
+ *
+ * Offsets are bytes of the document's normalised text, as everywhere in app-library.h.
+ */
+#ifndef UI_READER_H
+#define UI_READER_H
+
+#include <adwaita.h>
+
+#include "app-ask.h"
+#include "ui-context.h"
+
+G_BEGIN_DECLS
+
+#define UI_TYPE_READER (ui_reader_get_type())
+G_DECLARE_FINAL_TYPE(UiReader, ui_reader, UI, READER, AdwBin)
+
+GtkWidget *ui_reader_new(UiContext *context);
+void ui_reader_set_context(UiReader *reader, UiContext *context);
+void ui_reader_open(UiReader *reader, int64_t document); /* at the position where it was left; 0: nothing */
+int64_t ui_reader_get_document(UiReader *reader);
+/* Opens the document if need be, scrolls to the passage and highlights it. */
+void ui_reader_show_passage(UiReader *reader, int64_t document, uint64_t start, uint64_t end);
+/* Where an answer's tokens looked, of all documents: the strip shows those of the open one. Copied. n 0: clears the strip. */
+void ui_reader_set_attended(UiReader *reader, const AppAttended *attended, size_t n_attended);
+
+G_END_DECLS
+
+#endif
