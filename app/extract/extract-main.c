@@ -12,7 +12,6 @@
 #include "extract-text.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libxml/parser.h>
 #include <locale.h>
 #include <signal.h>
@@ -78,16 +77,6 @@ static char *read_password(void)
     return password;
 }
 
-/* Whatever a library wants to say goes nowhere: messages of hostile documents do not belong on a terminal. */
-static void silence(void)
-{
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (null >= 0) {
-        dup2(null, STDERR_FILENO);
-        if (null > STDERR_FILENO) close(null);
-    }
-}
-
 static void ignore_xml_error(void *context, const char *message, ...)
 {
 }
@@ -129,7 +118,7 @@ int main(int argc, char **argv)
     ExInput input = {.data = "", .name = argv[1], .fd = EX_FD_DOCUMENT, .max_unpacked_bytes = UINT64_C(512) << 20};
     g_autofree char *password = argc > 5 ? read_password() : NULL;
     input.password = password;
-    silence();
+    ex_sandbox_silence();
     set_signals();
     prepare_libraries();
     ExWriter *writer = ex_writer_new(EX_FD_STREAM, strtoull(argv[4], NULL, 10));
