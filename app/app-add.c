@@ -1,178 +1,18 @@
-/* app-add.c: files and folders into the library.
+/* app-add.c: one source into the library: a file, standard input, a member of an archive.
  *
- * Owns: opening a source once and safely, its digest, recognising its format by its content, walking folders.
- * Does not own: formats (app-text.c, extraction), the document's rows (app-import.c).
- *
- * Standard input goes to a file without a name first, so that it can be read twice like any other: for its digest and encoding, and for
- * its text.
+ * Owns: the way from a source to a document: is it known, which reader takes it, what its errors mean to the caller.
+ * Does not own: sources (app-source.c), formats (app-text.c, extraction), the document's rows (app-import.c), sets of files
+ *               (app-add-all.c).
  */
-#include "app-reader.h"
+#include "app-add.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <gio/gio.h>
-#include <nettle/sha2.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "app-document.h"
 #include "app-extract.h"
 #include "app-library-internal.h"
 #include "app-text.h"
-
-enum { BLOCK_BYTES = 1 << 18, WALK_DEPTH_MAX = 64, WALK_FILES_MAX = 200000 };
-
-typedef struct Source {
-    int fd;
-    char *path, *name; /* path "" for standard input */
-    char hash[65];
-    uint64_t n_bytes;
-    int64_t modified_s;
-    uint8_t first[1024]; /* zeros behind the end of a shorter file */
-    bool is_text;
-    AppEncoding encoding;
-} Source;
-
-static bool fail(GError **error, const Source *source, const char *why)
-{
-    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "“%s”: %s", source->name, why);
-    return false;
-}
-
-static bool fail_errno(GError **error, const Source *source, const char *what)
-{
-    int code = errno;
-    g_set_error(error, APP_LIBRARY_ERROR, code == ENOSPC ? APP_LIBRARY_ERROR_NO_SPACE : APP_LIBRARY_ERROR_FAILED, "%s “%s”: %s", what,
-                source->name, g_strerror(code));
-    return false;
-}
-
-static bool is_cancelled(const AppAddOptions *options, const Source *source, GError **error)
-{
-    if (options->cancel == NULL || !__atomic_load_n(options->cancel, __ATOMIC_RELAXED)) return false;
-    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_CANCELLED, "“%s”: stopped", source->name);
-    return true;
-}
-
-static bool open_file(Source *source, const char *path, GError **error)
-{
-    source->path = g_canonicalize_filename(path, NULL);
-    source->name = g_filename_display_basename(source->path);
-    source->fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe must not hold us up */
-    if (source->fd < 0) return fail_errno(error, source, "Cannot open");
-    struct stat info;
-    if (fstat(source->fd, &info) != 0) return fail_errno(error, source, "Cannot look at");
-    if (S_ISDIR(info.st_mode)) return fail(error, source, "it is a folder");
-    if (!S_ISREG(info.st_mode)) return fail(error, source, "it is not an ordinary file");
-    if ((uint64_t)info.st_size > APP_SOURCE_MAX_BYTES) {
-        return fail(error, source, "it is larger than 2 GB, which is the most that one file may have; split it into several");
-    }
-    source->modified_s = info.st_mtime;
-    if (!g_utf8_validate(source->path, -1, NULL)) {
-        g_autofree char *shown = g_filename_display_name(source->path);
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "“%s”: its name is not valid text; rename it", shown);
-        return false;
-    }
-    return true;
-}
-
-static bool write_all(int fd, const uint8_t *bytes, size_t n_bytes)
-{
-    while (n_bytes > 0) {
-        ssize_t n = write(fd, bytes, n_bytes);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return false;
-        bytes += n;
-        n_bytes -= (size_t)n;
-    }
-    return true;
-}
-
-/* Reads `fd` to its end: digest, encoding, first bytes; copies to `copy` unless -1. */
-static bool survey(Source *source, int fd, int copy, uint64_t total, const AppAddOptions *options, GError **error)
-{
-    g_autofree uint8_t *bytes = g_malloc(BLOCK_BYTES);
-    struct sha256_ctx sha;
-    AppEncodingProbe probe;
-    sha256_init(&sha);
-    app_encoding_probe_init(&probe);
-    while (true) {
-        if (is_cancelled(options, source, error)) return false;
-        ssize_t n = read(fd, bytes, BLOCK_BYTES);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-        if (n < 0) return fail_errno(error, source, "Cannot read");
-        if (n == 0) break;
-        sha256_update(&sha, (size_t)n, bytes);
-        app_encoding_probe_add(&probe, bytes, (size_t)n);
-        for (size_t i = 0; i < (size_t)n && source->n_bytes + i < sizeof source->first; i++) source->first[source->n_bytes + i] = bytes[i];
-        source->n_bytes += (uint64_t)n;
-        if (source->n_bytes > APP_SOURCE_MAX_BYTES) return fail(error, source, "it is longer than 2 GB, which is the most that one file may have");
-        if (copy >= 0 && !write_all(copy, bytes, (size_t)n)) return fail_errno(error, source, "Cannot keep a copy of");
-        if (options->progress != NULL) options->progress(options->user, MIN(source->n_bytes, total) / 4, total);
-    }
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    sha256_digest(&sha, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) g_snprintf(source->hash + 2 * i, 3, "%02x", digest[i]);
-    source->is_text = app_encoding_probe_end(&probe, &source->encoding);
-    return true;
-}
-
-static bool open_standard_input(Source *source, AppLibrary *library, const AppAddOptions *options, GError **error)
-{
-    source->path = g_strdup("");
-    source->name = g_strdup("standard input");
-    source->fd = open(app_library_get_folder(library), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (source->fd < 0) return fail_errno(error, source, "Cannot make a temporary file for");
-    return survey(source, STDIN_FILENO, source->fd, UINT64_MAX, options, error);
-}
-
-static bool open_source(Source *source, AppLibrary *library, const char *path, const AppAddOptions *options, GError **error)
-{
-    if (strcmp(path, "-") == 0) return open_standard_input(source, library, options, error);
-    if (!open_file(source, path, error)) return false;
-    struct stat info;
-    return fstat(source->fd, &info) == 0 && survey(source, source->fd, -1, (uint64_t)info.st_size, options, error);
-}
-
-static void close_source(Source *source)
-{
-    if (source->fd >= 0) close(source->fd);
-    g_free(source->path);
-    g_free(source->name);
-}
-
-static const char *suffix_of(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot != NULL ? dot + 1 : "";
-}
-
-static bool suffix_is(const char *name, const char *const *suffixes)
-{
-    g_autofree char *lower = g_ascii_strdown(suffix_of(name), -1);
-    return g_strv_contains(suffixes, lower);
-}
-
-static const char *const markdown_suffixes[] = {"md", "markdown", "mdown", "mkd", NULL};
-/* What a folder's walk takes; a file named by itself is taken whatever its name is, if it is text. */
-static const char *const readable_suffixes[] = {"txt", "text", "md", "markdown", "mdown", "mkd", "rst", "org", "adoc", "asc", "log", "tex",
-                                            "pdf", "epub", "html", "htm", "xhtml", "docx", "odt", "rtf", NULL};
-
-/* The format by content first, since names lie; NULL with error for what is known not to be readable here. */
-static const char *recognise(const Source *source, GError **error)
-{
-    const char *extracted = app_extract_detect(source->name, source->first, MIN(source->n_bytes, sizeof source->first));
-    if (extracted != NULL) return extracted;
-    if (memcmp(source->first, "PK\3\4", 4) == 0) {
-        fail(error, source, "archives cannot be read by this version; unpack it first");
-    } else if (!source->is_text) {
-        fail(error, source, "it is not text: its bytes look like another kind of file");
-    } else {
-        return suffix_is(source->name, markdown_suffixes) ? "markdown" : "text";
-    }
-    return NULL;
-}
 
 typedef struct Forward {
     const AppAddOptions *options;
@@ -187,18 +27,42 @@ static void forward_parts(void *user, uint32_t done, uint32_t total)
         forward->options->progress(forward->options->user, (uint64_t)((double)forward->n_bytes * done / total), forward->n_bytes);
 }
 
-/* PDF, EPUB, office files: through the locked process. A file without text is a document all the same, which says so. */
-static bool extract_source(AppImport *import, const Source *source, Forward *forward, GError **error)
+bool app_add_translate_error(GError *problem, GError **error)
 {
-    AppExtractOptions options = {.progress = forward_parts, .user = forward};
-    g_autoptr(GError) problem = NULL;
-    if (app_extract_file(source->fd, source->name, &options, forward->options->cancel, import, &problem)) return true;
-    if (g_error_matches(problem, APP_EXTRACT_ERROR, APP_EXTRACT_ERROR_NO_TEXT)) {
-        app_import_set_note(import, problem->message);
-        return true;
+    static const struct {
+        AppExtractError from;
+        AppLibraryError to;
+    } codes[] = {{APP_EXTRACT_ERROR_PASSWORD, APP_LIBRARY_ERROR_PASSWORD}, {APP_EXTRACT_ERROR_CANCELLED, APP_LIBRARY_ERROR_CANCELLED}};
+    for (size_t i = 0; i < G_N_ELEMENTS(codes); i++) {
+        if (!g_error_matches(problem, APP_EXTRACT_ERROR, (gint)codes[i].from)) continue;
+        g_set_error_literal(error, APP_LIBRARY_ERROR, codes[i].to, problem->message);
+        g_error_free(problem);
+        return false;
     }
-    g_propagate_error(error, g_steal_pointer(&problem));
+    g_propagate_error(error, problem);
     return false;
+}
+
+static const char *ocr_languages(const AppAddOptions *options)
+{
+    if (!options->ocr) return NULL;
+    return options->ocr_languages != NULL && options->ocr_languages[0] != '\0' ? options->ocr_languages : "eng";
+}
+
+/* PDF, EPUB, office files: through the locked process. A file without text is a document all the same, which says so. */
+static bool extract_source(AppImport *import, const AppSource *source, const char *format, Forward *forward, GError **error)
+{
+    AppExtractOptions options = {.progress = forward_parts,
+                                 .user = forward,
+                                 .password = forward->options->password,
+                                 .ocr_languages = strcmp(format, "pdf") == 0 ? ocr_languages(forward->options) : NULL};
+    app_import_set_metadata(import, "ocr", options.ocr_languages);
+    GError *problem = NULL;
+    if (app_extract_file(source->fd, source->name, &options, forward->options->cancel, import, &problem)) return true;
+    if (!g_error_matches(problem, APP_EXTRACT_ERROR, APP_EXTRACT_ERROR_NO_TEXT)) return app_add_translate_error(problem, error);
+    app_import_set_note(import, problem->message);
+    g_error_free(problem);
+    return true;
 }
 
 static void forward_progress(void *user, uint64_t done, uint64_t total)
@@ -208,18 +72,18 @@ static void forward_progress(void *user, uint64_t done, uint64_t total)
 }
 
 /* The name without its suffix: a better title than the name when the text has none. */
-static char *title_from_name(const Source *source)
+static char *title_from_name(const AppSource *source)
 {
-    if (source->path[0] == '\0') return g_strdup("Standard input");
+    if (strcmp(source->name, "standard input") == 0 && source->path[0] == '\0') return g_strdup("Standard input");
     const char *dot = strrchr(source->name, '.');
     return dot != NULL && dot != source->name ? g_strndup(source->name, (gsize)(dot - source->name)) : g_strdup(source->name);
 }
 
-static int64_t import_source(AppLibrary *library, const Source *source, const AppImportSource *known, const AppAddOptions *options,
+static int64_t import_source(AppLibrary *library, const AppSource *source, const AppImportSource *known, const AppAddOptions *options,
                              AppImportOutcome *ret_outcome, GError **error)
 {
     if (lseek(source->fd, 0, SEEK_SET) != 0) {
-        fail_errno(error, source, "Cannot read");
+        app_source_fail(error, source, APP_LIBRARY_ERROR_FAILED, g_strerror(errno));
         return -1;
     }
     g_autoptr(AppImport) import = app_import_new(library, known, options->cancel, error);
@@ -234,105 +98,63 @@ static int64_t import_source(AppLibrary *library, const Source *source, const Ap
                                    .user = &forward,
                                    .total_bytes = source->n_bytes};
     bool is_text = strcmp(known->format, "text") == 0 || strcmp(known->format, "markdown") == 0;
-    bool ok = is_text ? app_text_read(import, source->fd, source->name, &text_options, error) : extract_source(import, source, &forward, error);
+    bool ok = is_text ? app_text_read(import, source->fd, source->name, &text_options, error)
+                      : extract_source(import, source, known->format, &forward, error);
     if (!ok) return -1;
     if (options->title != NULL) app_import_set_title(import, options->title);
     int64_t document = -1;
     return app_import_finish(import, &document, ret_outcome, error) ? document : -1;
 }
 
-int64_t app_reader_add_file(AppLibrary *library, const char *path, const AppAddOptions *options, AppAdded *ret_added, GError **error)
+/* A known scan whose pictures were not looked at yet is read anew when text recognition is wanted now. */
+static bool wants_recognition(AppLibrary *library, int64_t document, const AppAddOptions *options)
 {
-    static const AppAddOptions no_options;
+    if (!options->ocr || document == 0) return false;
+    g_autoptr(AppDocument) known = app_library_get_document(library, document, NULL);
+    return known != NULL && strstr(known->metadata, "\"image_pages\"") != NULL && strstr(known->metadata, "\"ocr\"") == NULL;
+}
+
+int64_t app_add_source(AppLibrary *library, const AppSource *source, const char *format, const AppAddOptions *options, AppAdded *ret_added,
+                       GError **error)
+{
     static const AppAdded added[] = {[APP_IMPORT_ADDED] = APP_ADDED_NEW,
                                      [APP_IMPORT_UNCHANGED] = APP_ADDED_UNCHANGED,
                                      [APP_IMPORT_MOVED] = APP_ADDED_MOVED,
                                      [APP_IMPORT_CHANGED] = APP_ADDED_CHANGED,
                                      [APP_IMPORT_DUPLICATE] = APP_ADDED_DUPLICATE};
-    if (options == NULL) options = &no_options;
-    Source source = {.fd = -1};
+    AppImportSource known = {source->path, source->name, source->hash, source->n_bytes, source->modified_s, format};
     int64_t document = -1;
     AppImportOutcome outcome = APP_IMPORT_ADDED;
-    bool ok = open_source(&source, library, path, options, error);
-    const char *format = ok ? recognise(&source, error) : NULL;
-    if (format != NULL) {
-        AppImportSource known = {source.path, source.name, source.hash, source.n_bytes, source.modified_s, format};
-        ok = app_import_lookup(library, &known, &document, &outcome, error);
-        if (ok && (outcome == APP_IMPORT_ADDED || outcome == APP_IMPORT_CHANGED)) {
-            document = import_source(library, &source, &known, options, &outcome, error);
-            ok = document >= 0;
-        } else if (ok && options->title != NULL) {
-            ok = app_library_rename_document(library, document, options->title, error);
-        }
+    if (!app_import_lookup(library, &known, &document, &outcome, error)) return -1;
+    bool is_here = outcome == APP_IMPORT_UNCHANGED || outcome == APP_IMPORT_MOVED;
+    if (outcome == APP_IMPORT_ADDED || outcome == APP_IMPORT_CHANGED || (is_here && wants_recognition(library, document, options))) {
+        document = import_source(library, source, &known, options, &outcome, error);
+    } else if (options->title != NULL && !app_library_rename_document(library, document, options->title, error)) {
+        return -1;
     }
-    ok = ok && format != NULL;
-    close_source(&source);
-    if (ok && options->collection != 0) ok = app_library_collection_add(library, options->collection, document, error);
-    if (!ok) return -1;
+    if (document < 0) return -1;
+    if (options->collection != 0 && !app_library_collection_add(library, options->collection, document, error)) return -1;
     if (ret_added != NULL) *ret_added = added[outcome];
     return document;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- folders */
-
-typedef struct Walk {
-    GPtrArray *files;
-    const bool *cancel;
-    uint32_t n_skipped;
-} Walk;
-
-/* Names in order as people count: "report 2" before "report 10". */
-static int compare_paths(gconstpointer a, gconstpointer b)
+int64_t app_reader_add_file(AppLibrary *library, const char *path, const AppAddOptions *options, AppAdded *ret_added, GError **error)
 {
-    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
-    g_autofree char *key_x = g_utf8_collate_key_for_filename(x, -1), *key_y = g_utf8_collate_key_for_filename(y, -1);
-    int order = strcmp(key_x, key_y);
-    return order != 0 ? order : strcmp(x, y);
+    static const AppAddOptions no_options;
+    if (options == NULL) options = &no_options;
+    AppSource source;
+    const char *format = app_source_open(&source, library, path, options, error) ? app_source_format(&source, error) : NULL;
+    int64_t document = -1;
+    if (format != NULL && strcmp(format, "archive") == 0) {
+        app_source_fail(error, &source, APP_LIBRARY_ERROR_INVALID, "it is an archive of several files, not a document");
+    } else if (format != NULL) {
+        document = app_add_source(library, &source, format, options, ret_added, error);
+    }
+    app_source_close(&source);
+    return document;
 }
 
-static void walk(Walk *w, const char *folder, unsigned depth)
+bool app_reader_can_ocr(const char *languages, char **ret_reason)
 {
-    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-    if (dir == NULL) {
-        w->n_skipped++;
-        return;
-    }
-    const char *name;
-    while ((name = g_dir_read_name(dir)) != NULL) {
-        if (w->cancel != NULL && __atomic_load_n(w->cancel, __ATOMIC_RELAXED)) return;
-        g_autofree char *path = g_build_filename(folder, name, NULL);
-        struct stat info;
-        bool known = lstat(path, &info) == 0;
-        bool is_link = known && S_ISLNK(info.st_mode);
-        if (is_link) known = stat(path, &info) == 0;
-        if (known && S_ISDIR(info.st_mode) && !is_link && name[0] != '.' && depth < WALK_DEPTH_MAX) {
-            walk(w, path, depth + 1);
-        } else if (known && S_ISREG(info.st_mode) && name[0] != '.' && suffix_is(name, readable_suffixes) && w->files->len < WALK_FILES_MAX &&
-                   g_utf8_validate(path, -1, NULL)) {
-            g_ptr_array_add(w->files, g_steal_pointer(&path));
-        } else {
-            w->n_skipped++;
-        }
-    }
-}
-
-GPtrArray *app_reader_find_files(const char *path, const bool *cancel, uint32_t *ret_n_skipped, GError **error)
-{
-    Walk w = {.files = g_ptr_array_new_with_free_func(g_free), .cancel = cancel};
-    struct stat info;
-    if (strcmp(path, "-") != 0 && stat(path, &info) != 0) {
-        int code = errno;
-        g_autofree char *shown = g_filename_display_name(path);
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "Cannot read “%s”: %s", shown, g_strerror(code));
-        g_ptr_array_unref(w.files);
-        return NULL;
-    }
-    if (strcmp(path, "-") == 0 || !S_ISDIR(info.st_mode)) {
-        g_ptr_array_add(w.files, g_strdup(path));
-    } else {
-        walk(&w, path, 0);
-        g_ptr_array_sort(w.files, compare_paths);
-    }
-    if (ret_n_skipped != NULL) *ret_n_skipped = w.n_skipped;
-    return w.files;
+    return app_extract_can_ocr(languages, ret_reason);
 }

@@ -1,12 +1,13 @@
 /* app-answer.c: an answer as a value: freeing it, and its JSON form.
  *
- * Owns: the JSON object that `lectern ask --json` prints and conversations keep.
+ * Owns: the JSON object that `lectern ask --json` prints and conversations keep, and reading it back.
  * Does not own: how an answer comes about (app-ask.c).
  */
-#include "app-ask.h"
+#include "app-ask-internal.h"
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 void app_answer_free(AppAnswer *answer)
 {
@@ -14,6 +15,8 @@ void app_answer_free(AppAnswer *answer)
     g_free(answer->question);
     g_free(answer->answer);
     g_free(answer->model);
+    g_free(answer->remote);
+    g_free(answer->not_kept);
     for (size_t i = 0; i < answer->n_evidence; i++) {
         app_quotation_clear(&answer->evidence[i].quotation);
         g_free(answer->evidence[i].heading);
@@ -49,6 +52,8 @@ static json_t *evidence_to_json(const AppEvidence *evidence)
     json_object_set_new(object, "section", json_integer((json_int_t)quotation->section));
     json_object_set_new(object, "start", json_integer((json_int_t)quotation->char_start));
     json_object_set_new(object, "end", json_integer((json_int_t)quotation->char_end));
+    json_object_set_new(object, "start_byte", json_integer((json_int_t)quotation->start));
+    json_object_set_new(object, "end_byte", json_integer((json_int_t)quotation->end));
     json_object_set_new(object, "source_start", json_integer((json_int_t)evidence->source_start));
     json_object_set_new(object, "source_end", json_integer((json_int_t)evidence->source_end));
     json_object_set_new(object, "heading", json_string(evidence->heading));
@@ -62,9 +67,9 @@ static json_t *passage_to_json(const AppHit *hit)
     GString *snippet = g_string_new(NULL);
     for (const char *at = hit->snippet; *at; at++)
         if (*at != APP_SNIPPET_OPEN && *at != APP_SNIPPET_CLOSE) g_string_append_c(snippet, *at);
-    json_t *object = json_pack("{s:s, s:I, s:I, s:s, s:I, s:I, s:o, s:s}", "document", hit->title, "document_id", (json_int_t)hit->document,
+    json_t *object = json_pack("{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:o, s:s}", "document", hit->title, "document_id", (json_int_t)hit->document,
                                "section", (json_int_t)hit->section, "heading", hit->heading, "start", (json_int_t)hit->char_start, "end",
-                               (json_int_t)hit->char_end, "page", page_to_json(hit->page, hit->page_label), "snippet", snippet->str);
+                               (json_int_t)hit->char_end, "start_byte", (json_int_t)hit->start, "end_byte", (json_int_t)hit->end, "page", page_to_json(hit->page, hit->page_label), "snippet", snippet->str);
     g_string_free(snippet, TRUE);
     return object;
 }
@@ -94,7 +99,7 @@ static json_t *most_attended(const AppAnswer *answer)
     return array;
 }
 
-char *app_answer_to_json(const AppAnswer *answer)
+json_t *app_answer_to_object(const AppAnswer *answer)
 {
     json_t *quotations = json_array(), *passages = json_array();
     for (size_t i = 0; i < answer->n_evidence; i++) json_array_append_new(quotations, evidence_to_json(&answer->evidence[i]));
@@ -108,7 +113,7 @@ char *app_answer_to_json(const AppAnswer *answer)
                         json_pack("{s:i, s:i, s:i}", "asked", (int)answer->n_documents, "left_out", (int)answer->n_documents_left_out,
                                   "partly_read", (int)answer->n_documents_partly_read));
     json_object_set_new(root, "sections",
-                        json_pack("{s:i, s:i}", "cached", (int)answer->n_sections, "attended", (int)answer->n_attended));
+                        json_pack("{s:i, s:i}", "cached", (int)answer->n_sections, "attended", (int)answer->n_sections_attended));
     json_object_set_new(root, "tokens",
                         json_pack("{s:I, s:I, s:I, s:I, s:I}", "cached", (json_int_t)answer->tokens_cached, "attended",
                                   (json_int_t)answer->tokens_attended, "computed_document", (json_int_t)answer->tokens_computed_document,
@@ -120,8 +125,136 @@ char *app_answer_to_json(const AppAnswer *answer)
     json_object_set_new(root, "attended", most_attended(answer));
     json_object_set_new(root, "dropped_mass", json_real(answer->dropped_mass));
     json_object_set_new(root, "joined_approximately", json_boolean(answer->joined_approximately));
+    json_object_set_new(root, "remote", answer->remote ? json_string(answer->remote) : json_null());
+    if (answer->not_kept) json_object_set_new(root, "not_kept", json_string(answer->not_kept));
+    return root;
+}
+
+char *app_answer_to_json(const AppAnswer *answer)
+{
+    return app_ask_dump_json(app_answer_to_object(answer));
+}
+
+char *app_ask_dump_json(json_t *root)
+{
     char *dumped = json_dumps(root, JSON_COMPACT), *text = g_strdup(dumped);
     free(dumped);
     json_decref(root);
     return text;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- reading it back */
+
+static char *dup_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return g_strdup(text ? text : "");
+}
+
+static uint64_t get_number(const json_t *object, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(object, key));
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+/* page_to_json's inverse: a label comes back as a label, of which the index is not known any more. */
+static void page_from_json(const json_t *page, uint32_t *ret_page, char **ret_label)
+{
+    *ret_page = UINT32_MAX;
+    *ret_label = g_strdup(json_is_string(page) ? json_string_value(page) : "");
+    if (json_is_string(page)) *ret_page = 0;
+    if (json_is_integer(page) && json_integer_value(page) > 0) *ret_page = (uint32_t)json_integer_value(page) - 1;
+}
+
+static AppHit *passage_from_json(const json_t *object)
+{
+    AppHit *hit = g_new0(AppHit, 1);
+    hit->title = dup_text(object, "document");
+    hit->document = (int64_t)get_number(object, "document_id");
+    hit->section = (int64_t)get_number(object, "section");
+    hit->heading = dup_text(object, "heading");
+    hit->char_start = get_number(object, "start");
+    hit->char_end = get_number(object, "end");
+    hit->start = hit->match_start = get_number(object, "start_byte");
+    hit->end = hit->match_end = get_number(object, "end_byte");
+    page_from_json(json_object_get(object, "page"), &hit->page, &hit->page_label);
+    hit->snippet = dup_text(object, "snippet");
+    return hit;
+}
+
+static void evidence_from_json(const json_t *object, const AppQuotation *kept, AppEvidence *ret_evidence)
+{
+    AppEvidence *evidence = ret_evidence;
+    const char *kind = json_string_value(json_object_get(object, "kind"));
+    for (int i = APP_EVIDENCE_BOUND; kind && i <= APP_EVIDENCE_LIKELY; i++)
+        if (strcmp(kind, kind_text((AppEvidenceKind)i)) == 0) evidence->kind = (AppEvidenceKind)i;
+    evidence->heading = dup_text(object, "heading");
+    evidence->source_start = get_number(object, "source_start");
+    evidence->source_end = get_number(object, "source_end");
+    evidence->n_other_places = (uint32_t)get_number(object, "other_places");
+    AppQuotation *quotation = &evidence->quotation;
+    if (kept) {
+        *quotation = *kept;
+        quotation->text = g_strdup(kept->text);
+        quotation->document_title = g_strdup(kept->document_title);
+        quotation->page_label = g_strdup(kept->page_label);
+        return;
+    }
+    *quotation = (AppQuotation){.document = (int64_t)get_number(object, "document_id"), .section = -1, .text = dup_text(object, "text"),
+                                .document_title = dup_text(object, "document"), .char_start = get_number(object, "start"),
+                                .char_end = get_number(object, "end"), .start = get_number(object, "start_byte"),
+                                .end = get_number(object, "end_byte"), .verified = json_is_true(json_object_get(object, "verified"))};
+    if (json_is_integer(json_object_get(object, "section"))) quotation->section = (int64_t)get_number(object, "section");
+    page_from_json(json_object_get(object, "page"), &quotation->page, &quotation->page_label);
+}
+
+static void figures_from_json(const json_t *root, AppAnswer *answer)
+{
+    const json_t *tokens = json_object_get(root, "tokens"), *us = json_object_get(root, "us"), *documents = json_object_get(root, "documents"),
+                 *sections = json_object_get(root, "sections");
+    answer->n_documents = (uint32_t)get_number(documents, "asked");
+    answer->n_documents_left_out = (uint32_t)get_number(documents, "left_out");
+    answer->n_documents_partly_read = (uint32_t)get_number(documents, "partly_read");
+    answer->n_sections = (uint32_t)get_number(sections, "cached");
+    answer->n_sections_attended = (uint32_t)get_number(sections, "attended");
+    answer->tokens_cached = get_number(tokens, "cached");
+    answer->tokens_attended = get_number(tokens, "attended");
+    answer->tokens_computed_document = get_number(tokens, "computed_document");
+    answer->tokens_computed_question = get_number(tokens, "computed_question");
+    answer->tokens_generated = get_number(tokens, "generated");
+    answer->choose_us = (int64_t)get_number(us, "choose");
+    answer->open_us = (int64_t)get_number(us, "open");
+    answer->first_token_us = (int64_t)get_number(us, "first_token");
+    answer->total_us = (int64_t)get_number(us, "total");
+    answer->dropped_mass = json_number_value(json_object_get(root, "dropped_mass"));
+    answer->joined_approximately = json_is_true(json_object_get(root, "joined_approximately"));
+}
+
+AppAnswer *app_answer_from_object(const json_t *root, const AppTurn *turn)
+{
+    AppAnswer *answer = g_new0(AppAnswer, 1);
+    answer->question = turn ? g_strdup(turn->question) : dup_text(root, "question");
+    answer->answer = turn ? g_strdup(turn->answer) : dup_text(root, "answer");
+    answer->model = turn ? g_strdup(turn->model) : dup_text(root, "model");
+    answer->remote = g_strdup(json_string_value(json_object_get(root, "remote")));
+    answer->found = turn ? turn->found : json_is_true(json_object_get(root, "found"));
+    answer->complete = !json_is_false(json_object_get(root, "complete"));
+    answer->turn = turn ? turn->id : 0;
+    const json_t *quotations = json_object_get(root, "quotations"), *passages = json_object_get(root, "passages");
+    answer->n_evidence = turn ? turn->n_quotations : json_array_size(quotations);
+    answer->evidence = g_new0(AppEvidence, answer->n_evidence + 1);
+    for (size_t i = 0; i < answer->n_evidence; i++)
+        evidence_from_json(json_array_get(quotations, i), turn ? &turn->quotations[i] : NULL, &answer->evidence[i]);
+    answer->passages = g_ptr_array_new_with_free_func((GDestroyNotify)app_hit_free);
+    for (size_t i = 0; i < json_array_size(passages); i++) g_ptr_array_add(answer->passages, passage_from_json(json_array_get(passages, i)));
+    figures_from_json(root, answer);
+    return answer;
+}
+
+AppAnswer *app_answer_from_turn(const AppTurn *turn)
+{
+    json_t *root = json_loads(turn->stats, 0, NULL);
+    AppAnswer *answer = app_answer_from_object(root, turn);
+    json_decref(root);
+    return answer;
 }

@@ -9,7 +9,6 @@
 #include "app-ask-internal.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "app-engine-internal.h"
@@ -27,10 +26,13 @@ static char *scope_to_json(const AppAskScope *scope)
     else
         json_decref(documents);
     if (scope->collection) json_object_set_new(root, "collection", json_integer((json_int_t)scope->collection));
-    char *dumped = json_dumps(root, JSON_COMPACT), *text = g_strdup(dumped);
-    free(dumped);
-    json_decref(root);
-    return text;
+    return app_ask_dump_json(root);
+}
+
+int64_t app_ask_begin_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error)
+{
+    g_autofree char *json = scope_to_json(scope);
+    return app_library_add_conversation(library, title, json, error);
 }
 
 int64_t app_ask_find_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error)
@@ -41,8 +43,7 @@ int64_t app_ask_find_conversation(AppLibrary *library, const char *title, const 
         const AppConversation *conversation = conversations->pdata[i];
         if (g_strcmp0(conversation->title, title) == 0) return conversation->id;
     }
-    g_autofree char *json = scope_to_json(scope);
-    return app_library_add_conversation(library, title, json, error);
+    return app_ask_begin_conversation(library, title, scope, error);
 }
 
 bool app_ask_get_conversation_scope(AppLibrary *library, int64_t conversation, GArray **ret_documents, int64_t *ret_collection, GError **error)
@@ -105,7 +106,7 @@ bool app_ask_add_history(AppAsking *asking, GError **error)
 
 /* ---------------------------------------------------------------------------------------------------------------- turns */
 
-bool app_ask_store_turn(AppAsking *asking, GError **error)
+void app_ask_store_turn(AppAsking *asking)
 {
     AppAnswer *answer = asking->answer;
     g_autofree char *stats = app_answer_to_json(answer);
@@ -114,8 +115,10 @@ bool app_ask_store_turn(AppAsking *asking, GError **error)
     AppTurn turn = {.question = answer->question, .answer = answer->answer, .model = answer->model, .found = answer->found,
                     .quotations = quotations, .n_quotations = answer->n_evidence, .stats = stats};
     bool changed = __atomic_load_n(&asking->asker->changed, __ATOMIC_RELAXED);
-    answer->turn = app_library_add_turn(asking->asker->library, asking->options->conversation, &turn, error);
+    g_autoptr(GError) error = NULL;
+    int64_t id = app_library_add_turn(asking->asker->library, asking->options->conversation, &turn, &error);
+    if (id > 0) answer->turn = id;
+    if (id <= 0) answer->not_kept = g_strdup(error->message);
     /* A turn of our own changes no document: what is open stays good. */
     __atomic_store_n(&asking->asker->changed, changed, __ATOMIC_RELAXED);
-    return answer->turn > 0;
 }

@@ -2,6 +2,8 @@
 #ifndef APP_ASK_INTERNAL_H
 #define APP_ASK_INTERNAL_H
 
+#include <jansson.h>
+
 #include "app-ask.h"
 #include "app-evidence.h"
 #include "app-shelf.h"
@@ -32,6 +34,7 @@ typedef struct AppAsking {
     eng_model *model;
     eng_runtime *runtime; /* held while the question is answered */
     eng_session *session;
+    eng_runtime_stats stats_before; /* the runtime's, when the question got it */
     bool records_mass;
     eng_tokens prompt; /* n_history tokens of earlier turns, then the question */
     size_t n_history, n_reply_max;
@@ -45,9 +48,18 @@ void app_asking_send(const AppAsking *asking, AppAskEvent event);
 /* Puts the evidence of the reply into the answer, and whether it was found; sends it (app-place.c). */
 bool app_ask_find_evidence(AppAsking *asking, GError **error);
 
+/* Sends the question and the chosen sections' text to the second machine and takes its reply (app-ask-remote.c). */
+bool app_ask_decode_remotely(AppAsking *asking, GError **error);
+
 /* The earlier turns of the conversation as tokens, where the model is one that can make use of them (app-ask-conversation.c). */
 bool app_ask_add_history(AppAsking *asking, GError **error);
-bool app_ask_store_turn(AppAsking *asking, GError **error);
+/* A turn that cannot be kept (a full disk) does not take the answer away: answer->not_kept says why. */
+void app_ask_store_turn(AppAsking *asking);
+
+/* app_answer_to_json as an object (a new reference), and back; turn: what the library's own columns say goes first (app-answer.c). */
+json_t *app_answer_to_object(const AppAnswer *answer);
+AppAnswer *app_answer_from_object(const json_t *root, const AppTurn *turn);
+char *app_ask_dump_json(json_t *root); /* without line breaks; takes the reference; g_free */
 
 G_END_DECLS
 

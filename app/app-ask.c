@@ -94,11 +94,13 @@ static GArray *choose(AppAsking *asking, GError **error)
     AppAsker *asker = asking->asker;
     const AppAskOptions *options = asking->options;
     const eng_model_info *info = eng_model_get_info(asking->model);
-    uint64_t all_tokens = options->attend_all_tokens ? options->attend_all_tokens : APP_ASK_ATTEND_ALL_TOKENS;
+    uint64_t budget_tokens = options->budget_tokens ? options->budget_tokens : APP_ASK_BUDGET_TOKENS;
+    /* What is sent elsewhere is kept short. */
+    uint64_t all_tokens = options->attend_all_tokens ? options->attend_all_tokens : options->remote ? budget_tokens : APP_ASK_ATTEND_ALL_TOKENS;
     size_t n = app_shelf_n_sections(asker->shelf);
     bool within = app_shelf_n_tokens(asker->shelf) <= all_tokens && (!options->n_sections_max || n <= options->n_sections_max);
-    /* A section of a continuous reading means nothing without those before it. */
-    if (options->attend_all || within || info->section_mode == ENG_SECTIONS_CONTINUOUS) {
+    /* The states of a section of a continuous reading mean nothing without those before it; its text, sent elsewhere, does. */
+    if (options->attend_all || within || (info->section_mode == ENG_SECTIONS_CONTINUOUS && !options->remote)) {
         GArray *all = g_array_sized_new(FALSE, FALSE, sizeof(uint32_t), (guint)n);
         for (uint32_t i = 0; i < n; i++) g_array_append_val(all, i);
         return all;
@@ -106,7 +108,7 @@ static GArray *choose(AppAsking *asking, GError **error)
     AppChoice choice = {.library = asker->library, .shelf = asker->shelf, .runtime = asking->runtime,
                         .rule = app_engine_get_section_rule(asker->engine), .question = asking->question,
                         .prompt = asking->prompt.ids + asking->n_history, .n_prompt = asking->prompt.n - asking->n_history,
-                        .budget_tokens = options->budget_tokens ? options->budget_tokens : APP_ASK_BUDGET_TOKENS,
+                        .budget_tokens = budget_tokens,
                         .n_sections_max = options->n_sections_max};
     return app_choose_sections(&choice, error);
 }
@@ -227,7 +229,7 @@ static void fill_attended(AppAsking *asking)
 {
     AppAnswer *answer = asking->answer;
     const AppAsker *asker = asking->asker;
-    answer->n_attended = asker->chosen->len;
+    answer->n_attended = answer->n_sections_attended = asker->chosen->len;
     answer->attended = g_new0(AppAttended, answer->n_attended);
     for (size_t i = 0; i < answer->n_attended; i++) {
         const AppShelfSection *section = app_shelf_get(asker->shelf, g_array_index(asker->chosen, uint32_t, i));
@@ -236,7 +238,7 @@ static void fill_attended(AppAsking *asking)
                                   .start = section->info->start, .end = section->info->end};
         const float *mass = NULL;
         size_t n_parts = 0;
-        eng_session_get_mass(asking->session, i, &mass, &n_parts);
+        if (asking->session) eng_session_get_mass(asking->session, i, &mass, &n_parts);
         attended->part_masses = mass ? g_memdup2(mass, n_parts * sizeof *mass) : NULL;
         attended->n_parts = mass ? (uint32_t)n_parts : 0;
         for (uint32_t part = 0; part < attended->n_parts; part++) attended->mass += mass[part];
@@ -248,20 +250,16 @@ static void fill_figures(AppAsking *asking)
     AppAnswer *answer = asking->answer;
     const AppShelf *shelf = asking->asker->shelf;
     const eng_model_info *info = eng_model_get_info(asking->model);
-    eng_session_stats stats;
-    eng_session_get_stats(asking->session, &stats);
     answer->n_documents = (uint32_t)app_shelf_n_documents(shelf);
     answer->n_sections = (uint32_t)app_shelf_n_sections(shelf);
     answer->n_documents_left_out = app_shelf_n_left_out(shelf);
     answer->n_documents_partly_read = app_shelf_n_partly_read(shelf);
     answer->tokens_cached = app_shelf_n_tokens(shelf);
-    answer->tokens_attended = stats.tokens_cached;
-    answer->tokens_computed_document = 0; /* sections come from the cache or the question fails */
-    answer->tokens_computed_question = asking->prompt.n;
+    for (size_t i = 0; i < answer->n_attended; i++) answer->tokens_attended += answer->attended[i].n_tokens;
+    answer->tokens_computed_question = asking->options->remote ? 0 : asking->prompt.n;
     answer->tokens_generated = asking->reply.n_tokens;
-    answer->dropped_mass = stats.dropped_mass_max;
     answer->first_token_us = asking->reply.first_token_us ? asking->reply.first_token_us - asking->start_us : 0;
-    answer->joined_approximately = info->section_mode == ENG_SECTIONS_CONTINUOUS && answer->n_documents > 1;
+    answer->joined_approximately = info->section_mode == ENG_SECTIONS_CONTINUOUS && answer->n_documents > 1 && !asking->options->remote;
 }
 
 /* The best passages by search; a failing search does not fail the answer. */
@@ -296,17 +294,21 @@ static bool prepare_prompt(AppAsking *asking, GError **error)
     return true;
 }
 
-/* With the runtime held: choose, open, decode, find the evidence. */
-static bool answer_question(AppAsking *asking, GError **error)
+/* With the runtime held: what is attended to, loaded. */
+static bool choose_and_prepare(AppAsking *asking, GError **error)
 {
-    AppAsker *asker = asking->asker;
     GArray *chosen = choose(asking, error);
     if (!chosen) return false;
     asking->answer->choose_us = g_get_monotonic_time() - asking->start_us;
-    if (!check_cancel(asking, error) || !prepare_chosen(asking, chosen, error)) {
-        g_array_unref(chosen);
-        return false;
-    }
+    if (check_cancel(asking, error) && prepare_chosen(asking, chosen, error)) return true;
+    g_array_unref(chosen);
+    return false;
+}
+
+/* With the runtime held: the local model's reply, and where it looked. */
+static bool decode_here(AppAsking *asking, GError **error)
+{
+    AppAsker *asker = asking->asker;
     if (!new_session(asking, error)) return false;
     asking->answer->open_us = g_get_monotonic_time() - asking->start_us;
     eng_session_stats stats;
@@ -314,9 +316,47 @@ static bool answer_question(AppAsking *asking, GError **error)
     app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_CHOSEN, .n_documents = (uint32_t)app_shelf_n_documents(asker->shelf),
                                           .n_sections = asker->chosen->len, .n_tokens = stats.tokens_cached});
     if (!decode(asking, error)) return false;
+    fill_attended(asking);
+    eng_session_get_stats(asking->session, &stats);
+    asking->answer->dropped_mass = stats.dropped_mass_max;
+    return true;
+}
+
+/* The second machine's reply; the runtime is free for others meanwhile. */
+static bool decode_there(AppAsking *asking, GError **error)
+{
+    fill_attended(asking); /* which sections; where in them the model looked is not known */
+    uint64_t n_tokens = 0;
+    for (size_t i = 0; i < asking->answer->n_attended; i++) n_tokens += asking->answer->attended[i].n_tokens;
+    app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_CHOSEN, .n_documents = (uint32_t)app_shelf_n_documents(asking->asker->shelf),
+                                          .n_sections = asking->asker->chosen->len, .n_tokens = n_tokens});
+    return app_ask_decode_remotely(asking, error);
+}
+
+/* With the runtime still held: what it ran for this question. */
+static void count_computed(AppAsking *asking)
+{
+    eng_runtime_stats now;
+    eng_runtime_get_stats(asking->runtime, &now);
+    asking->answer->tokens_computed_document = (now.tokens_run - asking->stats_before.tokens_run) -
+                                               (now.tokens_of_branches - asking->stats_before.tokens_of_branches);
+}
+
+/* Choose, decode, find the evidence. */
+static bool answer_question(AppAsking *asking, GError **error)
+{
+    AppAsker *asker = asking->asker;
+    bool remotely = asking->options->remote != NULL;
+    asking->runtime = app_engine_acquire(asker->engine, asking->cancel);
+    eng_runtime_get_stats(asking->runtime, &asking->stats_before);
+    bool good = choose_and_prepare(asking, error) && (remotely || decode_here(asking, error));
+    eng_session_free(asking->session); /* it borrows the runtime */
+    asking->session = NULL;
+    count_computed(asking);
+    app_engine_release(asker->engine);
+    if (!good || (remotely && !decode_there(asking, error))) return false;
     asking->answer->complete = asking->reply.complete;
     asking->answer->answer = g_strdup(asking->reply.answer);
-    fill_attended(asking);
     if (!app_ask_find_evidence(asking, error)) return false;
     fill_figures(asking);
     return true;
@@ -342,17 +382,11 @@ static bool ask(AppAsking *asking, const AppAskScope *scope, GError **error)
     app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_STARTED, .n_documents = (uint32_t)app_shelf_n_documents(asker->shelf),
                                           .n_sections = (uint32_t)app_shelf_n_sections(asker->shelf),
                                           .n_tokens = app_shelf_n_tokens(asker->shelf)});
-    asking->runtime = app_engine_acquire(asker->engine, asking->cancel);
-    bool answered = answer_question(asking, error);
-    /* The session borrows the runtime. */
-    eng_session_free(asking->session);
-    asking->session = NULL;
-    app_engine_release(asker->engine);
-    if (!answered) return false;
+    if (!answer_question(asking, error)) return false;
     app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_ANSWERED, .answer = asking->answer});
     fill_passages(asking);
     asking->answer->total_us = g_get_monotonic_time() - asking->start_us;
-    if (asking->options->conversation && !app_ask_store_turn(asking, error)) return false;
+    if (asking->options->conversation) app_ask_store_turn(asking);
     app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_FINISHED, .answer = asking->answer});
     return true;
 }

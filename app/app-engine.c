@@ -8,6 +8,7 @@
 
 #include "app-models.h"
 #include "app-sections.h"
+#include "app-settings.h"
 
 G_DEFINE_QUARK(app-engine-error-quark, app_engine_error)
 
@@ -20,6 +21,7 @@ struct AppEngine {
     char *rule;
     GMutex mutex;
     GCond freed;
+    eng_gpu_info gpu; /* guarded by mutex: as the last user of the runtime left it */
     uint64_t next_turn, turn; /* guarded by mutex: turns are served in order, so that a long reading lets a question in between batches */
 };
 
@@ -32,8 +34,21 @@ void app_engine_set_error(GError **error, eng_status status, const eng_error *en
     }
 }
 
+/* 0: not set, or the settings cannot be read: the cache keeps to what it was told last. */
+static uint64_t budget_setting(void)
+{
+    g_autoptr(AppSettings) settings = app_settings_open(NULL, NULL);
+    return settings != NULL ? app_settings_get_number(settings, APP_SETTING_CACHE_BUDGET) : 0;
+}
+
 AppEngine *app_engine_open(AppLibrary *library, const char *model, unsigned n_threads, GError **error)
 {
+    return app_engine_open_on(library, model, n_threads, APP_GPU_AUTO, error);
+}
+
+AppEngine *app_engine_open_on(AppLibrary *library, const char *model, unsigned n_threads, AppGpu gpu, GError **error)
+{
+    static const eng_gpu_use uses[] = {ENG_GPU_AUTO, ENG_GPU_NEVER, ENG_GPU_WANTED};
     g_autofree char *path = app_models_find(app_library_get_folder(library), model, error);
     if (path == NULL) return NULL;
     g_autofree char *memo = g_build_filename(app_library_get_folder(library), "model-digests", NULL);
@@ -46,11 +61,11 @@ AppEngine *app_engine_open(AppLibrary *library, const char *model, unsigned n_th
     eng_model_options model_options = {.digest_memo_path = memo};
     eng_status status = eng_model_open(path, &model_options, &engine->model, &engine_error);
     if (status == ENG_OK) {
-        eng_runtime_options options = {.n_threads = n_threads};
+        eng_runtime_options options = {.n_threads = n_threads, .gpu = uses[gpu]};
         status = eng_runtime_new(engine->model, &options, &engine->runtime, &engine_error);
     }
     if (status == ENG_OK) {
-        eng_cache_options options = {0};
+        eng_cache_options options = {.budget_bytes = budget_setting()};
         status = eng_cache_open(app_library_get_cache_folder(library), &options, &engine->cache, &engine_error);
     }
     if (status == ENG_OK) {
@@ -91,6 +106,24 @@ const char *app_engine_get_model_name(AppEngine *engine)
     return eng_model_get_info(engine->model)->name;
 }
 
+char *app_engine_get_gpu_name(AppEngine *engine)
+{
+    g_mutex_lock(&engine->mutex);
+    char *name = engine->gpu.passes > 0 ? g_strdup(engine->gpu.name) : NULL;
+    g_mutex_unlock(&engine->mutex);
+    return name;
+}
+
+char *app_engine_get_gpu_note(AppEngine *engine)
+{
+    g_mutex_lock(&engine->mutex);
+    const eng_gpu_info *gpu = &engine->gpu; /* why there is none is no news to people without one */
+    bool tell = gpu->note[0] != '\0' && (gpu->active || gpu->failed || gpu->passes_on_cpu > 0);
+    char *note = tell ? g_strdup(gpu->note) : NULL;
+    g_mutex_unlock(&engine->mutex);
+    return note;
+}
+
 const char *app_engine_get_section_rule(AppEngine *engine)
 {
     return engine->rule;
@@ -119,7 +152,10 @@ eng_runtime *app_engine_acquire(AppEngine *engine, const bool *cancel)
 void app_engine_release(AppEngine *engine)
 {
     eng_runtime_set_cancel(engine->runtime, NULL);
+    eng_gpu_info gpu;
+    eng_runtime_get_gpu(engine->runtime, &gpu);
     g_mutex_lock(&engine->mutex);
+    engine->gpu = gpu;
     engine->turn++;
     g_cond_broadcast(&engine->freed);
     g_mutex_unlock(&engine->mutex);

@@ -15,8 +15,8 @@ struct AppExtractStream {
     GByteArray *pending; /* bytes of a record that is not whole yet */
     GArray *runs;        /* AppExtractRun, of the block being read */
     uint64_t n_text_bytes, max_text_bytes;
-    uint32_t n_pages, n_items, n_meta, n_notes, n_headings, last_page;
-    bool has_magic, is_ended, is_broken, has_block;
+    uint32_t n_pages, n_items, n_meta, n_notes, n_headings, n_members, last_page;
+    bool has_magic, is_ended, is_broken, has_block, in_member;
     ExStatus status;
     char *message;
 };
@@ -187,6 +187,15 @@ static bool read_runs(AppExtractStream *stream, Cursor *cursor, const guint8 *te
     return at == n_text;
 }
 
+static bool count_bytes(AppExtractStream *stream, size_t n_bytes, GError **error)
+{
+    stream->n_text_bytes += n_bytes;
+    if (stream->n_text_bytes <= stream->max_text_bytes) return true;
+    stream->is_broken = true;
+    g_set_error(error, APP_EXTRACT_ERROR, APP_EXTRACT_ERROR_LIMIT, "it holds more than is allowed");
+    return false;
+}
+
 static bool read_block(AppExtractStream *stream, Cursor *cursor, GError **error)
 {
     uint8_t kind = 0, level = 0, flags_low = 0, flags_high = 0;
@@ -209,12 +218,7 @@ static bool read_block(AppExtractStream *stream, Cursor *cursor, GError **error)
     cursor->at += n_text;
     cursor->n_left -= n_text;
     if (!read_runs(stream, cursor, text, n_text, n_runs)) return refuse(stream, error, "a block's places");
-    stream->n_text_bytes += n_text;
-    if (stream->n_text_bytes > stream->max_text_bytes) {
-        stream->is_broken = true;
-        g_set_error(error, APP_EXTRACT_ERROR, APP_EXTRACT_ERROR_LIMIT, "it holds more text than is allowed");
-        return false;
-    }
+    if (!count_bytes(stream, n_text, error)) return false;
     stream->has_block = true;
     const AppExtractBlock block = {(ExBlockKind)kind, level, flags, (const char *)text, n_text, (const AppExtractRun *)(void *)stream->runs->data,
                                    stream->runs->len};
@@ -235,12 +239,44 @@ static bool read_note(AppExtractStream *stream, Cursor *cursor, GError **error)
     return !stream->sink.note || stream->sink.note(stream->user, text, error);
 }
 
+static bool read_member(AppExtractStream *stream, Cursor *cursor, GError **error)
+{
+    if (!stream->sink.member || stream->in_member || stream->n_members == EX_ITEMS_MAX) return refuse(stream, error, "a file of an archive");
+    stream->n_members++;
+    g_autofree char *name = take_line(cursor, EX_NAME_MAX);
+    if (!name || !*name || *name == '/') return refuse(stream, error, "a name in an archive");
+    g_auto(GStrv) parts = g_strsplit(name, "/", -1);
+    for (char **part = parts; *part; part++) {
+        if (**part == 0 || strcmp(*part, ".") == 0 || strcmp(*part, "..") == 0) return refuse(stream, error, "a name in an archive");
+    }
+    stream->in_member = true;
+    return stream->sink.member(stream->user, name, error);
+}
+
+static bool read_data(AppExtractStream *stream, Cursor *cursor, GError **error)
+{
+    if (!stream->in_member) return refuse(stream, error, "bytes outside of a file");
+    size_t n_bytes = cursor->n_left;
+    cursor->n_left = 0;
+    return count_bytes(stream, n_bytes, error) && (!stream->sink.data || stream->sink.data(stream->user, cursor->at, n_bytes, error));
+}
+
+static bool read_member_end(AppExtractStream *stream, Cursor *cursor, GError **error)
+{
+    uint8_t is_whole = 0;
+    if (!stream->in_member || !take_u8(cursor, &is_whole) || is_whole > 1) return refuse(stream, error, "the end of a file");
+    g_autofree char *reason = take_line(cursor, EX_NAME_MAX);
+    if (!reason) return refuse(stream, error, "the end of a file");
+    stream->in_member = false;
+    return !stream->sink.member_end || stream->sink.member_end(stream->user, is_whole != 0, reason, error);
+}
+
 static bool read_end(AppExtractStream *stream, Cursor *cursor, GError **error)
 {
     uint32_t status = 0;
     uint64_t n_text_bytes = 0;
     if (!take_u32(cursor, &status) || !take_u64(cursor, &n_text_bytes) || status >= EX_STATUSES) return refuse(stream, error, "the end");
-    if (status == EX_OK && n_text_bytes != stream->n_text_bytes) return refuse(stream, error, "text is missing");
+    if (status == EX_OK && (n_text_bytes != stream->n_text_bytes || stream->in_member)) return refuse(stream, error, "text is missing");
     char *message = take_line(cursor, EX_NAME_MAX);
     if (!message) return refuse(stream, error, "the end's message");
     stream->message = message;
@@ -261,6 +297,9 @@ static bool read_record(AppExtractStream *stream, uint8_t type, const guint8 *pa
     case EX_RECORD_PROGRESS: is_right = read_progress(stream, &cursor, error); break;
     case EX_RECORD_NOTE: is_right = read_note(stream, &cursor, error); break;
     case EX_RECORD_END: is_right = read_end(stream, &cursor, error); break;
+    case EX_RECORD_MEMBER: is_right = read_member(stream, &cursor, error); break;
+    case EX_RECORD_DATA: is_right = read_data(stream, &cursor, error); break;
+    case EX_RECORD_MEMBER_END: is_right = read_member_end(stream, &cursor, error); break;
     default: return refuse(stream, error, "a record of unknown type");
     }
     if (is_right && cursor.n_left) return refuse(stream, error, "a record is too long");

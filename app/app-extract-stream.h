@@ -44,6 +44,10 @@ typedef struct AppExtractSink {
     bool (*block)(void *user, const AppExtractBlock *block, GError **error);
     bool (*progress)(void *user, uint32_t done, uint32_t total, GError **error);
     bool (*note)(void *user, const char *text, GError **error);
+    /* Of an archive. Without `member` these records are refused. */
+    bool (*member)(void *user, const char *name, GError **error);
+    bool (*data)(void *user, const void *bytes, size_t n_bytes, GError **error);
+    bool (*member_end)(void *user, bool is_whole, const char *reason, GError **error);
 } AppExtractSink;
 
 #define APP_EXTRACT_ERROR (app_extract_error_quark())

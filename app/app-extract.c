@@ -56,6 +56,12 @@ static int password_pipe(const char *password)
     return -1;
 }
 
+/* Recognising a page takes seconds, and there may be a thousand; that it gets on is what the time without progress sees to. */
+static unsigned max_cpu_s(const AppExtractOptions *options)
+{
+    return options->ocr_languages ? 86400U : (options->max_s ? options->max_s : DEFAULT_S) * 10U;
+}
+
 static bool start(Child *child, int fd, const char *name, const AppExtractOptions *options, GError **error)
 {
     g_autofree char *program = app_extract_find_program();
@@ -63,11 +69,17 @@ static bool start(Child *child, int fd, const char *name, const AppExtractOption
     uint64_t max_memory_bytes = options->max_memory_bytes ? options->max_memory_bytes : UINT64_C(1) << 30;
     uint64_t max_text_bytes = options->max_text_bytes ? options->max_text_bytes : APP_TEXT_MAX_BYTES;
     g_autofree char *memory = g_strdup_printf("%" G_GUINT64_FORMAT, (guint64)max_memory_bytes);
-    g_autofree char *seconds = g_strdup_printf("%u", (options->max_s ? options->max_s : DEFAULT_S) * 10U);
+    g_autofree char *seconds = g_strdup_printf("%u", max_cpu_s(options));
     g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, (guint64)max_text_bytes);
     g_autofree char *base = g_path_get_basename(name);
     char with_password[] = "password";
-    char *const arguments[] = {program, base, memory, seconds, text, options->password ? with_password : NULL, NULL};
+    g_autofree char *ocr = options->ocr_languages ? g_strconcat("ocr=", options->ocr_languages, NULL) : NULL;
+    g_autofree char *unpack = options->unpack ? g_strconcat("unpack=", options->unpack, NULL) : NULL;
+    char *arguments[9] = {program, base, memory, seconds, text};
+    size_t n_arguments = 5;
+    if (options->password) arguments[n_arguments++] = with_password;
+    if (ocr) arguments[n_arguments++] = ocr;
+    if (unpack) arguments[n_arguments++] = unpack;
 
     int ends[2] = {-1, -1}, document = fcntl(fd, F_DUPFD_CLOEXEC, 10);
     int password = options->password ? app_program_move_up(password_pipe(options->password)) : -1;
@@ -132,8 +144,7 @@ static bool judge(const Child *child, const AppExtractStream *stream, const char
     }
     bool is_over = WIFSIGNALED(child->status) && WTERMSIG(child->status) == SIGXCPU;
     if (is_over || (is_ended && status == EX_LIMIT_TIME)) {
-        return fail(error, name, APP_EXTRACT_ERROR_LIMIT, "it takes too long to read (more than %u s of computing)",
-                    (options->max_s ? options->max_s : DEFAULT_S) * 10U);
+        return fail(error, name, APP_EXTRACT_ERROR_LIMIT, "it takes too long to read (more than %u s of computing)", max_cpu_s(options));
     }
     if (is_ended && status == EX_LIMIT_MEMORY) {
         g_autofree char *size = g_format_size_full(max_memory_bytes, G_FORMAT_SIZE_IEC_UNITS);
@@ -204,6 +215,20 @@ bool app_extract_run(int fd, const char *name, const AppExtractOptions *options,
     return is_done && judge(&child, stream, name, options, error);
 }
 
+/* ----------------------------------------------------------------------------------------------------- text recognition */
+
+bool app_extract_can_ocr(const char *languages, char **ret_reason)
+{
+    g_autofree char *program = app_extract_find_program();
+    const char *const arguments[] = {program, "can-ocr", languages ? languages : "eng", NULL};
+    g_autofree char *reason = NULL;
+    int status = 1;
+    bool is_run = program && g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &reason, NULL, &status, NULL);
+    if (is_run && status == 0) return true;
+    if (ret_reason) *ret_reason = g_strdup(reason && *reason ? g_strchomp(reason) : "the program lectern-extract is missing from the installation");
+    return false;
+}
+
 /* ------------------------------------------------------------------------------------------------------------ detecting */
 
 const char *app_extract_detect(const char *name, const void *start, size_t n_bytes)
@@ -226,4 +251,17 @@ const char *app_extract_detect(const char *name, const void *start, size_t n_byt
     g_autofree char *head = g_strndup(bytes, n);
     if (strcasestr(head, "<!doctype html") || strcasestr(head, "<html")) return "html";
     return NULL;
+}
+
+bool app_extract_is_archive(const void *start, size_t n_bytes)
+{
+    static const struct {
+        size_t at, n;
+        const char *bytes;
+    } marks[] = {{0, 4, "PK\x03\x04"}, {0, 4, "PK\x05\x06"}, {257, 5, "ustar"}, {0, 3, "\x1F\x8B\x08"}, {0, 3, "BZh"},
+                 {0, 6, "\xFD" "7zXZ\0"}, {0, 4, "\x28\xB5\x2F\xFD"}, {0, 6, "7z\xBC\xAF\x27\x1C"}, {0, 6, "Rar!\x1A\x07"}};
+    for (size_t i = 0; i < G_N_ELEMENTS(marks); i++) {
+        if (marks[i].at + marks[i].n <= n_bytes && memcmp((const char *)start + marks[i].at, marks[i].bytes, marks[i].n) == 0) return true;
+    }
+    return false;
 }

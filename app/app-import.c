@@ -14,6 +14,7 @@
 
 #include "app-library-internal.h"
 #include "app-places.h"
+#include "app-source.h"
 
 enum {
     PASSAGE_LEAST = 300,   /* bytes; a passage ends at a paragraph border from here on if no later one is below PASSAGE_GOAL */
@@ -629,7 +630,7 @@ bool app_import_lookup(AppLibrary *library, const AppImportSource *source, int64
             document = sqlite3_column_int64(row, 0);
             other_path = app_db_dup_text(row, 1);
             sqlite3_reset(row);
-            bool is_gone = source->path[0] != '\0' && (other_path[0] == '\0' || !g_file_test(other_path, G_FILE_TEST_EXISTS));
+            bool is_gone = source->path[0] != '\0' && (other_path[0] == '\0' || !app_source_exists(other_path));
             outcome = is_gone ? APP_IMPORT_MOVED : APP_IMPORT_DUPLICATE;
             if (is_gone) ok = app_db_run(db, error, "UPDATE documents SET path=? WHERE id=?", "ti", source->path, document);
         }

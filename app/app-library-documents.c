@@ -431,3 +431,32 @@ bool app_library_find_text(AppLibrary *library, int64_t id, const char *needle, 
     app_library_end_read(library, db);
     return row == 0;
 }
+
+bool app_library_knows_file(AppLibrary *library, const char *path, uint64_t n_bytes, int64_t modified_s, int64_t collection, GArray *unread)
+{
+    /* Members of an archive have paths that begin with its own; '0' is the character behind '/'. */
+    g_autofree char *from = g_strconcat(path, "/", NULL), *to = g_strconcat(path, "0", NULL);
+    AppDb *db = app_library_begin_read(library, NULL);
+    if (db == NULL) return false;
+    g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    sqlite3_stmt *rows = app_db_query(db, NULL,
+                                      "SELECT id, state, modified_s, n_source_bytes, path=?1 FROM documents"
+                                      " WHERE (path=?1 OR (path>=?2 AND path<?3)) AND importer=''",
+                                      "ttt", path, from, to);
+    bool same = rows != NULL;
+    while (rows != NULL && app_db_step(db, rows, NULL) > 0) {
+        int64_t id = sqlite3_column_int64(rows, 0);
+        AppDocumentState state = (AppDocumentState)sqlite3_column_int(rows, 1);
+        bool is_member = sqlite3_column_int(rows, 4) == 0;
+        same = same && sqlite3_column_int64(rows, 2) == modified_s && (is_member || (uint64_t)sqlite3_column_int64(rows, 3) == n_bytes);
+        g_array_append_val(ids, id);
+        if (state != APP_DOCUMENT_READY && state != APP_DOCUMENT_NO_TEXT && state != APP_DOCUMENT_FAILED) g_array_append_val(unread, id);
+    }
+    app_library_end_read(library, db);
+    if (!same || ids->len == 0) {
+        g_array_set_size(unread, 0);
+        return false;
+    }
+    for (guint i = 0; collection != 0 && i < ids->len; i++) app_library_collection_add(library, collection, g_array_index(ids, int64_t, i), NULL);
+    return true;
+}

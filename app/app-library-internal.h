@@ -42,6 +42,10 @@ bool app_library_set_titles(AppLibrary *library, int64_t document, const char *t
 /* The words of a search in FTS5's query language; NULL when nothing in them is a word. g_free. */
 char *app_library_make_query(const AppSearch *search);
 
+/* Whether the library holds this file, or an archive's members, as they are now, by path, size and time: no look at the bytes. Then its
+ * documents are put into the collection (0: none), and `unread` (int64_t) gets those that wait for being read. */
+bool app_library_knows_file(AppLibrary *library, const char *path, uint64_t n_bytes, int64_t modified_s, int64_t collection, GArray *unread);
+
 /* Small named values of the library: measured rates. */
 char *app_library_get_setting(AppLibrary *library, const char *name); /* NULL: none */
 void app_library_set_setting(AppLibrary *library, const char *name, const char *value);

@@ -13,6 +13,7 @@
 G_DEFINE_QUARK(app - models - error - quark, app_models_error)
 
 #define EXTENSION ".safetensors"
+#define EXTENSION_GGUF ".gguf"
 #define DEFAULT_NAME "starter"
 
 enum {
@@ -63,11 +64,12 @@ static AppModel *look_at(const char *folder, const char *entry, bool shipped)
     g_autofree char *config = g_build_filename(path, "config.json", NULL);
     GStatBuf st;
     if (entry[0] == '.' || g_stat(path, &st) != 0) return NULL;
-    bool is_file = S_ISREG(st.st_mode) && g_str_has_suffix(entry, EXTENSION);
+    const char *extension = g_str_has_suffix(entry, EXTENSION) ? EXTENSION : g_str_has_suffix(entry, EXTENSION_GGUF) ? EXTENSION_GGUF : NULL;
+    bool is_file = S_ISREG(st.st_mode) && extension != NULL;
     bool is_folder = !shipped && S_ISDIR(st.st_mode) && g_file_test(config, G_FILE_TEST_IS_REGULAR);
     if (!is_file && !is_folder) return NULL;
     AppModel *model = g_new0(AppModel, 1);
-    model->name = is_file ? g_strndup(entry, strlen(entry) - strlen(EXTENSION)) : g_strdup(entry);
+    model->name = is_file ? g_strndup(entry, strlen(entry) - strlen(extension)) : g_strdup(entry);
     model->n_bytes = is_file ? (uint64_t)st.st_size : folder_bytes(path);
     model->path = g_steal_pointer(&path);
     model->shipped = shipped;
@@ -170,7 +172,8 @@ static bool copy_file(Import *import, const char *source, const char *target, GE
 /* What a model's folder needs, and what tells where it is from. */
 static bool is_wanted(const char *entry)
 {
-    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors.index.json", "LICENSE", "README.md"};
+    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors.index.json", "generation_config.json", "tokenizer_config.json",
+                                        "chat_template.jinja", "LICENSE", "README.md"};
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
         if (strcmp(entry, names[i]) == 0) return true;
     return entry[0] != '.' && g_str_has_suffix(entry, EXTENSION);
@@ -246,6 +249,42 @@ static char *choose_name(const char *source, const char *name, GError **error)
     return NULL;
 }
 
+bool app_models_check_new_name(const char *data_folder, const char *name, GError **error)
+{
+    static const char *const extensions[] = {"", EXTENSION, EXTENSION_GGUF};
+    g_autofree char *sound = choose_name(name, name, error);
+    if (sound == NULL) return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(extensions); i++) {
+        g_autofree char *entry = g_strconcat(name, extensions[i], NULL), *path = g_build_filename(data_folder, "models", entry, NULL);
+        if (!g_file_test(path, G_FILE_TEST_EXISTS)) continue;
+        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS, "There is a model “%s” already; remove it first or give another name", name);
+        return false;
+    }
+    return true;
+}
+
+static bool sync_folder(const char *folder, GError **error)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = fd >= 0 && fsync(fd) == 0;
+    if (!good) fail_errno(error, folder);
+    if (fd >= 0) close(fd);
+    return good;
+}
+
+bool app_models_install(const char *data_folder, const char *source, const char *name, GError **error)
+{
+    Import import = {0};
+    bool is_folder = g_file_test(source, G_FILE_TEST_IS_DIR);
+    const char *extension = is_folder ? "" : g_str_has_suffix(source, EXTENSION_GGUF) ? EXTENSION_GGUF : EXTENSION;
+    g_autofree char *folder = g_build_filename(data_folder, "models", NULL), *entry = g_strconcat(name, extension, NULL);
+    g_autofree char *target = g_build_filename(folder, entry, NULL);
+    if (!app_models_check_new_name(data_folder, name, error) || !check_model(source, &import, error)) return false;
+    if (is_folder && !sync_folder(source, error)) return false;
+    if (g_rename(source, target) != 0) return fail_errno(error, target);
+    return sync_folder(folder, error);
+}
+
 char *app_models_import(const char *data_folder, const char *source, const char *name, bool pack, const bool *cancel,
                         AppModelsProgressFn progress, void *user, GError **error)
 {
@@ -255,11 +294,7 @@ char *app_models_import(const char *data_folder, const char *source, const char 
     bool is_folder = g_file_test(source, G_FILE_TEST_IS_DIR);
     g_autofree char *file = g_strconcat(chosen, EXTENSION, NULL), *as_file = g_build_filename(folder, file, NULL);
     g_autofree char *as_folder = g_build_filename(folder, chosen, NULL);
-    if (g_file_test(as_file, G_FILE_TEST_EXISTS) || g_file_test(as_folder, G_FILE_TEST_EXISTS)) {
-        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS, "There is a model “%s” already; remove it first or give another name",
-                    chosen);
-        return NULL;
-    }
+    if (!app_models_check_new_name(data_folder, chosen, error)) return NULL;
     if (!check_model(source, &import, error)) return NULL;
     bool whole_folder = is_folder && !pack;
     g_autofree char *beside_name = g_strdup_printf(".%ld.%s", (long)getpid(), chosen);

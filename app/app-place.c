@@ -156,6 +156,7 @@ bool app_ask_find_evidence(AppAsking *asking, GError **error)
     const eng_model_info *info = eng_model_get_info(asking->model);
     const AppReply *reply = &asking->reply;
     AppAnswer *answer = asking->answer;
+    if (asking->options->remote) return reply->absent || look_up(asking, error);
     if (info->reply_form == ENG_REPLY_FREE) {
         if (info->absent_reply && strcmp(answer->answer, info->absent_reply) == 0) return true;
         return look_up(asking, error);

@@ -348,6 +348,29 @@ bool app_reader_plan(AppEngine *engine, int64_t document, double tokens_per_s, c
     return true;
 }
 
+static bool add_size(void *user, const eng_cache_entry *entry)
+{
+    uint64_t *bytes = g_hash_table_lookup(user, entry->document);
+    if (bytes != NULL) *bytes += entry->n_bytes;
+    else g_hash_table_insert(user, g_strdup(entry->document), g_memdup2(&entry->n_bytes, sizeof entry->n_bytes));
+    return true;
+}
+
+GHashTable *app_reader_list_sizes(AppLibrary *library, GError **error)
+{
+    eng_cache *cache = NULL;
+    eng_error engine_error;
+    eng_cache_options options = {0};
+    GHashTable *sizes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    eng_status status = eng_cache_open(app_library_get_cache_folder(library), &options, &cache, &engine_error);
+    if (status == ENG_OK) status = eng_cache_list(cache, add_size, sizes, &engine_error);
+    eng_cache_close(cache);
+    if (status == ENG_OK) return sizes;
+    app_engine_set_error(error, status, &engine_error);
+    g_hash_table_unref(sizes);
+    return NULL;
+}
+
 bool app_reader_forget(AppLibrary *library, int64_t document, GError **error)
 {
     g_autoptr(AppDocument) known = app_library_get_document(library, document, error);

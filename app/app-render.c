@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "app-program.h"
+#include "app-source.h"
 #include "extract/render-format.h"
 
 G_DEFINE_QUARK(app-render-error-quark, app_render_error)
@@ -52,24 +53,25 @@ static bool digest_file(int fd, const bool *cancel, char ret_hash[65])
     return lseek(fd, 0, SEEK_SET) == 0;
 }
 
-static AppSourceState compare_source(const AppDocument *document, int fd, const bool *cancel)
+static AppFileState compare_file(const AppDocument *document, int fd, const bool *cancel)
 {
     struct stat info;
     char hash[65];
-    if (fstat(fd, &info) != 0) return APP_SOURCE_UNREADABLE;
-    if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size != document->n_source_bytes) return APP_SOURCE_CHANGED;
-    if (!digest_file(fd, cancel, hash)) return APP_SOURCE_UNREADABLE;
-    return strcmp(hash, document->source_hash) == 0 ? APP_SOURCE_SAME : APP_SOURCE_CHANGED;
+    if (fstat(fd, &info) != 0) return APP_FILE_UNREADABLE;
+    if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size != document->n_source_bytes) return APP_FILE_CHANGED;
+    if (!digest_file(fd, cancel, hash)) return APP_FILE_UNREADABLE;
+    return strcmp(hash, document->source_hash) == 0 ? APP_FILE_SAME : APP_FILE_CHANGED;
 }
 
-AppSourceState app_source_open(const AppDocument *document, const bool *cancel, int *ret_fd)
+AppFileState app_document_open_file(const AppDocument *document, const bool *cancel, int *ret_fd)
 {
     if (ret_fd != NULL) *ret_fd = -1;
-    if (*document->source == '\0') return APP_SOURCE_NONE;
+    if (*document->source == '\0') return APP_FILE_NONE;
     int fd = open(document->source, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe must not hold us up */
-    if (fd < 0) return errno == ENOENT || errno == ENOTDIR ? APP_SOURCE_GONE : APP_SOURCE_UNREADABLE;
-    AppSourceState state = compare_source(document, fd, cancel);
-    if (state == APP_SOURCE_SAME && ret_fd != NULL) *ret_fd = fd;
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return app_source_exists(document->source) ? APP_FILE_NONE : APP_FILE_GONE;
+    if (fd < 0) return APP_FILE_UNREADABLE;
+    AppFileState state = compare_file(document, fd, cancel);
+    if (state == APP_FILE_SAME && ret_fd != NULL) *ret_fd = fd;
     else close(fd);
     return state;
 }

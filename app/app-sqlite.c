@@ -22,6 +22,7 @@ void app_db_set_error(AppDb *db, GError **error)
     int kind = code == SQLITE_FULL ? APP_LIBRARY_ERROR_NO_SPACE : APP_LIBRARY_ERROR_FAILED;
     const char *hint = "";
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) hint = " (the file is damaged; restore it from a backup or move it away)";
+    if (code == SQLITE_FULL) hint = ". Free space, lower the cache's limit or remove a document";
     if (code == SQLITE_BUSY) hint = " (another program has held it for a minute)";
     g_set_error(error, APP_LIBRARY_ERROR, kind, "The library “%s”: %s%s", db->path, sqlite3_errmsg(db->handle), hint);
 }

@@ -20,6 +20,7 @@
 enum {
     INDEX_VERSION = 1,
     INDEX_APPLICATION_ID = 0x4c4b5649, /* "LKVI" */
+    INDEX_VERSION_MAX = 1000, /* beyond, it is damage, not a newer program's */
     BUSY_TIMEOUT_MS = 10000,
 };
 
@@ -147,11 +148,16 @@ static eng_status check_schema(eng_index *index, eng_error *error)
         "SELECT id, name, document, model_name, identity_digest, n_bytes, created_us, used_us, note FROM files LIMIT 0",
         "SELECT file_id, offset, n_bytes, n_tokens, prefix, ids_digest, dropped FROM records LIMIT 0",
     };
-    int64_t n_strange = 0, application = 0;
+    int64_t n_strange = 0, application = 0, n_damaged = 0;
     int code = run(index, &n_strange, "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')", "");
     if (code == SQLITE_OK) code = run(index, &application, "PRAGMA application_id", "");
     for (size_t i = 0; i < sizeof queries / sizeof *queries && code == SQLITE_OK; i++) code = run(index, NULL, queries[i], "");
+    /* Damaged pages too: found later, at a row that is needed, they would stand in the way at every start. A page that cannot be read for
+     * the moment is told like a damaged one: only what is found twice is damage. */
+    for (int i = 0; i < 2 && code == SQLITE_OK && (i == 0 || n_damaged != 0); i++)
+        code = run(index, &n_damaged, "SELECT count(*) FROM pragma_quick_check(1) WHERE quick_check <> 'ok'", "");
     if (code != SQLITE_OK) return index_fail(index, code, error);
+    if (n_damaged != 0) return eng_fail(error, ENG_BAD_FILE, "the cache's index is damaged");
     if (n_strange != 0 || application != INDEX_APPLICATION_ID) return eng_fail(error, ENG_BAD_FILE, "the cache's index is not one of Lectern's");
     return ENG_OK;
 }
@@ -171,7 +177,7 @@ static eng_status create_schema(eng_index *index, eng_error *error)
     eng_status status = finish(index, code, error);
     if (status != ENG_OK) return status;
     if (version != INDEX_VERSION) {
-        return eng_fail(error, version > INDEX_VERSION ? ENG_UNSUPPORTED : ENG_BAD_FILE,
+        return eng_fail(error, version > INDEX_VERSION && version <= INDEX_VERSION_MAX ? ENG_UNSUPPORTED : ENG_BAD_FILE,
                         "the cache's index has version %lld, this program knows version %d", (long long)version, INDEX_VERSION);
     }
     return check_schema(index, error);

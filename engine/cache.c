@@ -75,12 +75,21 @@ static eng_status open_lock_file(eng_cache *cache, eng_error *error)
     return ENG_OK;
 }
 
-/* A damaged index is thrown away: the files are the truth. */
+/* Opens the index and brings it up to date with the files. */
+static eng_status open_current_index(eng_cache *cache, eng_error *error)
+{
+    eng_status status = eng_index_open(cache->folder, &cache->index, error);
+    return status == ENG_OK ? eng_cache_reconcile(cache, error) : status;
+}
+
+/* A damaged index is thrown away, wherever it is found to be damaged: the files are the truth. */
 static eng_status open_index(eng_cache *cache, eng_error *error)
 {
     static const char *const names[] = {"index.sqlite", "index.sqlite-wal", "index.sqlite-shm"};
-    eng_status status = eng_index_open(cache->folder, &cache->index, error);
+    eng_status status = open_current_index(cache, error);
     if (status != ENG_BAD_FILE) return status;
+    eng_index_close(cache->index);
+    cache->index = NULL;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *path = eng_cache_path(cache, names[i]);
         if (!path) return eng_fail(error, ENG_NO_MEMORY, "out of memory");
@@ -89,7 +98,7 @@ static eng_status open_index(eng_cache *cache, eng_error *error)
         free(path);
         if (result != 0 && error_number != ENOENT) return eng_fileops_fail(error, error_number, "delete the damaged", names[i]);
     }
-    return eng_index_open(cache->folder, &cache->index, error);
+    return open_current_index(cache, error);
 }
 
 eng_status eng_cache_open_with(const char *folder, const eng_cache_options *options, const eng_cache_environment *environment,
@@ -111,7 +120,6 @@ eng_status eng_cache_open_with(const char *folder, const eng_cache_options *opti
     if (status == ENG_OK) status = eng_cache_lock_folder(cache, error);
     if (status == ENG_OK) {
         status = open_index(cache, error);
-        if (status == ENG_OK) status = eng_cache_reconcile(cache, error);
         eng_cache_unlock_folder(cache);
     }
     if (status == ENG_OK && options && options->budget_bytes) status = eng_cache_set_budget(cache, options->budget_bytes, NULL, error);

@@ -1,13 +1,14 @@
 /* forward.c: one forward pass of Qwen3 with Sparse Feature Attention.
  *
  * Owns: the order of operations in a layer, for any mix of sequences (sections being read, questions being asked).
- * Does not own: the operations (kernels/), the buffers' life (runtime.c).
+ * Does not own: the operations (kernels/), the buffers' life (runtime.c), when a GPU does it instead (gpu.c).
  *
  * Source: Qwen3ForCausalLM (pre-norm, grouped-query attention with QK-norm, SwiGLU), attention as in arXiv 2603.22300.
  */
-#include "runtime.h"
+#include "gpu.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void add_bias(float *rows, size_t n_rows, size_t n_cols, const float *bias)
 {
@@ -114,13 +115,9 @@ static eng_status finish_layer(eng_runtime *runtime, uint32_t layer, size_t n_ro
     return status == KERN_OK ? ENG_OK : eng_fail_kern(error, status);
 }
 
-eng_status eng_forward(eng_runtime *runtime, const eng_pass *pass, eng_pass_stats *stats, eng_error *error)
+static eng_status forward_on_cpu(eng_runtime *runtime, const eng_pass *pass, size_t n_rows, eng_pass_stats *stats, eng_error *error)
 {
     const eng_model *model = runtime->model;
-    size_t n_rows = 0;
-    for (size_t s = 0; s < pass->n_segments; s++) n_rows += pass->segments[s].n_tokens;
-    if (!n_rows || n_rows > runtime->n_rows_max || pass->n_segments > ENG_SEGMENTS_MAX)
-        return eng_fail(error, ENG_LIMIT, "a pass of %zu tokens: 1 to %zu fit", n_rows, runtime->n_rows_max);
     begin_rows(runtime, pass);
     for (uint32_t layer = 0; layer < model->info.n_layers; layer++) {
         if (runtime->cancel && __atomic_load_n(runtime->cancel, __ATOMIC_RELAXED)) return eng_fail(error, ENG_CANCELLED, "cancelled");
@@ -131,12 +128,47 @@ eng_status eng_forward(eng_runtime *runtime, const eng_pass *pass, eng_pass_stat
         if (status != ENG_OK) return status;
     }
     kern_rms_norm(runtime->kern, runtime->x, model->final_norm, model->norm_eps, n_rows, model->info.n_hidden, runtime->h);
+    runtime->stats.tokens_run += n_rows;
     return ENG_OK;
+}
+
+static size_t count_rows(const eng_pass *pass)
+{
+    size_t n_rows = 0;
+    for (size_t s = 0; s < pass->n_segments; s++) n_rows += pass->segments[s].n_tokens;
+    return n_rows;
+}
+
+eng_status eng_forward(eng_runtime *runtime, const eng_pass *pass, eng_pass_stats *stats, eng_error *error)
+{
+    size_t n_rows = count_rows(pass);
+    if (!n_rows || n_rows > runtime->n_rows_max || pass->n_segments > ENG_SEGMENTS_MAX)
+        return eng_fail(error, ENG_LIMIT, "a pass of %zu tokens: 1 to %zu fit", n_rows, runtime->n_rows_max);
+    eng_status status = ENG_OK;
+    runtime->last_on_gpu = eng_gpu_forward(runtime->gpu, pass, runtime->cancel, stats, &status, error);
+    if (!runtime->last_on_gpu) return forward_on_cpu(runtime, pass, n_rows, stats, error);
+    runtime->last_pass = *pass;
+    memcpy(runtime->last_segments, pass->segments, pass->n_segments * sizeof *pass->segments);
+    runtime->last_pass.segments = runtime->last_segments;
+    for (size_t s = 0; s < pass->n_segments; s++) runtime->last_segments[s].mass = NULL; /* counted once */
+    return status;
+}
+
+/* A GPU that fails between a pass and its logits takes the pass's states with it: the CPU runs the pass again. */
+static eng_status bring_states(eng_runtime *runtime, eng_error *error)
+{
+    if (!runtime->last_on_gpu) return ENG_OK;
+    runtime->last_on_gpu = false;
+    for (size_t s = 0; s < runtime->last_pass.n_segments; s++) eng_gpu_forget(runtime->gpu, runtime->last_segments[s].blocks[0]);
+    return forward_on_cpu(runtime, &runtime->last_pass, count_rows(&runtime->last_pass), NULL, error);
 }
 
 eng_status eng_logits(eng_runtime *runtime, size_t first_row, size_t n_rows, float *ret_logits, eng_error *error)
 {
     const eng_model_info *info = &runtime->model->info;
+    if (runtime->last_on_gpu && eng_gpu_logits(runtime->gpu, first_row, n_rows, ret_logits)) return ENG_OK;
+    eng_status brought = bring_states(runtime, error);
+    if (brought != ENG_OK) return brought;
     kern_matmul_job job = {&runtime->model->lm_head, ret_logits, info->n_vocabulary, false};
     kern_status status = kern_matmul(runtime->kern, runtime->h + first_row * info->n_hidden, info->n_hidden, n_rows, &job, 1);
     return status == KERN_OK ? ENG_OK : eng_fail_kern(error, status);

@@ -1,14 +1,14 @@
 /* model.c: opening a model.
  *
- * Owns: the order of opening: config.json, tokenizer.json, weights, digests, identity; a folder or a compact file.
- * Does not own: each of these (config.c, tokenizer-load.c, weights.c, digest.c, identity.c).
+ * Owns: the order of opening: config.json, tokenizer.json, weights, digests, identity; a folder, a compact file or a GGUF file.
+ * Does not own: each of these (members.c, config.c, tokenizer-load.c, weights.c, digest.c, identity.c).
  */
 #include "model.h"
 
 #include "config.h"
 #include "digest.h"
 #include "identity.h"
-#include "json.h"
+#include "members.h"
 #include "weights.h"
 
 #include <errno.h>
@@ -16,11 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-enum {
-    CONFIG_BYTES_MAX = 1 << 20,
-    TOKENIZER_BYTES_MAX = 128 << 20,
-};
 
 /* model->owned */
 typedef struct owned {
@@ -57,44 +52,11 @@ const char *eng_model_identity(const eng_model *model)
     return model->identity;
 }
 
-/* A file of the model: from the folder, or a tensor of bytes in the compact file. *ret_name is for messages; all is free()d. */
-static eng_status read_member(owned *own, const char *file, const char *tensor, size_t bytes_max, char **ret_data, size_t *ret_n_bytes,
-                              char **ret_name, eng_error *error)
-{
-    size_t size = strlen(own->path) + strlen(file) + 4;
-    char *name = malloc(size);
-    if (name == NULL) return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", own->path);
-    eng_status status = ENG_OK;
-    if (!own->weights.packed) {
-        snprintf(name, size, "%s/%s", own->path, file);
-        status = eng_file_read(name, bytes_max, ret_data, ret_n_bytes, error);
-    } else {
-        snprintf(name, size, "%s: %s", own->path, file);
-        const eng_tensor *bytes = eng_safetensors_find(own->weights.files[0], tensor);
-        char *copy = NULL;
-        if (bytes == NULL || bytes->dtype != ENG_DTYPE_U8 || bytes->n_bytes > bytes_max)
-            status = eng_fail(error, ENG_BAD_FILE, "%s is missing or too large", name);
-        else if ((copy = malloc(bytes->n_bytes + 1)) == NULL)
-            status = eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", name);
-        if (copy != NULL) {
-            memcpy(copy, bytes->data, bytes->n_bytes);
-            copy[bytes->n_bytes] = '\0';
-            *ret_data = copy;
-            *ret_n_bytes = bytes->n_bytes;
-        }
-    }
-    if (status == ENG_OK)
-        *ret_name = name;
-    else
-        free(name);
-    return status;
-}
-
 static eng_status load_config(owned *own, const eng_model_options *options, eng_config *ret_config, eng_error *error)
 {
     char *text, *name;
     size_t n_bytes;
-    eng_status status = read_member(own, "config.json", ENG_PACKED_CONFIG, CONFIG_BYTES_MAX, &text, &n_bytes, &name, error);
+    eng_status status = eng_member_read(&own->weights, own->path, ENG_MEMBER_CONFIG, &text, &n_bytes, &name, error);
     if (status != ENG_OK) return status;
     status = eng_config_parse(text, n_bytes, name, ret_config, error);
     if (status == ENG_OK) status = eng_config_apply(ret_config, options, name, error);
@@ -107,7 +69,7 @@ static eng_status load_tokenizer(owned *own, eng_model *model, const eng_config 
 {
     char *text, *name;
     size_t n_bytes;
-    eng_status status = read_member(own, "tokenizer.json", ENG_PACKED_TOKENIZER, TOKENIZER_BYTES_MAX, &text, &n_bytes, &name, error);
+    eng_status status = eng_member_read(&own->weights, own->path, ENG_MEMBER_TOKENIZER, &text, &n_bytes, &name, error);
     if (status != ENG_OK) return status;
     status = eng_tokenizer_new(text, n_bytes, name, &model->tokenizer, error);
     if (status == ENG_OK) {
@@ -123,6 +85,22 @@ static eng_status load_tokenizer(owned *own, eng_model *model, const eng_config 
     return status;
 }
 
+/* Without a template, a tokenizer that has the block's tokens tells. With one, it is believed only if they are there. */
+static eng_status load_chat(owned *own, eng_model *model, eng_error *error)
+{
+    eng_status status = eng_member_read_chat(&own->weights, own->path, &model->chat, error);
+    if (status != ENG_OK) return status;
+    if (!eng_tokenizer_has_thinking(model->tokenizer))
+        model->chat.thinking = ENG_THINKING_NONE;
+    else if (!model->chat.knows_thinking)
+        model->chat.thinking = ENG_THINKING_OPTIONAL;
+    model->chat.knows_thinking = true;
+    model->info.thinking = model->chat.thinking;
+    model->info.temperature = model->chat.temperature;
+    model->info.top_p = model->chat.top_p;
+    return ENG_OK;
+}
+
 static int compare_digests(const void *a, const void *b)
 {
     return memcmp(a, b, sizeof(eng_digest));
@@ -132,11 +110,13 @@ static int compare_digests(const void *a, const void *b)
 static eng_status digest_weights(const owned *own, const eng_model_options *options, eng_digest *ret_digest, eng_error *error)
 {
     const eng_weights *w = &own->weights;
+    const char *memo = options == NULL ? NULL : options->digest_memo_path;
+    if (w->gguf != NULL) return eng_digest_file(own->path, memo, ret_digest, error);
     eng_digest *digests = malloc(w->n_files * sizeof *digests);
     if (digests == NULL) return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", own->path);
     eng_status status = ENG_OK;
     for (size_t i = 0; i < w->n_files && status == ENG_OK; i++)
-        status = eng_digest_file(eng_safetensors_path(w->files[i]), options == NULL ? NULL : options->digest_memo_path, &digests[i], error);
+        status = eng_digest_file(eng_safetensors_path(w->files[i]), memo, &digests[i], error);
     if (status == ENG_OK && w->n_files == 1) *ret_digest = digests[0];
     if (status == ENG_OK && w->n_files > 1) {
         qsort(digests, w->n_files, sizeof *digests, compare_digests);
@@ -190,6 +170,7 @@ static void fill_weights_info(eng_model *model, owned *own)
         if (own->weights.types_seen >> type & 1)
             snprintf(own->weight_types + used, sizeof own->weight_types - used, "%s%s", used > 0 ? ", " : "", type_names[type]);
     }
+    if (own->weights.gguf != NULL) model->info.file_bytes = eng_gguf_bytes(own->weights.gguf);
     for (size_t i = 0; i < own->weights.n_files; i++) model->info.file_bytes += eng_safetensors_bytes(own->weights.files[i]);
     eng_weights_visit(model, count_part, &model->info.n_parameters, NULL);
 }
@@ -226,9 +207,11 @@ static char *make_name(const owned *own)
     size_t end = strlen(own->path), begin;
     while (end > 1 && own->path[end - 1] == '/') end--;
     for (begin = end; begin > 0 && own->path[begin - 1] != '/';) begin--;
-    static const char extension[] = ".safetensors";
-    if (end - begin >= sizeof extension && memcmp(own->path + end - sizeof extension + 1, extension, sizeof extension - 1) == 0)
-        end -= sizeof extension - 1;
+    static const char *const extensions[] = {".safetensors", ".gguf"};
+    for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++) {
+        size_t n = strlen(extensions[i]);
+        if (end - begin > n && memcmp(own->path + end - n, extensions[i], n) == 0) end -= n;
+    }
     return strndup(own->path + begin, end - begin);
 }
 
@@ -236,11 +219,12 @@ static eng_status open_into(eng_model *model, owned *own, const eng_model_option
 {
     eng_config config;
     eng_status status = ENG_OK;
-    own->weights.packed = !is_folder;
+    own->weights.expand_blocks = options != NULL && options->expand_blocks;
     if (!is_folder) status = eng_weights_open(&own->weights, own->path, false, error);
     if (status == ENG_OK) status = load_config(own, options, &config, error);
     if (status == ENG_OK && is_folder) status = eng_weights_open(&own->weights, own->path, true, error);
     if (status == ENG_OK) status = load_tokenizer(own, model, &config, error);
+    if (status == ENG_OK) status = load_chat(own, model, error);
     if (status == ENG_OK) status = eng_weights_bind(&own->weights, &config, model, error);
     if (status == ENG_OK) status = digest_weights(own, options, &model->info.weights_sha256, error);
     if (status != ENG_OK) return status;
@@ -253,7 +237,7 @@ static eng_status open_into(eng_model *model, owned *own, const eng_model_option
     return model->identity == NULL ? eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", own->path) : ENG_OK;
 }
 
-eng_status eng_model_open(const char *path, const eng_model_options *options, eng_model **ret_model, eng_error *error)
+static eng_status open_model(const char *path, const eng_model_options *options, bool keep_blocks, eng_model **ret_model, eng_error *error)
 {
     struct stat st;
     if (stat(path, &st) != 0) return eng_fail(error, errno == ENOENT ? ENG_NOT_FOUND : ENG_IO, "%s: %s", path, strerror(errno));
@@ -263,6 +247,7 @@ eng_status eng_model_open(const char *path, const eng_model_options *options, en
     eng_status status = ENG_OK;
     if (model == NULL || own == NULL || own->path == NULL) status = eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", path);
     if (model != NULL) model->owned = own;
+    if (own != NULL) own->weights.keep_blocks = keep_blocks;
     if (status == ENG_OK) status = open_into(model, own, options, S_ISDIR(st.st_mode), error);
     if (status != ENG_OK) {
         if (model == NULL && own != NULL) free(own->path);
@@ -272,4 +257,19 @@ eng_status eng_model_open(const char *path, const eng_model_options *options, en
     }
     *ret_model = model;
     return ENG_OK;
+}
+
+eng_status eng_model_open(const char *path, const eng_model_options *options, eng_model **ret_model, eng_error *error)
+{
+    return open_model(path, options, false, ret_model, error);
+}
+
+eng_status eng_model_open_source(const char *path, eng_model **ret_model, eng_error *error)
+{
+    return open_model(path, NULL, true, ret_model, error);
+}
+
+const eng_weights *eng_model_get_weights(const eng_model *model)
+{
+    return &((const owned *)model->owned)->weights;
 }

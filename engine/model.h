@@ -9,6 +9,7 @@
 #ifndef ENG_MODEL_H
 #define ENG_MODEL_H
 
+#include "chat.h"
 #include "eng.h"
 
 typedef struct eng_layer {
@@ -31,13 +32,19 @@ struct eng_model {
     double *rope_inv_freq; /* [d/2] */
     double rope_attention_scale;
     eng_tokenizer *tokenizer;
+    eng_chat chat;
     char *identity;
     void *owned; /* mappings and arenas, model.c's own */
 };
 
-/* tokenizer.c. json is a whole tokenizer.json; `name` is the file's name for messages. */
+/* model.c. For packing: a matrix of quantised blocks has no data, its tensor gives its rows
+ * (eng_weights_find_blocks). Never run. */
+eng_status eng_model_open_source(const char *path, eng_model **ret_model, eng_error *error);
+
+/* tokenizer-load.c. json is a whole tokenizer.json; `name` is the file's name for messages. */
 eng_status eng_tokenizer_new(const char *json, size_t n_bytes, const char *name, eng_tokenizer **ret_tokenizer, eng_error *error);
 void eng_tokenizer_free(eng_tokenizer *tokenizer);
+bool eng_tokenizer_has_thinking(const eng_tokenizer *tokenizer); /* <think> and </think> are tokens */
 size_t eng_tokenizer_n_vocabulary(const eng_tokenizer *tokenizer);
 
 #endif

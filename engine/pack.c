@@ -9,11 +9,14 @@
  *     NAME.scales  F32 [panels, columns/128, 16]            or  F16 [panels, columns/32, 16]
  * and its true shape stands in __metadata__ as "shape.NAME": "OUTxIN". Sums of groups are not stored: they are cheap to make when the
  * file is opened, and would be 3% of it. Norms and biases are F32. config.json and tokenizer.json are the U8 tensors
- * "lectern.config.json" and "lectern.tokenizer.json", byte for byte, so that the tokenizer's digest stays the folder's. __metadata__
+ * "lectern.config.json" and "lectern.tokenizer.json", byte for byte, so that the tokenizer's digest stays the folder's; "lectern.chat.json"
+ * holds stop tokens and the like (chat.h). A GGUF file's pairs are translated to the same texts. __metadata__
  * also holds format, version, name, source_sha256 (the weights' digest), and license and attribution where config.json states them.
  */
+#include "blocks.h"
 #include "config.h"
 #include "json.h"
+#include "members.h"
 #include "model.h"
 #include "weights.h"
 
@@ -34,6 +37,7 @@ enum {
 
 typedef struct packer {
     kern_weight_type type;
+    const eng_weights *weights; /* the source's */
     json_t *header, *metadata;
     uint64_t offset; /* of the next tensor, from the data's start */
     unsigned n_pads;
@@ -164,16 +168,38 @@ static void tell(packer *p)
     p->progress(p->user, p->done_bytes, p->total_bytes);
 }
 
-static eng_status quantise(packer *p, const eng_part *part, void *data, void *scales, eng_error *error)
+/* Rows of a matrix whose source is quantised blocks; `rows` has room for CHUNK_ROWS. */
+static eng_status quantise_blocks(packer *p, const eng_tensor *tensor, const eng_part *part, size_t row, size_t n_rows, float *rows, void *data,
+                                  void *scales, eng_error *error)
 {
     const kern_weight *m = part->matrix;
+    bool good;
+    if (p->type == KERN_W_Q4 && tensor->dtype == ENG_DTYPE_Q4_0) {
+        good = eng_blocks_repack_q4(tensor, row, n_rows, data, scales);
+    } else {
+        good = eng_blocks_expand(tensor, row, n_rows, rows);
+        if (good && kern_weight_pack(p->type, data, scales, m->n_out, m->n_in, row, n_rows, KERN_W_F32, rows) != KERN_OK)
+            return eng_fail(error, ENG_UNSUPPORTED, "tensor %s cannot be packed: %zu x %zu", part->name, m->n_out, m->n_in);
+    }
+    return good ? ENG_OK : eng_fail(error, ENG_BAD_FILE, "tensor %s has values that are not finite", part->name);
+}
+
+static eng_status quantise(packer *p, const eng_part *part, float *rows, void *data, void *scales, eng_error *error)
+{
+    const kern_weight *m = part->matrix;
+    const eng_tensor *blocks = m->data == NULL ? eng_weights_find_blocks(p->weights, part->name) : NULL;
     for (size_t row = 0; row < m->n_out; row += CHUNK_ROWS) {
         if (p->cancel != NULL && __atomic_load_n(p->cancel, __ATOMIC_RELAXED))
             return eng_fail(error, ENG_CANCELLED, "packing was cancelled");
         size_t n_rows = m->n_out - row < CHUNK_ROWS ? m->n_out - row : CHUNK_ROWS;
-        const char *source = (const char *)m->data + row * m->n_in * element_bytes(m->type);
-        if (kern_weight_pack(p->type, data, scales, m->n_out, m->n_in, row, n_rows, m->type, source) != KERN_OK)
-            return eng_fail(error, ENG_UNSUPPORTED, "tensor %s cannot be packed: %zu x %zu", part->name, m->n_out, m->n_in);
+        if (blocks != NULL) {
+            eng_status status = quantise_blocks(p, blocks, part, row, n_rows, rows, data, scales, error);
+            if (status != ENG_OK) return status;
+        } else {
+            const char *source = (const char *)m->data + row * m->n_in * element_bytes(m->type);
+            if (kern_weight_pack(p->type, data, scales, m->n_out, m->n_in, row, n_rows, m->type, source) != KERN_OK)
+                return eng_fail(error, ENG_UNSUPPORTED, "tensor %s cannot be packed: %zu x %zu", part->name, m->n_out, m->n_in);
+        }
         p->done_bytes += (uint64_t)n_rows * m->n_in * element_bytes(m->type);
         tell(p);
     }
@@ -187,11 +213,14 @@ static eng_status write_part(void *user, const eng_part *part, eng_error *error)
     size_t n_out = part->matrix->n_out, n_in = part->matrix->n_in;
     size_t data_bytes = kern_weight_data_bytes(p->type, n_out, n_in), scales_bytes = kern_weight_scales_bytes(p->type, n_out, n_in);
     void *data = calloc(1, data_bytes), *scales = calloc(1, scales_bytes);
-    eng_status status = data == NULL || scales == NULL ? no_memory(p, error) : quantise(p, part, data, scales, error);
+    float *rows = part->matrix->data == NULL ? malloc(CHUNK_ROWS * n_in * sizeof *rows) : NULL;
+    bool good = data != NULL && scales != NULL && (rows != NULL || part->matrix->data != NULL);
+    eng_status status = good ? quantise(p, part, rows, data, scales, error) : no_memory(p, error);
     if (status == ENG_OK) status = write_padded(p, data, data_bytes, error);
     if (status == ENG_OK) status = write_padded(p, scales, scales_bytes, error);
     free(data);
     free(scales);
+    free(rows);
     return status;
 }
 
@@ -225,20 +254,26 @@ typedef struct member {
     size_t n_bytes;
 } member;
 
-static eng_status write_contents(packer *p, const eng_model *model, const member *config, const member *tokenizer, eng_error *error)
+typedef struct members {
+    member config, tokenizer, chat;
+} members;
+
+static eng_status write_contents(packer *p, const eng_model *model, const members *texts, eng_error *error)
 {
     eng_config parsed;
-    eng_status status = eng_config_parse(config->data, config->n_bytes, "config.json", &parsed, error);
+    eng_status status = eng_config_parse(texts->config.data, texts->config.n_bytes, "config.json", &parsed, error);
     if (status != ENG_OK) return status;
     if (!put_metadata(p, &model->info, &parsed)) return no_memory(p, error);
     status = eng_weights_visit(model, describe_part, p, error);
     if (status != ENG_OK) return status;
-    if (!describe_file(p, ENG_PACKED_CONFIG, config->n_bytes) || !describe_file(p, ENG_PACKED_TOKENIZER, tokenizer->n_bytes))
+    if (!describe_file(p, ENG_PACKED_CONFIG, texts->config.n_bytes) || !describe_file(p, ENG_PACKED_TOKENIZER, texts->tokenizer.n_bytes) ||
+        !describe_file(p, ENG_PACKED_CHAT, texts->chat.n_bytes))
         return no_memory(p, error);
     status = write_header(p, error);
     if (status == ENG_OK) status = eng_weights_visit(model, write_part, p, error);
-    if (status == ENG_OK) status = write_padded(p, config->data, config->n_bytes, error);
-    if (status == ENG_OK) status = write_padded(p, tokenizer->data, tokenizer->n_bytes, error);
+    if (status == ENG_OK) status = write_padded(p, texts->config.data, texts->config.n_bytes, error);
+    if (status == ENG_OK) status = write_padded(p, texts->tokenizer.data, texts->tokenizer.n_bytes, error);
+    if (status == ENG_OK) status = write_padded(p, texts->chat.data, texts->chat.n_bytes, error);
     return status;
 }
 
@@ -255,7 +290,7 @@ static void sync_folder_of(const char *path)
     free(folder);
 }
 
-static eng_status write_file(packer *p, const eng_model *model, const member *config, const member *tokenizer, eng_error *error)
+static eng_status write_file(packer *p, const eng_model *model, const members *texts, eng_error *error)
 {
     size_t size = strlen(p->to) + 32;
     char *beside = malloc(size);
@@ -267,7 +302,7 @@ static eng_status write_file(packer *p, const eng_model *model, const member *co
         free(beside);
         return failed;
     }
-    eng_status status = write_contents(p, model, config, tokenizer, error);
+    eng_status status = write_contents(p, model, texts, error);
     if (status == ENG_OK && fsync(p->fd) != 0) status = eng_fail(error, ENG_IO, "%s: %s", p->to, strerror(errno));
     if (close(p->fd) != 0 && status == ENG_OK) status = eng_fail(error, ENG_IO, "%s: %s", p->to, strerror(errno));
     if (status == ENG_OK && rename(beside, p->to) != 0) status = eng_fail(error, ENG_IO, "%s: %s", p->to, strerror(errno));
@@ -279,40 +314,54 @@ static eng_status write_file(packer *p, const eng_model *model, const member *co
     return status;
 }
 
-static eng_status read_member(const char *folder, const char *name, member *ret_member, eng_error *error)
+static eng_status make_chat(const eng_model *model, member *ret_member, eng_error *error)
 {
-    size_t size = strlen(folder) + strlen(name) + 2;
-    char *path = malloc(size);
-    if (path == NULL) return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", folder);
-    snprintf(path, size, "%s/%s", folder, name);
-    eng_status status = eng_file_read(path, 128 << 20, &ret_member->data, &ret_member->n_bytes, error);
-    free(path);
-    return status;
+    json_t *object = eng_chat_to_json(&model->chat);
+    ret_member->data = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
+    json_decref(object);
+    if (ret_member->data == NULL) return eng_fail(error, ENG_NO_MEMORY, "out of memory");
+    ret_member->n_bytes = strlen(ret_member->data);
+    return ENG_OK;
 }
 
-eng_status eng_model_pack(const char *folder, const char *to, kern_weight_type type, const bool *cancel, eng_progress_fn progress,
+/* The texts that go into the file beside the weights. */
+static eng_status read_members(const eng_model *model, const char *source, members *ret, eng_error *error)
+{
+    const eng_weights *weights = eng_model_get_weights(model);
+    char *name = NULL;
+    eng_status status = eng_member_read(weights, source, ENG_MEMBER_CONFIG, &ret->config.data, &ret->config.n_bytes, &name, error);
+    free(name);
+    name = NULL;
+    if (status == ENG_OK)
+        status = eng_member_read(weights, source, ENG_MEMBER_TOKENIZER, &ret->tokenizer.data, &ret->tokenizer.n_bytes, &name, error);
+    free(name);
+    return status == ENG_OK ? make_chat(model, &ret->chat, error) : status;
+}
+
+eng_status eng_model_pack(const char *source, const char *to, kern_weight_type type, const bool *cancel, eng_progress_fn progress,
                           void *user, eng_error *error)
 {
     if (type != KERN_W_Q8 && type != KERN_W_Q4) return eng_fail(error, ENG_UNSUPPORTED, "%s: models are packed to 8 or 4 bits", to);
     struct stat st;
-    if (stat(folder, &st) == 0 && !S_ISDIR(st.st_mode))
-        return eng_fail(error, ENG_UNSUPPORTED, "%s: not a folder; is it packed already?", folder);
+    if (stat(source, &st) == 0 && !S_ISDIR(st.st_mode) && !eng_gguf_is(source))
+        return eng_fail(error, ENG_UNSUPPORTED, "%s: neither a folder nor a GGUF file; is it packed already?", source);
     eng_model *model = NULL;
-    member config = {0}, tokenizer = {0};
+    members texts = {0};
     packer p = {.type = type, .to = to, .cancel = cancel, .progress = progress, .user = user, .fd = -1};
-    eng_status status = eng_model_open(folder, NULL, &model, error);
-    if (status == ENG_OK) status = read_member(folder, "config.json", &config, error);
-    if (status == ENG_OK) status = read_member(folder, "tokenizer.json", &tokenizer, error);
+    eng_status status = eng_model_open_source(source, &model, error);
+    if (status == ENG_OK) status = read_members(model, source, &texts, error);
     if (status != ENG_OK) goto out;
+    p.weights = eng_model_get_weights(model);
     name_file(&p);
     p.header = json_object();
     p.metadata = json_object();
-    status = p.header == NULL || p.metadata == NULL ? no_memory(&p, error) : write_file(&p, model, &config, &tokenizer, error);
+    status = p.header == NULL || p.metadata == NULL ? no_memory(&p, error) : write_file(&p, model, &texts, error);
 out:
     json_decref(p.header);
     json_decref(p.metadata);
-    free(config.data);
-    free(tokenizer.data);
+    free(texts.config.data);
+    free(texts.tokenizer.data);
+    free(texts.chat.data);
     eng_model_close(model);
     return status;
 }

@@ -76,6 +76,7 @@ static eng_status run_question(rank_state *state, const eng_section *base, size_
                            .sections_by_layer = base_by_layer, .n_sections = n_base};
     eng_pass pass = {.segments = &segment, .n_segments = 1, .drop_mass = 0.01f, .on_layer = score_layer, .on_layer_user = state};
     status = eng_forward(state->runtime, &pass, NULL, error);
+    if (status == ENG_OK) state->runtime->stats.tokens_of_branches += n_ids;
 done:
     free(own);
     free(blocks);

@@ -3,7 +3,7 @@
  * Owns: threads and activation buffers of one stream of work; batches of sections.
  * Does not own: the layers' arithmetic (forward.c), where the results are kept (cache*.c).
  */
-#include "runtime.h"
+#include "gpu.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +72,14 @@ eng_status eng_runtime_new(eng_model *model, const eng_runtime_options *options,
         eng_runtime_free(runtime);
         return eng_fail_kern(error, status);
     }
+    eng_gpu_use use = options ? options->gpu : ENG_GPU_AUTO;
+    if (use != ENG_GPU_NEVER) runtime->gpu = eng_gpu_new(model, use, options ? options->gpu_memory_bytes : 0, runtime->n_rows_max);
+    if (use == ENG_GPU_WANTED && !eng_gpu_runs(runtime->gpu)) {
+        eng_gpu_info gpu;
+        eng_gpu_get_info(runtime->gpu, &gpu);
+        eng_runtime_free(runtime);
+        return eng_fail(error, ENG_UNSUPPORTED, "the GPU cannot be used: %s", gpu.note[0] ? gpu.note : "not enough memory");
+    }
     *ret_runtime = runtime;
     return ENG_OK;
 }
@@ -79,10 +87,13 @@ eng_status eng_runtime_new(eng_model *model, const eng_runtime_options *options,
 void eng_runtime_free(eng_runtime *runtime)
 {
     if (!runtime) return;
+    eng_gpu_free(runtime->gpu);
     kern_context_free(runtime->kern);
     free(runtime->arena);
     free(runtime);
 }
+
+void eng_runtime_get_gpu(const eng_runtime *runtime, eng_gpu_info *ret_info) { eng_gpu_get_info(runtime->gpu, ret_info); }
 
 eng_model *eng_runtime_model(eng_runtime *runtime) { return runtime->model; }
 
@@ -90,6 +101,11 @@ void eng_runtime_set_cancel(eng_runtime *runtime, const bool *cancel)
 {
     runtime->cancel = cancel;
     kern_context_set_cancel(runtime->kern, cancel);
+}
+
+void eng_runtime_get_stats(const eng_runtime *runtime, eng_runtime_stats *ret_stats)
+{
+    *ret_stats = runtime->stats;
 }
 
 uint32_t eng_section_capacity(uint32_t n_tokens) { return (n_tokens + KERN_UNIT_TOKENS - 1) / KERN_UNIT_TOKENS * KERN_UNIT_TOKENS; }
@@ -144,7 +160,10 @@ static eng_status read_batch(eng_runtime *runtime, const eng_read_job *jobs, siz
     size_t row = 0;
     for (size_t i = 0; i < n_jobs && status == ENG_OK; row += jobs[i].n_tokens, i++)
         if (jobs[i].ret_logits) status = eng_logits(runtime, row, jobs[i].n_tokens, jobs[i].ret_logits, error);
-    for (size_t i = 0; i < n_jobs; i++) free(before[i]);
+    for (size_t i = 0; i < n_jobs; i++) {
+        eng_gpu_forget(runtime->gpu, jobs[i].blocks[0]); /* from now on they are found in the cache, by another address */
+        free(before[i]);
+    }
     return status;
 }
 

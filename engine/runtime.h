@@ -43,17 +43,23 @@ enum { ENG_PASS_ROWS = 2048, ENG_SEGMENTS_MAX = 64 };
 struct eng_runtime {
     eng_model *model;
     kern_context *kern;
+    struct eng_gpu *gpu; /* gpu.h; NULL: never */
+    bool last_on_gpu;    /* the last pass ran there, and its states are there: logits may want it again from the CPU */
+    eng_pass last_pass;
+    eng_segment last_segments[ENG_SEGMENTS_MAX];
     const bool *cancel;
+    eng_runtime_stats stats;
     size_t n_rows_max;
     void *arena; /* all of the buffers below */
     float *x, *h, *q, *k, *v, *attended, *gate, *up, *rope_cos, *rope_sin;
     kern_queries queries;
 };
 
-/* Runs a pass of at most n_rows_max tokens in all. On return runtime->h holds the states after the last norm, [rows][n_hidden], in the
- * order of the segments. stats may be NULL and is added to. */
+/* Runs a pass of at most n_rows_max tokens in all, on the GPU where there is one. The states after the last norm, [rows][n_hidden], in the
+ * order of the segments, are in runtime->h or on the GPU: eng_logits finds them, as long as what the pass points to is there. stats may be
+ * NULL and is added to. */
 eng_status eng_forward(eng_runtime *runtime, const eng_pass *pass, eng_pass_stats *stats, eng_error *error);
-/* ret_logits [n_rows][n_vocabulary] of rows first_row .. of runtime->h. */
+/* ret_logits [n_rows][n_vocabulary] of rows first_row .. of the last pass. */
 eng_status eng_logits(eng_runtime *runtime, size_t first_row, size_t n_rows, float *ret_logits, eng_error *error);
 /* sections' blocks, turned to [n_layers][n]; NULL when out of memory. Free with free. */
 kern_kv_block *eng_sections_by_layer(const eng_model *model, const eng_section *sections, size_t n);

@@ -1,6 +1,7 @@
 /* safetensors.c: see safetensors.h. */
 #include "safetensors.h"
 
+#include "blocks.h"
 #include "json.h"
 
 #include <errno.h>
@@ -40,7 +41,8 @@ const char *eng_dtype_name(eng_dtype dtype)
 {
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
         if (dtypes[i].dtype == dtype) return dtypes[i].name;
-    return "?";
+    const eng_block_format *blocks = eng_block_format_of(dtype);
+    return blocks == NULL ? "?" : blocks->name;
 }
 
 const char *eng_safetensors_path(const eng_safetensors *file)

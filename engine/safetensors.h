@@ -7,37 +7,9 @@
 #ifndef ENG_SAFETENSORS_H
 #define ENG_SAFETENSORS_H
 
-#include "eng.h"
+#include "tensor.h"
 
 #include <jansson.h>
-
-typedef enum eng_dtype {
-    ENG_DTYPE_BOOL,
-    ENG_DTYPE_U8,
-    ENG_DTYPE_I8,
-    ENG_DTYPE_F8,
-    ENG_DTYPE_I16,
-    ENG_DTYPE_U16,
-    ENG_DTYPE_F16,
-    ENG_DTYPE_BF16,
-    ENG_DTYPE_I32,
-    ENG_DTYPE_U32,
-    ENG_DTYPE_F32,
-    ENG_DTYPE_I64,
-    ENG_DTYPE_U64,
-    ENG_DTYPE_F64
-} eng_dtype;
-
-enum { ENG_TENSOR_DIMS_MAX = 8 };
-
-typedef struct eng_tensor {
-    const char *name; /* owned by the file's header */
-    eng_dtype dtype;
-    uint32_t n_dims;
-    uint64_t shape[ENG_TENSOR_DIMS_MAX];
-    const uint8_t *data; /* in the mapping; aligned to the element's size at least when the file is valid */
-    uint64_t n_bytes;
-} eng_tensor;
 
 typedef struct eng_safetensors eng_safetensors;
 
@@ -49,6 +21,5 @@ const char *eng_safetensors_path(const eng_safetensors *file);
 uint64_t eng_safetensors_bytes(const eng_safetensors *file);
 const eng_tensor *eng_safetensors_find(const eng_safetensors *file, const char *name); /* NULL: not there */
 const char *eng_safetensors_metadata(const eng_safetensors *file, const char *key);    /* NULL: not there */
-const char *eng_dtype_name(eng_dtype dtype);
 
 #endif

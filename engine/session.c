@@ -3,7 +3,7 @@
  * Owns: the branch's own suffix of keys and values, its position, its logits, and where its tokens looked (attention mass).
  * Does not own: the sections (their records must outlive the branch), choosing the next token (sample.c and the callers).
  */
-#include "runtime.h"
+#include "gpu.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +65,7 @@ eng_status eng_session_new(eng_runtime *runtime, const eng_section *sections, si
         eng_session_free(session);
         return status;
     }
+    eng_gpu_prefetch(runtime->gpu, session->sections_by_layer, n_sections);
     session->first_position = info->section_mode == ENG_SECTIONS_INDEPENDENT ? info->end_position : (uint32_t)session->stats.tokens_cached;
     *ret_session = session;
     return ENG_OK;
@@ -73,6 +74,7 @@ eng_status eng_session_new(eng_runtime *runtime, const eng_section *sections, si
 void eng_session_free(eng_session *session)
 {
     if (!session) return;
+    if (session->blocks) eng_gpu_forget(session->runtime->gpu, session->blocks[0]); /* ends a prefetch too */
     free(session->sections_by_layer);
     free(session->suffix);
     free(session->blocks);
@@ -96,6 +98,7 @@ static eng_status eval_chunk(eng_session *session, const uint32_t *ids, uint32_t
     if (status != ENG_OK) return status;
     session->n_suffix += n;
     session->stats.tokens_computed += n;
+    session->runtime->stats.tokens_of_branches += n;
     session->stats.value_rows += stats.value_rows;
     session->stats.value_rows_read += stats.value_rows_read;
     if (stats.dropped_mass_max > session->stats.dropped_mass_max) session->stats.dropped_mass_max = stats.dropped_mass_max;

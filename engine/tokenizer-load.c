@@ -18,6 +18,7 @@ enum {
     VALUES_MAX = 8000000,
     PATTERN_BYTES_MAX = 16384,
     PATTERN_NESTING_MAX = 50,
+    REWRITTEN_TIMES = 240, /* a pattern of nothing but \p{L} */
 };
 
 typedef struct loader {
@@ -203,8 +204,21 @@ static eng_status add_added(loader *l, const json_t *added)
     return ENG_OK;
 }
 
+static bool is_added(const eng_tokenizer *t, const char *text)
+{
+    for (uint32_t i = t->added_first[(uint8_t)*text]; i < t->added_first[(uint8_t)*text + 1]; i++)
+        if (strcmp(t->tokens[t->added[i]].bytes, text) == 0) return true;
+    return false;
+}
+
+bool eng_tokenizer_has_thinking(const eng_tokenizer *tokenizer)
+{
+    return tokenizer->has_thinking;
+}
+
 static void find_specials(eng_tokenizer *t)
 {
+    t->has_thinking = is_added(t, "<think>") && is_added(t, "</think>");
     static const char *const names[3] = {
         [ENG_TOKEN_END] = "<|endoftext|>", [ENG_TOKEN_START] = "<|im_start|>", [ENG_TOKEN_STOP] = "<|im_end|>"};
     for (size_t s = 0; s < 3; s++) {
@@ -280,26 +294,61 @@ static eng_status add_merges(loader *l, const json_t *merges, size_t longest)
 
 /* -------------------------------------------------------------------------------------------------------------- pattern */
 
-/* PCRE2 counts U+180E as a space, Unicode and the reference do not: \s and \S are written out. `out` has room for 70 times n. */
-static size_t rewrite_pattern(const char *pattern, size_t n, char *out)
+/* Letters and numbers of Unicode 15, 15.1 and 16, which Debian's PCRE2 (Unicode 14) does not know yet and the reference does. */
+static const char late_letters[] =
+        "\\x{1c89}-\\x{1c8a}\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}\\x{105c0}-\\x{105f3}\\x{10d4a}-\\x{10d65}\\x{10d6f}-\\x{10d85}"
+        "\\x{10ec2}-\\x{10ec4}\\x{1123f}-\\x{11240}\\x{11380}-\\x{11389}\\x{1138b}\\x{1138e}\\x{11390}-\\x{113b5}\\x{113b7}"
+        "\\x{113d1}\\x{113d3}\\x{11bc0}-\\x{11be0}\\x{11f02}\\x{11f04}-\\x{11f10}\\x{11f12}-\\x{11f33}\\x{1342f}"
+        "\\x{13441}-\\x{13446}\\x{13460}-\\x{143fa}\\x{16100}-\\x{1611d}\\x{16d40}-\\x{16d6c}\\x{18cff}\\x{1b132}\\x{1b155}"
+        "\\x{1df25}-\\x{1df2a}\\x{1e030}-\\x{1e06d}\\x{1e4d0}-\\x{1e4eb}\\x{1e5d0}-\\x{1e5ed}\\x{1e5f0}\\x{2b739}"
+        "\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}";
+static const char late_numbers[] =
+        "\\x{10d40}-\\x{10d49}\\x{116d0}-\\x{116e3}\\x{11bf0}-\\x{11bf9}\\x{11f50}-\\x{11f59}\\x{16130}-\\x{16139}"
+        "\\x{16d70}-\\x{16d79}\\x{1ccf0}-\\x{1ccf9}\\x{1d2c0}-\\x{1d2d3}\\x{1e4f0}-\\x{1e4f9}\\x{1e5f1}-\\x{1e5fa}";
+
+/* One escape of the pattern: what it is written out as inside a class; NULL: it stays. PCRE2 counts U+180E as a space, Unicode and the
+ * reference do not. */
+static const char *rewrite_escape(const char *pattern, size_t n, size_t *ret_length)
 {
     static const char spaces[] =
         "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
-    size_t n_out = 0;
+    *ret_length = 2;
+    if (n >= 2 && pattern[1] == 's') return spaces;
+    *ret_length = 5;
+    if (n >= 5 && memcmp(pattern, "\\p{L}", 5) == 0) return late_letters;
+    if (n >= 5 && memcmp(pattern, "\\p{N}", 5) == 0) return late_numbers;
+    return NULL;
+}
+
+static size_t append(char *out, size_t n_out, const char *text, size_t n)
+{
+    memcpy(out + n_out, text, n);
+    return n_out + n;
+}
+
+/* \s, \S, \p{L} and \p{N} written out. `out` has room for REWRITTEN_TIMES times n. */
+static size_t rewrite_pattern(const char *pattern, size_t n, char *out)
+{
+    size_t n_out = 0, length;
     bool in_class = false;
     for (size_t i = 0; i < n; i++) {
         if (pattern[i] == '\\' && i + 1 < n) {
-            char escaped = pattern[++i];
-            if (escaped == 's' || (escaped == 'S' && !in_class)) {
-                const char *open = in_class ? "" : escaped == 's' ? "[" : "[^";
-                memcpy(out + n_out, open, strlen(open));
-                n_out += strlen(open);
-                memcpy(out + n_out, spaces, sizeof spaces - 1);
-                n_out += sizeof spaces - 1;
+            const char *written = rewrite_escape(pattern + i, n - i, &length);
+            if (written != NULL) {
+                if (!in_class) out[n_out++] = '[';
+                if (length > 2) n_out = append(out, n_out, pattern + i, length);
+                n_out = append(out, n_out, written, strlen(written));
                 if (!in_class) out[n_out++] = ']';
+                i += length - 1;
+            } else if (pattern[i + 1] == 'S' && !in_class) {
+                written = rewrite_escape("\\s", 2, &length);
+                n_out = append(out, n_out, "[^", 2);
+                n_out = append(out, n_out, written, strlen(written));
+                out[n_out++] = ']';
+                i++;
             } else {
-                out[n_out++] = '\\';
-                out[n_out++] = escaped;
+                n_out = append(out, n_out, pattern + i, 2);
+                i++;
             }
             continue;
         }
@@ -313,7 +362,7 @@ static size_t rewrite_pattern(const char *pattern, size_t n, char *out)
 static eng_status compile_pattern(loader *l, const char *pattern, size_t n_bytes)
 {
     if (n_bytes == 0 || n_bytes > PATTERN_BYTES_MAX) return BAD(l, "%s: the split pattern is empty or too long", l->name);
-    char *rewritten = malloc(160 * n_bytes + 1);
+    char *rewritten = malloc(REWRITTEN_TIMES * n_bytes + 1);
     pcre2_compile_context *limits = pcre2_compile_context_create(NULL);
     eng_status status = ENG_OK;
     if (rewritten == NULL || limits == NULL) {

@@ -1,7 +1,7 @@
 /* tokenizer.c: text to tokens and tokens to bytes.
  *
- * Owns: the order of steps (see tokenizer.h), splitting into words, the chat form of a question.
- * Does not own: the steps themselves (tokenizer-*.c).
+ * Owns: the order of steps (see tokenizer.h), splitting into words.
+ * Does not own: the steps themselves (tokenizer-*.c), turns of a chat (tokenizer-chat.c).
  */
 #include "tokenizer.h"
 
@@ -211,39 +211,4 @@ const char *eng_token_bytes(const eng_model *model, uint32_t id, size_t *ret_n_b
 uint32_t eng_special_token(const eng_model *model, eng_special special)
 {
     return model->tokenizer->special_ids[special];
-}
-
-bool eng_token_stops(const eng_model *model, uint32_t id)
-{
-    return id == model->tokenizer->special_ids[ENG_TOKEN_STOP] || id == model->tokenizer->special_ids[ENG_TOKEN_END];
-}
-
-static eng_status add_special(const eng_model *model, eng_special special, eng_tokens *tokens, eng_error *error)
-{
-    eng_status status = eng_tokens_reserve(tokens, 1, error);
-    if (status == ENG_OK) tokens->ids[tokens->n++] = eng_special_token(model, special);
-    return status;
-}
-
-static eng_status add_text(const eng_model *model, const char *text, eng_tokens *tokens, eng_error *error)
-{
-    return eng_tokenize(model, text, strlen(text), false, tokens, error);
-}
-
-eng_status eng_prompt_tokens(const eng_model *model, const char *question, eng_tokens *tokens, eng_error *error)
-{
-    size_t n_before = tokens->n, n_bytes = strlen(question) + sizeof "user\n";
-    char *turn = malloc(n_bytes);
-    if (turn == NULL) return eng_fail(error, ENG_NO_MEMORY, "out of memory for a question");
-    memcpy(turn, "user\n", 5);
-    memcpy(turn + 5, question, n_bytes - 5);
-    eng_status status = add_special(model, ENG_TOKEN_START, tokens, error);
-    if (status == ENG_OK) status = add_text(model, turn, tokens, error);
-    if (status == ENG_OK) status = add_special(model, ENG_TOKEN_STOP, tokens, error);
-    if (status == ENG_OK) status = add_text(model, "\n", tokens, error);
-    if (status == ENG_OK) status = add_special(model, ENG_TOKEN_START, tokens, error);
-    if (status == ENG_OK) status = add_text(model, "assistant\n", tokens, error);
-    if (status != ENG_OK) tokens->n = n_before;
-    free(turn);
-    return status;
 }

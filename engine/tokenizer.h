@@ -2,7 +2,8 @@
  *
  * Owns: struct eng_tokenizer. tokenizer-load.c builds it from tokenizer.json, tokenizer-text.c repairs and normalises text,
  *       tokenizer-bpe.c merges one word's bytes, tokenizer.c puts them together.
- * Does not own: chat forms beyond the three special tokens.
+ *       tokenizer-chat.c writes turns of a chat.
+ * Does not own: which chat form a checkpoint wants (chat.h).
  *
  * The reference is Hugging Face's `tokenizers`: text -> added tokens split off -> NFC -> Split by a pattern -> bytes -> BPE.
  */
@@ -49,6 +50,7 @@ struct eng_tokenizer {
     uint32_t *added;           /* ids by first byte, then longest first */
     uint32_t added_first[257]; /* those that start with byte b: added[added_first[b] .. added_first[b + 1]) */
     uint32_t special_ids[3];   /* by eng_special; ENG_NO_TOKEN: not there */
+    bool has_thinking;         /* <think> and </think> */
 };
 
 /* tokenizer-load.c: the id of the vocabulary's token with these bytes. */

@@ -1,6 +1,7 @@
 /* weights.c: see weights.h. */
 #include "weights.h"
 
+#include "blocks.h"
 #include "json.h"
 
 #include <math.h>
@@ -33,6 +34,7 @@ void eng_weights_close(eng_weights *weights)
 {
     for (size_t i = 0; i < weights->n_files; i++) eng_safetensors_close(weights->files[i]);
     free(weights->files);
+    eng_gguf_close(weights->gguf);
     json_decref(weights->index);
     while (weights->blocks != NULL) {
         eng_arena_block *next = weights->blocks->next;
@@ -104,6 +106,7 @@ static eng_status open_shards(eng_weights *weights, const char *folder, const ch
 
 eng_status eng_weights_open(eng_weights *weights, const char *path, bool is_folder, eng_error *error)
 {
+    if (!is_folder && eng_gguf_is(path)) return eng_gguf_open(path, &weights->gguf, error);
     weights->packed = !is_folder;
     if (!is_folder) {
         eng_status status = open_one(weights, "", path, error);
@@ -138,9 +141,48 @@ typedef struct binder {
     eng_error *error;
 } binder;
 
+/* What Hugging Face's checkpoints call NAME, GGUF files call otherwise. False: too long, or no name of a Qwen3 tensor. */
+static bool gguf_name(const char *name, char *ret_name, size_t size)
+{
+    static const char *const names[][2] = {
+        {"self_attn.q_proj", "attn_q"},   {"self_attn.k_proj", "attn_k"},      {"self_attn.v_proj", "attn_v"},
+        {"self_attn.o_proj", "attn_output"}, {"self_attn.q_norm", "attn_q_norm"}, {"self_attn.k_norm", "attn_k_norm"},
+        {"input_layernorm", "attn_norm"}, {"post_attention_layernorm", "ffn_norm"}, {"mlp.gate_proj", "ffn_gate"},
+        {"mlp.up_proj", "ffn_up"},        {"mlp.down_proj", "ffn_down"},
+    };
+    if (strcmp(name, "model.embed_tokens.weight") == 0) return (size_t)snprintf(ret_name, size, "token_embd.weight") < size;
+    if (strcmp(name, "model.norm.weight") == 0) return (size_t)snprintf(ret_name, size, "output_norm.weight") < size;
+    if (strcmp(name, "lm_head.weight") == 0) return (size_t)snprintf(ret_name, size, "output.weight") < size;
+    unsigned layer;
+    int n = 0;
+    const char *dot = strrchr(name, '.');
+    if (sscanf(name, "model.layers.%u.%n", &layer, &n) != 1 || n == 0 || dot == NULL || dot < name + n) return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i][0]) == (size_t)(dot - name - n) && memcmp(name + n, names[i][0], (size_t)(dot - name - n)) == 0)
+            return (size_t)snprintf(ret_name, size, "blk.%u.%s%s", layer, names[i][1], dot) < size;
+    return false;
+}
+
+static const eng_tensor *find_in_gguf(const eng_gguf *file, const char *name)
+{
+    char other[96];
+    return gguf_name(name, other, sizeof other) ? eng_gguf_find(file, other) : NULL;
+}
+
+const eng_tensor *eng_weights_find_blocks(const eng_weights *weights, const char *name)
+{
+    const eng_tensor *tensor = weights->gguf == NULL ? NULL : find_in_gguf(weights->gguf, name);
+    return tensor != NULL && eng_block_format_of(tensor->dtype) != NULL ? tensor : NULL;
+}
+
 static eng_status find_tensor(const binder *b, const char *name, const eng_tensor **ret_tensor, const char **ret_path)
 {
     const eng_weights *w = b->weights;
+    if (w->gguf != NULL) {
+        *ret_path = eng_gguf_path(w->gguf);
+        *ret_tensor = find_in_gguf(w->gguf, name);
+        return *ret_tensor != NULL ? ENG_OK : eng_fail(b->error, ENG_BAD_FILE, "%s: tensor %s is missing", *ret_path, name);
+    }
     eng_safetensors *file = w->files[0];
     if (w->index != NULL) {
         const char *shard = json_string_value(json_object_get(json_object_get(w->index, "weight_map"), name));
@@ -166,15 +208,6 @@ static eng_status bad_shape(const binder *b, const char *path, const char *name,
     return eng_fail(b->error, ENG_BAD_FILE, "%s: tensor %s has not the shape that config.json gives (%zu x %zu)", path, name, n_out, n_in);
 }
 
-static float half_to_float(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
-    float value = exponent == 0    ? ldexpf((float)fraction, -24)
-                  : exponent == 31 ? (fraction ? NAN : INFINITY)
-                                   : ldexpf((float)(fraction | 1024), (int)exponent - 25);
-    return sign ? -value : value;
-}
-
 static float read_float(const eng_tensor *tensor, size_t i)
 {
     if (tensor->dtype == ENG_DTYPE_F32) {
@@ -184,7 +217,7 @@ static float read_float(const eng_tensor *tensor, size_t i)
     }
     uint16_t bits;
     memcpy(&bits, tensor->data + 2 * i, sizeof bits);
-    if (tensor->dtype == ENG_DTYPE_F16) return half_to_float(bits);
+    if (tensor->dtype == ENG_DTYPE_F16) return eng_float_of_half(bits);
     uint32_t wide = (uint32_t)bits << 16;
     float value;
     memcpy(&value, &wide, sizeof value);
@@ -231,7 +264,7 @@ static eng_status align_data(binder *b, const eng_tensor *tensor, const char *pa
     return ENG_OK;
 }
 
-/* Scales are finite and not negative; then whatever the 8- or 4-bit values are, products are finite or overflow as floats do. */
+/* Scales are finite; then whatever the 8- or 4-bit values are, products are finite or overflow as floats do. */
 static eng_status bind_scales(binder *b, const char *name, const size_t shape[3], kern_weight *weight)
 {
     char scales_name[128];
@@ -246,7 +279,7 @@ static eng_status bind_scales(binder *b, const char *name, const size_t shape[3]
     bool good = true;
     for (size_t i = 0; i < shape[0] * shape[1] * shape[2]; i++) {
         float scale = read_float(scales, i);
-        good &= scale >= 0 && scale <= 3.4e38f;
+        good &= scale >= (weight->type == KERN_W_Q4 ? -65504.0f : 0.0f) && scale <= 3.4e38f; /* repacked Q4_0 has negative ones */
     }
     if (!good) return eng_fail(b->error, ENG_BAD_FILE, "%s: tensor %s has values that are no scales", path, scales_name);
     return align_data(b, scales, path, &weight->scales);
@@ -271,6 +304,63 @@ static eng_status bind_packed(binder *b, const char *name, const char *path, con
     return ENG_OK;
 }
 
+static eng_status not_finite(const binder *b, const char *path, const char *name)
+{
+    return eng_fail(b->error, ENG_BAD_FILE, "%s: tensor %s has values that are not finite", path, name);
+}
+
+/* Blocks as f32, value for value. */
+static eng_status expand_whole(binder *b, const char *path, const eng_tensor *tensor, kern_weight *weight)
+{
+    float *values = eng_weights_allocate(b->weights, kern_weight_data_bytes(KERN_W_F32, weight->n_out, weight->n_in));
+    if (values == NULL) return eng_fail(b->error, ENG_NO_MEMORY, "%s: out of memory for tensor %s", path, tensor->name);
+    if (!eng_blocks_expand(tensor, 0, weight->n_out, values)) return not_finite(b, path, tensor->name);
+    weight->type = KERN_W_F32;
+    weight->data = values;
+    return ENG_OK;
+}
+
+/* Blocks into the kernels' own: Q4_0 exactly into 4 bits, others by way of float into 8. */
+static eng_status requantise(binder *b, const char *path, const eng_tensor *tensor, kern_weight *weight)
+{
+    bool is_q4 = tensor->dtype == ENG_DTYPE_Q4_0;
+    weight->type = is_q4 ? KERN_W_Q4 : KERN_W_Q8;
+    size_t data_bytes = kern_weight_data_bytes(weight->type, weight->n_out, weight->n_in);
+    size_t scales_bytes = kern_weight_scales_bytes(weight->type, weight->n_out, weight->n_in);
+    void *data = eng_weights_allocate(b->weights, data_bytes), *scales = eng_weights_allocate(b->weights, scales_bytes);
+    float *rows = malloc(KERN_PANEL_ROWS * weight->n_in * sizeof *rows);
+    int32_t *sums = is_q4 ? NULL : eng_weights_allocate(b->weights, kern_weight_group_sums_bytes(KERN_W_Q8, weight->n_out, weight->n_in));
+    eng_status status = ENG_OK;
+    if (data == NULL || scales == NULL || rows == NULL || (sums == NULL && !is_q4)) {
+        free(rows);
+        return eng_fail(b->error, ENG_NO_MEMORY, "%s: out of memory for tensor %s", path, tensor->name);
+    }
+    memset(data, 0, data_bytes);
+    memset(scales, 0, scales_bytes);
+    if (is_q4 && !eng_blocks_repack_q4(tensor, 0, weight->n_out, data, scales)) status = not_finite(b, path, tensor->name);
+    for (size_t row = 0; row < weight->n_out && !is_q4 && status == ENG_OK; row += KERN_PANEL_ROWS) {
+        size_t n_rows = weight->n_out - row < KERN_PANEL_ROWS ? weight->n_out - row : KERN_PANEL_ROWS;
+        if (!eng_blocks_expand(tensor, row, n_rows, rows))
+            status = not_finite(b, path, tensor->name);
+        else
+            kern_weight_pack(KERN_W_Q8, data, scales, weight->n_out, weight->n_in, row, n_rows, KERN_W_F32, rows);
+    }
+    free(rows);
+    weight->data = data;
+    weight->scales = scales;
+    weight->group_sums = sums;
+    if (sums != NULL && status == ENG_OK) kern_weight_group_sums(weight, sums);
+    return status;
+}
+
+static eng_status bind_blocks(binder *b, const char *path, const eng_tensor *tensor, kern_weight *weight)
+{
+    weight->type = KERN_W_F32;
+    weight->data = NULL;
+    if (b->weights->keep_blocks) return ENG_OK;
+    return b->weights->expand_blocks ? expand_whole(b, path, tensor, weight) : requantise(b, path, tensor, weight);
+}
+
 static eng_status bind_matrix(binder *b, const char *name, size_t n_out, size_t n_in, kern_weight *ret_weight)
 {
     const eng_tensor *tensor;
@@ -279,11 +369,15 @@ static eng_status bind_matrix(binder *b, const char *name, size_t n_out, size_t 
     if (status != ENG_OK) return status;
     kern_weight weight = {.n_out = n_out, .n_in = n_in};
     size_t shape[2] = {n_out, n_in};
-    status = align_data(b, tensor, path, &weight.data);
+    bool has_blocks = eng_block_format_of(tensor->dtype) != NULL;
+    if ((is_float(tensor) || has_blocks) && !has_shape(tensor, 2, shape)) return bad_shape(b, path, name, n_out, n_in);
+    if (!has_blocks) status = align_data(b, tensor, path, &weight.data);
     if (status != ENG_OK) return status;
     if (is_float(tensor)) {
         weight.type = tensor->dtype == ENG_DTYPE_F32 ? KERN_W_F32 : tensor->dtype == ENG_DTYPE_F16 ? KERN_W_F16 : KERN_W_BF16;
-        if (!has_shape(tensor, 2, shape)) return bad_shape(b, path, name, n_out, n_in);
+    } else if (has_blocks) {
+        status = bind_blocks(b, path, tensor, &weight);
+        if (status != ENG_OK) return status;
     } else if (b->weights->packed && (tensor->dtype == ENG_DTYPE_I8 || tensor->dtype == ENG_DTYPE_U8)) {
         status = bind_packed(b, name, path, tensor, &weight);
         if (status != ENG_OK) return status;

@@ -36,6 +36,11 @@ static const struct {
 } KEYS[] = {
     {"app.quit", {"<Control>q"}},
     {"window.close", {"<Control>w"}},
+    {"win.add", {"<Control>o"}},
+    {"win.new-conversation", {"<Control>n"}},
+    {"win.toggle-ask", {"F9"}},
+    {"win.menu", {"F10"}},
+    {"win.go-back", {"<Alt>Left", "Back"}},
 };
 
 static void ui_application_startup(GApplication *application)

@@ -3,16 +3,42 @@
 #include "ui-ask-view.h"
 
 #include <glib/gi18n.h>
+#include <string.h>
+
+#include "app-paths.h"
+#include "ui-asking.h"
+#include "ui-format.h"
+#include "ui-turn.h"
+
+enum { TURNS_A_STEP = 4, SUGGESTIONS_MAX = 3 };
 
 struct _UiAskView {
     AdwBin parent;
-    GtkBox *turns;
+    GtkMenuButton *scope_button;
+    GtkLabel *scope_label, *model_label;
+    GtkStack *stack;
+    AdwStatusPage *empty_page;
+    GtkBox *suggestions, *turns, *model_bar;
+    GtkScrolledWindow *scroller;
     GtkEntry *entry;
+    GtkToggleButton *each_button;
+    GtkButton *send_button, *stop_button;
+
     UiContext *context;
-    GArray *documents; /* int64_t */
+    GArray *documents; /* int64_t: the scope by name; empty: the collection or everything */
     int64_t collection, conversation;
-    GtkLabel *answer; /* of the question in progress */
-    bool is_asking, cancel;
+    int64_t last_document; /* asked alone lately: offered again */
+    uint64_t shown;        /* counts what was shown: late results of another conversation are ignored */
+
+    AppAsker *asker; /* NULL while a question is in progress, or before the first */
+    AppEngine *asker_engine;
+    UiAsking *asking;
+    UiTurn *current;  /* of the question in progress or waiting */
+    char *waiting;    /* a question put before the model was loaded */
+    bool waiting_each;
+    GPtrArray *unshown; /* AppTurn: of a conversation being shown, what is not made into widgets yet */
+    guint unshown_at, show_source;
+    bool follows; /* the end of the list stays in view */
 };
 
 enum { SIGNAL_ANSWERED, N_SIGNALS };
@@ -20,29 +46,126 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE(UiAskView, ui_ask_view, ADW_TYPE_BIN)
 
-GtkWidget *ui_ask_view_new(UiContext *context)
+static void start(UiAskView *self, const char *text, bool each);
+
+/* ------------------------------------------------------------------------------------------------------------- state */
+
+static void update_buttons(UiAskView *self)
 {
-    UiAskView *self = g_object_new(UI_TYPE_ASK_VIEW, NULL);
-    ui_ask_view_set_context(self, context);
-    return GTK_WIDGET(self);
+    g_autofree char *text = g_strstrip(g_strdup(gtk_editable_get_text(GTK_EDITABLE(self->entry))));
+    bool is_busy = self->asking != NULL || self->waiting != NULL;
+    gtk_widget_set_sensitive(GTK_WIDGET(self->send_button), *text != '\0' && !is_busy);
+    gtk_widget_set_visible(GTK_WIDGET(self->send_button), !is_busy);
+    gtk_widget_set_visible(GTK_WIDGET(self->stop_button), is_busy);
+    gtk_widget_set_visible(GTK_WIDGET(self->each_button), self->documents->len != 1);
+    gtk_widget_action_set_enabled(GTK_WIDGET(self), "ask.stop", is_busy);
+    bool has_turns = self->conversation != 0;
+    gtk_widget_action_set_enabled(GTK_WIDGET(self), "ask.copy", has_turns);
+    gtk_widget_action_set_enabled(GTK_WIDGET(self), "ask.export", has_turns);
+    gtk_widget_action_set_enabled(GTK_WIDGET(self), "ask.new", has_turns || is_busy);
 }
 
-void ui_ask_view_set_context(UiAskView *self, UiContext *context)
+static void update_model(UiAskView *self)
 {
-    g_set_object(&self->context, context);
+    const char *problem = ui_context_get_engine_problem(self->context);
+    bool is_loading = ui_context_is_engine_loading(self->context);
+    gtk_label_set_text(self->model_label, is_loading ? _("Loading the model…") : problem != NULL ? problem : "");
+    gtk_widget_set_visible(GTK_WIDGET(self->model_bar), is_loading || problem != NULL);
+}
+
+static char *scope_words(UiAskView *self)
+{
+    AppLibrary *library = ui_context_get_library(self->context);
+    if (self->documents->len > 1) {
+        g_autofree char *count = ui_format_count(self->documents->len);
+        return g_strdup_printf(ngettext("%s document", "%s documents", self->documents->len), count);
+    }
+    if (self->documents->len == 1) {
+        g_autoptr(AppDocument) document = app_library_get_document(library, g_array_index(self->documents, int64_t, 0), NULL);
+        return g_strdup(document != NULL ? document->title : _("A document that was removed"));
+    }
+    if (self->collection == 0) return g_strdup(_("Everything"));
+    g_autoptr(GPtrArray) collections = app_library_list_collections(library, NULL);
+    for (guint i = 0; collections != NULL && i < collections->len; i++) {
+        const AppCollection *collection = collections->pdata[i];
+        if (collection->id == self->collection) return g_strdup(collection->name);
+    }
+    return g_strdup(_("A collection that was removed"));
+}
+
+static void on_suggestion(UiAskView *self, GtkButton *button)
+{
+    start(self, gtk_button_get_label(button), false);
+}
+
+/* The sample that comes with the program has questions to try. */
+static void update_suggestions(UiAskView *self)
+{
+    for (GtkWidget *child; (child = gtk_widget_get_first_child(GTK_WIDGET(self->suggestions))) != NULL;) gtk_box_remove(self->suggestions, child);
+    if (self->documents->len != 1) return;
+    g_autoptr(AppDocument) document =
+        app_library_get_document(ui_context_get_library(self->context), g_array_index(self->documents, int64_t, 0), NULL);
+    g_autofree char *folder = g_build_filename(app_paths_resources(), "samples", NULL);
+    g_autofree char *known = g_canonicalize_filename(folder, NULL), *questions = NULL;
+    if (document == NULL || !g_str_has_prefix(document->source, known)) return;
+    g_autofree char *path = g_build_filename(known, "questions", NULL);
+    if (!g_file_get_contents(path, &questions, NULL, NULL)) return;
+    g_auto(GStrv) lines = g_strsplit(questions, "\n", SUGGESTIONS_MAX + 1);
+    for (int i = 0; i < SUGGESTIONS_MAX && lines[i] != NULL && *lines[i] != '\0'; i++) {
+        GtkWidget *button = gtk_button_new_with_label(lines[i]);
+        gtk_label_set_wrap(GTK_LABEL(gtk_button_get_child(GTK_BUTTON(button))), TRUE);
+        g_signal_connect_object(button, "clicked", G_CALLBACK(on_suggestion), self, G_CONNECT_SWAPPED);
+        gtk_box_append(self->suggestions, button);
+    }
+}
+
+static void update_scope(UiAskView *self)
+{
+    g_autofree char *words = scope_words(self), *name = g_strdup_printf(_("What is asked: %s"), words);
+    gtk_label_set_text(self->scope_label, words);
+    gtk_accessible_update_property(GTK_ACCESSIBLE(self->scope_button), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
+    adw_status_page_set_title(self->empty_page, self->documents->len == 1 ? _("Ask this document") : self->documents->len > 1 ? _("Ask these documents")
+                                                : self->collection != 0 ? _("Ask this collection") : _("Ask everything"));
+    update_suggestions(self);
+    update_buttons(self);
+}
+
+/* Takes all turns away and whatever is in progress with them. */
+static void clear(UiAskView *self)
+{
+    self->shown++;
+    g_clear_handle_id(&self->show_source, g_source_remove);
+    g_clear_pointer(&self->unshown, g_ptr_array_unref);
+    if (self->asking != NULL) ui_asking_detach(self->asking);
+    self->asking = NULL;
+    g_clear_pointer(&self->waiting, g_free);
+    self->current = NULL;
+    for (GtkWidget *child; (child = gtk_widget_get_first_child(GTK_WIDGET(self->turns))) != NULL;) gtk_box_remove(self->turns, child);
+    gtk_stack_set_visible_child_name(self->stack, "empty");
+    g_signal_emit(self, signals[SIGNAL_ANSWERED], 0, NULL);
+}
+
+static bool is_same_scope(UiAskView *self, const int64_t *documents, size_t n_documents, int64_t collection)
+{
+    if (self->documents->len != n_documents) return false;
+    return n_documents > 0 ? memcmp(self->documents->data, documents, n_documents * sizeof *documents) == 0 : self->collection == collection;
+}
+
+static void set_scope(UiAskView *self, const int64_t *documents, size_t n_documents, int64_t collection)
+{
+    g_array_set_size(self->documents, 0);
+    if (n_documents > 0) g_array_append_vals(self->documents, documents, (guint)n_documents);
+    self->collection = n_documents > 0 ? 0 : collection;
+    if (n_documents == 1) self->last_document = documents[0];
+    update_scope(self);
 }
 
 void ui_ask_view_set_scope(UiAskView *self, const int64_t *documents, size_t n_documents, int64_t collection)
 {
-    g_array_set_size(self->documents, 0);
-    if (n_documents > 0) g_array_append_vals(self->documents, documents, (guint)n_documents);
-    self->collection = collection;
+    if (is_same_scope(self, documents, n_documents, collection)) return;
     self->conversation = 0;
-}
-
-void ui_ask_view_set_conversation(UiAskView *self, int64_t conversation)
-{
-    self->conversation = conversation;
+    clear(self);
+    set_scope(self, documents, n_documents, collection);
 }
 
 int64_t ui_ask_view_get_conversation(UiAskView *self)
@@ -57,97 +180,460 @@ void ui_ask_view_focus_entry(UiAskView *self)
 
 bool ui_ask_view_stop(UiAskView *self)
 {
-    if (!self->is_asking) return false;
-    __atomic_store_n(&self->cancel, true, __ATOMIC_RELAXED);
+    if (self->asking != NULL) {
+        ui_asking_stop(self->asking);
+        return true;
+    }
+    if (self->waiting == NULL) return false;
+    g_clear_pointer(&self->waiting, g_free);
+    ui_turn_set_stopped(self->current);
+    self->current = NULL;
+    update_buttons(self);
     return true;
 }
 
-static GtkLabel *add_label(UiAskView *self, const char *text)
+/* ------------------------------------------------------------------------------------------------------------ asking */
+
+static void on_looking(gpointer user, uint32_t n_sections, uint64_t n_tokens, bool is_chosen)
 {
-    GtkWidget *label = gtk_label_new(text);
-    gtk_label_set_wrap(GTK_LABEL(label), TRUE);
-    gtk_label_set_xalign(GTK_LABEL(label), 0);
-    gtk_label_set_selectable(GTK_LABEL(label), TRUE);
-    gtk_box_append(self->turns, label);
-    return GTK_LABEL(label);
+    UiAskView *self = user;
+    g_autofree char *tokens = ui_format_count(n_tokens), *sections = ui_format_count(n_sections);
+    g_autofree char *words = g_strdup_printf(is_chosen ? _("Looking at %s tokens in %s sections…") : _("Choosing from %s tokens in %s sections…"),
+                                             tokens, sections);
+    ui_turn_set_progress(self->current, words);
 }
 
-typedef struct Question {
-    AppEngine *engine;
-    GArray *documents;
-    int64_t collection;
-    char *text;
-    bool *cancel;
-} Question;
-
-static void free_question(gpointer data)
+static void on_text(gpointer user, const char *text, bool in_quotation)
 {
-    Question *question = data;
-    app_engine_unref(question->engine);
-    g_array_unref(question->documents);
-    g_free(question->text);
-    g_free(question);
+    ui_turn_append_text(UI_ASK_VIEW(user)->current, text, in_quotation);
 }
 
-static void ask(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+static void on_row(gpointer user, const AppAskRow *row, uint32_t index, uint32_t n_rows)
 {
-    Question *question = data;
-    GError *error = NULL;
-    g_autoptr(AppAsker) asker = app_asker_new(question->engine);
-    AppAskScope scope = {.documents = question->documents->len > 0 ? (int64_t *)question->documents->data : NULL,
-                         .n_documents = question->documents->len, .collection = question->collection};
-    AppAnswer *answer = app_asker_ask(asker, &scope, question->text, NULL, NULL, NULL, question->cancel, &error);
-    if (answer != NULL) g_task_return_pointer(task, answer, (GDestroyNotify)app_answer_free);
-    else g_task_return_error(task, error);
+    ui_turn_append_row(UI_ASK_VIEW(user)->current, row, n_rows);
 }
 
-static void on_answer(GObject *source, GAsyncResult *result, gpointer user)
+static void show_failure(UiTurn *turn, const GError *error)
 {
-    UiAskView *self = UI_ASK_VIEW(source);
-    g_autoptr(GError) error = NULL;
-    g_autoptr(AppAnswer) answer = g_task_propagate_pointer(G_TASK(result), &error);
-    self->is_asking = false;
-    gtk_label_set_text(self->answer, answer != NULL ? answer->answer : error->message);
+    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+        ui_turn_set_stopped(turn);
+    } else if (g_error_matches(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD)) {
+        ui_turn_set_failure(turn, error->message, _("_Read Now"), "ask.read-scope");
+    } else if (g_error_matches(error, APP_ASK_ERROR, APP_ASK_ERROR_EMPTY)) {
+        ui_turn_set_failure(turn, error->message, _("_Add Documents…"), "win.add-files");
+    } else {
+        ui_turn_set_failure(turn, error->message, NULL, NULL);
+    }
+}
+
+static void on_done(gpointer user, AppAsker *asker, const AppAnswer *answer, GPtrArray *rows, bool is_stopped, const GError *error)
+{
+    UiAskView *self = user;
+    UiTurn *turn = g_steal_pointer(&self->current);
+    UiAsking *asking = g_steal_pointer(&self->asking);
+    self->asker = asker;
+    self->conversation = ui_asking_get_conversation(asking);
+    if (answer != NULL) ui_turn_set_answer(turn, answer);
+    else if (rows != NULL) ui_turn_set_rows(turn, rows, is_stopped);
+    else show_failure(turn, error);
+    update_buttons(self);
     if (answer != NULL) g_signal_emit(self, signals[SIGNAL_ANSWERED], 0, answer);
 }
 
-static void on_entry_activate(UiAskView *self)
+static const UiAskingHandlers HANDLERS = {.looking = on_looking, .text = on_text, .row = on_row, .done = on_done};
+
+static void ask(UiAskView *self, const char *text, bool each)
 {
     AppEngine *engine = ui_context_get_engine(self->context);
-    const char *text = gtk_editable_get_text(GTK_EDITABLE(self->entry));
-    if (engine == NULL || self->is_asking || *text == '\0') return;
-    Question *question = g_new0(Question, 1);
-    question->engine = app_engine_ref(engine);
-    question->documents = g_array_copy(self->documents);
-    question->collection = self->collection;
-    question->text = g_strdup(text);
-    question->cancel = &self->cancel;
-    self->cancel = false;
-    self->is_asking = true;
-    add_label(self, text);
-    self->answer = add_label(self, _("Looking…"));
+    if (self->asker_engine != engine) { /* another model: what the asker keeps open is the old one's */
+        g_clear_pointer(&self->asker, app_asker_free);
+        g_clear_pointer(&self->asker_engine, app_engine_unref);
+        self->asker_engine = app_engine_ref(engine);
+    }
+    UiQuestion question = {.text = text, .documents = (const int64_t *)(void *)self->documents->data, .n_documents = self->documents->len,
+                           .collection = self->collection, .conversation = self->conversation, .each = each};
+    self->asking = ui_asking_start(engine, g_steal_pointer(&self->asker), &question, &HANDLERS, self);
+}
+
+static UiTurn *append_turn(UiAskView *self, const char *question)
+{
+    GtkWidget *turn = ui_turn_new(question);
+    gtk_box_append(self->turns, turn);
+    gtk_stack_set_visible_child_name(self->stack, "turns");
+    return UI_TURN(turn);
+}
+
+static void start(UiAskView *self, const char *text, bool each)
+{
+    if (self->asking != NULL || self->waiting != NULL) return;
+    self->current = append_turn(self, text);
+    self->follows = true;
+    if (ui_context_get_engine(self->context) != NULL) {
+        ui_turn_set_progress(self->current, _("Looking…"));
+        ask(self, text, each);
+    } else if (ui_context_is_engine_loading(self->context)) {
+        ui_turn_set_progress(self->current, _("Loading the model…"));
+        self->waiting = g_strdup(text);
+        self->waiting_each = each;
+    } else {
+        const char *problem = ui_context_get_engine_problem(self->context);
+        ui_turn_set_failure(g_steal_pointer(&self->current), problem != NULL ? problem : _("There is no model."), _("_Models…"), "app.models");
+    }
+    update_buttons(self);
+}
+
+static void on_ask(UiAskView *self)
+{
+    g_autofree char *text = g_strstrip(g_strdup(gtk_editable_get_text(GTK_EDITABLE(self->entry))));
+    if (*text == '\0' || self->asking != NULL || self->waiting != NULL) return;
     gtk_editable_set_text(GTK_EDITABLE(self->entry), "");
-    ui_context_run(self->context, G_OBJECT(self), ask, question, free_question, NULL, on_answer, NULL);
+    start(self, text, self->documents->len != 1 && gtk_toggle_button_get_active(self->each_button));
+}
+
+static void on_engine_changed(UiAskView *self)
+{
+    update_model(self);
+    if (self->waiting == NULL) return;
+    g_autofree char *text = g_steal_pointer(&self->waiting);
+    if (ui_context_get_engine(self->context) != NULL) {
+        ask(self, text, self->waiting_each);
+    } else if (!ui_context_is_engine_loading(self->context)) {
+        ui_turn_set_failure(g_steal_pointer(&self->current), ui_context_get_engine_problem(self->context), _("_Models…"), "app.models");
+    } else {
+        self->waiting = g_steal_pointer(&text);
+    }
+    update_buttons(self);
+}
+
+/* ----------------------------------------------------------------------------------------------- an earlier conversation */
+
+typedef struct Loaded {
+    GPtrArray *turns; /* AppTurn */
+    GArray *documents;
+    int64_t collection;
+} Loaded;
+
+typedef struct Load {
+    AppLibrary *library;
+    int64_t conversation;
+    uint64_t shown;
+} Load;
+
+static void free_loaded(gpointer data)
+{
+    Loaded *loaded = data;
+    if (loaded->turns != NULL) g_ptr_array_unref(loaded->turns);
+    if (loaded->documents != NULL) g_array_unref(loaded->documents);
+    g_free(loaded);
+}
+
+static void free_load(gpointer data)
+{
+    app_library_unref(((Load *)data)->library);
+    g_free(data);
+}
+
+static void load_conversation(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+    Load *load = data;
+    Loaded *loaded = g_new0(Loaded, 1);
+    GError *error = NULL;
+    if (app_ask_get_conversation_scope(load->library, load->conversation, &loaded->documents, &loaded->collection, &error)) {
+        loaded->turns = app_library_list_turns(load->library, load->conversation, &error);
+    }
+    if (error == NULL) {
+        g_task_return_pointer(task, loaded, free_loaded);
+    } else {
+        free_loaded(loaded);
+        g_task_return_error(task, error);
+    }
+}
+
+static void show_turn(UiAskView *self, const AppTurn *turn)
+{
+    UiTurn *widget = append_turn(self, turn->question);
+    g_autoptr(GPtrArray) rows = app_ask_rows_from_turn(turn);
+    if (rows != NULL) {
+        ui_turn_set_rows(widget, rows, false);
+        return;
+    }
+    g_autoptr(AppAnswer) answer = app_answer_from_turn(turn);
+    ui_turn_set_answer(widget, answer);
+}
+
+/* Few widgets at a time: a long conversation does not hold up the main loop. */
+static gboolean show_some(gpointer user)
+{
+    UiAskView *self = user;
+    for (int i = 0; i < TURNS_A_STEP && self->unshown_at < self->unshown->len; i++) {
+        show_turn(self, g_ptr_array_index(self->unshown, self->unshown_at++));
+    }
+    if (self->unshown_at < self->unshown->len) return G_SOURCE_CONTINUE;
+    g_clear_pointer(&self->unshown, g_ptr_array_unref);
+    self->show_source = 0;
+    return G_SOURCE_REMOVE;
+}
+
+static void on_conversation_loaded(GObject *source, GAsyncResult *result, gpointer user)
+{
+    UiAskView *self = UI_ASK_VIEW(source);
+    const Load *load = g_task_get_task_data(G_TASK(result));
+    g_autoptr(GError) error = NULL;
+    Loaded *loaded = g_task_propagate_pointer(G_TASK(result), &error);
+    if (load->shown == self->shown && self->context != NULL) {
+        if (loaded != NULL) {
+            set_scope(self, (const int64_t *)(void *)loaded->documents->data, loaded->documents->len, loaded->collection);
+            self->unshown = g_steal_pointer(&loaded->turns);
+            self->unshown_at = 0;
+            self->follows = true;
+            self->show_source = g_idle_add(show_some, self);
+        } else {
+            self->conversation = 0;
+            ui_turn_set_failure(append_turn(self, ""), error->message, NULL, NULL);
+        }
+        update_buttons(self);
+    }
+    if (loaded != NULL) free_loaded(loaded);
+}
+
+void ui_ask_view_set_conversation(UiAskView *self, int64_t conversation)
+{
+    if (conversation == self->conversation && conversation != 0) return;
+    self->conversation = conversation;
+    clear(self);
+    update_buttons(self);
+    if (conversation == 0) return;
+    Load *load = g_new0(Load, 1);
+    load->library = app_library_ref(ui_context_get_library(self->context));
+    load->conversation = conversation;
+    load->shown = self->shown;
+    ui_context_run(self->context, G_OBJECT(self), load_conversation, load, free_load, NULL, on_conversation_loaded, NULL);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- actions */
+
+static void on_new(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    ui_ask_view_set_conversation(UI_ASK_VIEW(widget), 0);
+    ui_ask_view_focus_entry(UI_ASK_VIEW(widget));
+}
+
+static void on_stop(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    ui_ask_view_stop(UI_ASK_VIEW(widget));
+}
+
+static void on_read_scope(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    UiAskView *self = UI_ASK_VIEW(widget);
+    AppReadQueue *queue = ui_context_get_queue(self->context);
+    for (guint i = 0; i < self->documents->len; i++) app_read_queue_add_document(queue, g_array_index(self->documents, int64_t, i));
+    if (self->documents->len > 0) return;
+    g_autoptr(GPtrArray) documents =
+        app_library_list_documents(ui_context_get_library(self->context), self->collection, APP_ORDER_ADDED, 0, 0, NULL);
+    for (guint i = 0; documents != NULL && i < documents->len; i++) {
+        const AppDocument *document = documents->pdata[i];
+        if (document->state != APP_DOCUMENT_READY) app_read_queue_add_document(queue, document->id);
+    }
+}
+
+static void on_set_scope(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    gint64 document, collection;
+    g_variant_get(parameter, "(xx)", &document, &collection);
+    int64_t documents[1] = {document};
+    ui_ask_view_set_scope(UI_ASK_VIEW(widget), documents, document != 0, collection);
+}
+
+static void add_scope(GMenu *menu, const char *label, int64_t document, int64_t collection)
+{
+    g_autoptr(GMenuItem) item = g_menu_item_new(label, NULL);
+    g_menu_item_set_action_and_target(item, "ask.set-scope", "(xx)", (gint64)document, (gint64)collection);
+    g_menu_append_item(menu, item);
+}
+
+static void make_scope_menu(GtkMenuButton *button, gpointer user)
+{
+    UiAskView *self = user;
+    AppLibrary *library = ui_context_get_library(self->context);
+    g_autoptr(GMenu) menu = g_menu_new(), first = g_menu_new(), list = g_menu_new();
+    g_autoptr(AppDocument) document = self->last_document != 0 ? app_library_get_document(library, self->last_document, NULL) : NULL;
+    if (document != NULL) add_scope(first, document->title, document->id, 0);
+    add_scope(first, _("Everything"), 0, 0);
+    g_autoptr(GPtrArray) collections = app_library_list_collections(library, NULL);
+    for (guint i = 0; collections != NULL && i < collections->len; i++) {
+        const AppCollection *collection = collections->pdata[i];
+        add_scope(list, collection->name, 0, collection->id);
+    }
+    g_menu_append_section(menu, NULL, G_MENU_MODEL(first));
+    if (collections != NULL && collections->len > 0) g_menu_append_section(menu, _("Collections"), G_MENU_MODEL(list));
+    gtk_menu_button_set_menu_model(button, G_MENU_MODEL(menu));
+}
+
+/* ------------------------------------------------------------------------------------------------------ copy and export */
+
+typedef struct Export {
+    AppLibrary *library;
+    int64_t conversation;
+    GFile *file; /* NULL: to the clipboard */
+} Export;
+
+static void free_export(gpointer data)
+{
+    Export *export = data;
+    app_library_unref(export->library);
+    g_clear_object(&export->file);
+    g_free(export);
+}
+
+static void make_markdown(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+    Export *export = data;
+    GError *error = NULL;
+    char *text = app_conversation_to_markdown(export->library, export->conversation, &error);
+    if (text != NULL && export->file != NULL &&
+        !g_file_replace_contents(export->file, text, strlen(text), NULL, FALSE, G_FILE_CREATE_PRIVATE, NULL, NULL, &error)) {
+        g_clear_pointer(&text, g_free);
+    }
+    if (text != NULL) g_task_return_pointer(task, text, g_free);
+    else g_task_return_error(task, error);
+}
+
+static void on_markdown(GObject *source, GAsyncResult *result, gpointer user)
+{
+    const Export *export = g_task_get_task_data(G_TASK(result));
+    GtkWidget *widget = GTK_WIDGET(source);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = g_task_propagate_pointer(G_TASK(result), &error);
+    if (text != NULL && export->file == NULL) gdk_clipboard_set_text(gtk_widget_get_clipboard(widget), text);
+    if (text != NULL || gtk_widget_get_root(widget) == NULL) return;
+    GtkWidget *dialog = adw_message_dialog_new(GTK_WINDOW(gtk_widget_get_root(widget)), _("The conversation could not be exported"), error->message);
+    adw_message_dialog_add_response(ADW_MESSAGE_DIALOG(dialog), "close", _("_Close"));
+    gtk_window_present(GTK_WINDOW(dialog));
+}
+
+static void export_to(UiAskView *self, GFile *file)
+{
+    Export *export = g_new0(Export, 1);
+    export->library = app_library_ref(ui_context_get_library(self->context));
+    export->conversation = self->conversation;
+    export->file = file != NULL ? g_object_ref(file) : NULL;
+    ui_context_run(self->context, G_OBJECT(self), make_markdown, export, free_export, NULL, on_markdown, NULL);
+}
+
+static void on_copy_conversation(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    export_to(UI_ASK_VIEW(widget), NULL);
+}
+
+static void on_export_response(GtkNativeDialog *dialog, int response, gpointer user)
+{
+    g_autoptr(GFile) file = response == GTK_RESPONSE_ACCEPT ? gtk_file_chooser_get_file(GTK_FILE_CHOOSER(dialog)) : NULL;
+    if (file != NULL) export_to(UI_ASK_VIEW(user), file);
+    g_object_unref(dialog);
+}
+
+static void on_export(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    GtkWindow *window = GTK_WINDOW(gtk_widget_get_root(widget));
+    GtkFileChooserNative *dialog = gtk_file_chooser_native_new(_("Export Conversation"), window, GTK_FILE_CHOOSER_ACTION_SAVE, _("_Export"), NULL);
+    gtk_native_dialog_set_modal(GTK_NATIVE_DIALOG(dialog), TRUE);
+    gtk_file_chooser_set_current_name(GTK_FILE_CHOOSER(dialog), _("conversation.md"));
+    g_signal_connect_object(dialog, "response", G_CALLBACK(on_export_response), widget, 0);
+    gtk_native_dialog_show(GTK_NATIVE_DIALOG(dialog));
+}
+
+/* --------------------------------------------------------------------------------------------------------- the object */
+
+static void on_extent_changed(GtkAdjustment *adjustment, gpointer user)
+{
+    if (UI_ASK_VIEW(user)->follows) {
+        gtk_adjustment_set_value(adjustment, gtk_adjustment_get_upper(adjustment) - gtk_adjustment_get_page_size(adjustment));
+    }
+}
+
+/* Scrolling up by hand ends following; reaching the end begins it again. */
+static void on_scrolled(GtkAdjustment *adjustment, gpointer user)
+{
+    double left = gtk_adjustment_get_upper(adjustment) - gtk_adjustment_get_page_size(adjustment) - gtk_adjustment_get_value(adjustment);
+    UI_ASK_VIEW(user)->follows = left < 8;
+}
+
+static void on_library_changed(UiAskView *self, gint64 document)
+{
+    g_autofree char *words = scope_words(self);
+    gtk_label_set_text(self->scope_label, words);
+}
+
+GtkWidget *ui_ask_view_new(UiContext *context)
+{
+    UiAskView *self = g_object_new(UI_TYPE_ASK_VIEW, NULL);
+    ui_ask_view_set_context(self, context);
+    return GTK_WIDGET(self);
+}
+
+void ui_ask_view_set_context(UiAskView *self, UiContext *context)
+{
+    if (!g_set_object(&self->context, context)) return;
+    g_signal_connect_object(context, "engine-changed", G_CALLBACK(on_engine_changed), self, G_CONNECT_SWAPPED);
+    g_signal_connect_object(context, "library-changed", G_CALLBACK(on_library_changed), self, G_CONNECT_SWAPPED);
+    update_model(self);
+    update_scope(self);
 }
 
 static void ui_ask_view_dispose(GObject *object)
 {
     UiAskView *self = UI_ASK_VIEW(object);
-    ui_ask_view_stop(self);
+    if (self->asking != NULL) ui_asking_detach(self->asking);
+    self->asking = NULL;
+    g_clear_handle_id(&self->show_source, g_source_remove);
+    g_clear_pointer(&self->unshown, g_ptr_array_unref);
+    g_clear_pointer(&self->waiting, g_free);
+    g_clear_pointer(&self->asker, app_asker_free);
+    g_clear_pointer(&self->asker_engine, app_engine_unref);
     gtk_widget_dispose_template(GTK_WIDGET(self), UI_TYPE_ASK_VIEW);
     g_clear_object(&self->context);
-    g_clear_pointer(&self->documents, g_array_unref);
     G_OBJECT_CLASS(ui_ask_view_parent_class)->dispose(object);
+}
+
+static void ui_ask_view_finalize(GObject *object)
+{
+    g_array_unref(UI_ASK_VIEW(object)->documents);
+    G_OBJECT_CLASS(ui_ask_view_parent_class)->finalize(object);
+}
+
+static void bind_template(GtkWidgetClass *widget_class)
+{
+    gtk_widget_class_set_template_from_resource(widget_class, "/org/lectern/Lectern/ui/ask-view.ui");
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, scope_button);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, scope_label);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, stack);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, empty_page);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, suggestions);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, turns);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, scroller);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, model_bar);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, model_label);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, entry);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, each_button);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, send_button);
+    gtk_widget_class_bind_template_child(widget_class, UiAskView, stop_button);
+    gtk_widget_class_bind_template_callback(widget_class, on_ask);
+    gtk_widget_class_bind_template_callback(widget_class, update_buttons);
 }
 
 static void ui_ask_view_class_init(UiAskViewClass *class)
 {
     GtkWidgetClass *widget_class = GTK_WIDGET_CLASS(class);
     G_OBJECT_CLASS(class)->dispose = ui_ask_view_dispose;
-    gtk_widget_class_set_template_from_resource(widget_class, "/org/lectern/Lectern/ui/ask-view.ui");
-    gtk_widget_class_bind_template_child(widget_class, UiAskView, turns);
-    gtk_widget_class_bind_template_child(widget_class, UiAskView, entry);
-    gtk_widget_class_bind_template_callback(widget_class, on_entry_activate);
+    G_OBJECT_CLASS(class)->finalize = ui_ask_view_finalize;
+    bind_template(widget_class);
+    gtk_widget_class_install_action(widget_class, "ask.new", NULL, on_new);
+    gtk_widget_class_install_action(widget_class, "ask.stop", NULL, on_stop);
+    gtk_widget_class_install_action(widget_class, "ask.copy", NULL, on_copy_conversation);
+    gtk_widget_class_install_action(widget_class, "ask.export", NULL, on_export);
+    gtk_widget_class_install_action(widget_class, "ask.read-scope", NULL, on_read_scope);
+    gtk_widget_class_install_action(widget_class, "ask.set-scope", "(xx)", on_set_scope);
     signals[SIGNAL_ANSWERED] =
         g_signal_new("answered", UI_TYPE_ASK_VIEW, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_POINTER);
 }
@@ -156,4 +642,15 @@ static void ui_ask_view_init(UiAskView *self)
 {
     gtk_widget_init_template(GTK_WIDGET(self));
     self->documents = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    gtk_menu_button_set_create_popup_func(self->scope_button, make_scope_menu, self, NULL);
+    GtkAdjustment *adjustment = gtk_scrolled_window_get_vadjustment(self->scroller);
+    g_signal_connect_object(adjustment, "changed", G_CALLBACK(on_extent_changed), self, 0);
+    g_signal_connect_object(adjustment, "value-changed", G_CALLBACK(on_scrolled), self, 0);
+    /* Escape stops wherever the focus is; without a question in progress the action is disabled and Escape goes on. */
+    GtkEventController *controller = gtk_shortcut_controller_new();
+    gtk_shortcut_controller_set_scope(GTK_SHORTCUT_CONTROLLER(controller), GTK_SHORTCUT_SCOPE_GLOBAL);
+    gtk_shortcut_controller_add_shortcut(GTK_SHORTCUT_CONTROLLER(controller),
+                                         gtk_shortcut_new(gtk_keyval_trigger_new(GDK_KEY_Escape, 0), gtk_named_action_new("ask.stop")));
+    gtk_widget_add_controller(GTK_WIDGET(self), controller);
+    update_buttons(self);
 }

@@ -211,7 +211,7 @@ static bool load_parts(UiDocument *document, AppLibrary *library, const bool *ca
     if (document->pages == NULL) return false;
     if (!app_library_get_reading_position(library, id, &document->has_position, &document->position, error)) return false;
     bool is_pdf = strcmp(document->info->format, "pdf") == 0;
-    document->source = app_source_open(document->info, cancel, is_pdf ? &document->source_fd : NULL);
+    document->source = app_document_open_file(document->info, cancel, is_pdf ? &document->source_fd : NULL);
     return true;
 }
 

@@ -53,7 +53,7 @@ typedef struct UiDocument {
     GPtrArray *pages;    /* AppPage* */
     bool has_position;
     AppReadingPosition position;
-    AppSourceState source;
+    AppFileState source;
     int source_fd; /* of a PDF that is still the same; -1. Whoever takes it puts -1. */
     uint32_t *block_chars; /* characters before each block of text */
 } UiDocument;

@@ -172,17 +172,17 @@ static char *notice_of(UiReader *self)
     g_autofree char *name = g_filename_display_basename(document->info->source);
     if (self->has_pages && document->n_bytes == 0) return g_strdup(_("This document has no text, perhaps it is a scan. Its pages can be looked at, but not asked."));
     switch (document->source) {
-    case APP_SOURCE_CHANGED:
+    case APP_FILE_CHANGED:
         return g_strdup_printf(_("The file “%s” has changed since it was read. Shown is the text that was read; add the file again to read the new one."),
                                name);
-    case APP_SOURCE_GONE:
+    case APP_FILE_GONE:
         if (is_pdf) return g_strdup_printf(_("The file “%s” is no longer where it was. Its text is kept; its pages are shown again when the file is back."), name);
         break;
-    case APP_SOURCE_UNREADABLE:
+    case APP_FILE_UNREADABLE:
         if (is_pdf) return g_strdup_printf(_("The file “%s” cannot be opened, so its text is shown instead of its pages."), name);
         break;
-    case APP_SOURCE_SAME:
-    case APP_SOURCE_NONE: break;
+    case APP_FILE_SAME:
+    case APP_FILE_NONE: break;
     }
     return NULL;
 }

@@ -6,7 +6,8 @@
  *     win.show-passage ((xtt))          the reader, at bytes [start, end) of the document's text, highlighted
  *     win.ask-documents (ax)            the pane that asks, over these documents; empty: everything
  *     win.ask-collection (x collection)
- *     win.show-conversation (x conversation)
+ *     win.show-conversation (x conversation); win.new-conversation
+ *     win.toggle-ask, win.go-back, win.add, win.search (s words), win.new-collection, win.menu
  * Does not own: the views' contents.
  */
 #ifndef UI_WINDOW_H
@@ -23,6 +24,7 @@ G_DECLARE_FINAL_TYPE(UiWindow, ui_window, UI, WINDOW, AdwApplicationWindow)
 
 UiWindow *ui_window_new(UiApplication *application);
 void ui_window_toast(UiWindow *window, AdwToast *toast); /* takes the toast */
+bool ui_window_add_files(UiWindow *window, GSList *files); /* GFile: what is dropped; into the collection shown. False: none is local */
 
 G_END_DECLS
 

@@ -1,6 +1,6 @@
 /* cli-ask-print.c: answers as people read them on a terminal.
  *
- * Owns: the layout of an answer, of the table over documents, and of CSV.
+ * Owns: the layout of an answer and of the table over documents.
  * Does not own: the answer (app-ask.h), JSON (app_answer_to_json), options (cli-ask.c).
  */
 #include "cli-ask.h"
@@ -53,24 +53,13 @@ static void print_reply_text(CliAskPrinter *printer, const AppAskEvent *event)
 char *cli_ask_format_source(const AppEvidence *evidence)
 {
     const AppQuotation *quotation = &evidence->quotation;
-    GString *text = g_string_new(NULL);
-    if (quotation->section < 0) {
-        g_string_append_printf(text, "not found in the documents: \xE2\x80\x9C%s\xE2\x80\x9D", quotation->text);
-        return g_string_free(text, FALSE);
-    }
-    bool has_title = g_str_has_prefix(evidence->heading, quotation->document_title);
-    g_string_append(text, has_title ? evidence->heading : quotation->document_title);
-    if (!has_title && evidence->heading[0]) g_string_append_printf(text, " \xE2\x80\xBA %s", evidence->heading);
-    if (quotation->page != UINT32_MAX) {
-        if (quotation->page_label && quotation->page_label[0])
-            g_string_append_printf(text, ", page %s", quotation->page_label);
-        else
-            g_string_append_printf(text, ", page %u", quotation->page + 1);
-    }
-    g_autofree char *start = cli_format_count(quotation->char_start), *end = cli_format_count(quotation->char_end);
+    if (quotation->section < 0) return g_strdup_printf("not found in the documents: “%s”", quotation->text);
+    g_autofree char *place = app_format_place(quotation->document_title, evidence->heading, quotation->page, quotation->page_label);
+    GString *text = g_string_new(place);
+    g_autofree char *start = app_format_count(quotation->char_start), *end = app_format_count(quotation->char_end);
     g_string_append_printf(text, ", characters %s\xE2\x80\x93%s", start, end);
     if (evidence->n_other_places) {
-        g_autofree char *others = cli_format_count(evidence->n_other_places);
+        g_autofree char *others = app_format_count(evidence->n_other_places);
         g_string_append_printf(text, " (and at %s other %s)", others, evidence->n_other_places == 1 ? "place" : "places");
     }
     if (!quotation->verified) g_string_append(text, " (not verbatim in the source)");
@@ -131,19 +120,27 @@ static void print_passages(CliAskPrinter *printer, const AppAnswer *answer)
 
 static void print_figures(CliAskPrinter *printer, const AppAnswer *answer)
 {
-    g_autofree char *cached = cli_format_count(answer->tokens_cached), *attended = cli_format_count(answer->tokens_attended);
-    g_autofree char *sections = cli_format_count(answer->n_attended), *all = cli_format_count(answer->n_sections);
+    g_autofree char *cached = app_format_count(answer->tokens_cached), *attended = app_format_count(answer->tokens_attended);
+    g_autofree char *sections = app_format_count(answer->n_sections_attended), *all = app_format_count(answer->n_sections);
     put_style(printer, "2");
     fprintf(printer->out, "%s tokens from cache", cached);
-    if (answer->n_attended < answer->n_sections)
+    if (answer->n_sections_attended < answer->n_sections)
         fprintf(printer->out, " \xC2\xB7 looked at %s (%s of %s sections)", attended, sections, all);
     fprintf(printer->out, " \xC2\xB7 first word after %.2f s \xC2\xB7 %.2f s in all", (double)answer->first_token_us / 1e6,
             (double)answer->total_us / 1e6);
+    if (answer->remote) {
+        g_autofree char *model = cli_safe_text(answer->model);
+        fprintf(printer->out, " \xC2\xB7 answered by %s on %s", model, answer->remote);
+    }
     if (answer->n_documents_left_out) fprintf(printer->out, " \xC2\xB7 %u documents left out: not read yet", answer->n_documents_left_out);
     if (answer->n_documents_partly_read) fprintf(printer->out, " \xC2\xB7 %u documents are read only in part", answer->n_documents_partly_read);
     if (answer->joined_approximately) fputs(" \xC2\xB7 documents joined by approximation", printer->out);
     put_style(printer, "0");
     fputc('\n', printer->out);
+    if (answer->not_kept) {
+        g_autofree char *why = cli_safe_text(answer->not_kept);
+        fprintf(printer->out, "The answer was not kept in the conversation: %s\n", why);
+    }
 }
 
 void cli_ask_print_break(CliAskPrinter *printer)
@@ -153,10 +150,19 @@ void cli_ask_print_break(CliAskPrinter *printer)
     printer->at_line_start = true;
 }
 
+void cli_ask_print_notice(void *user, const AppAskEvent *event)
+{
+    const CliAskPrinter *printer = user;
+    if (event->kind == APP_ASK_SENDING && !printer->quiet) fprintf(stderr, "lectern: %.*s\n", (int)event->n_bytes, event->text);
+}
+
 void cli_ask_print_event(void *user, const AppAskEvent *event)
 {
     CliAskPrinter *printer = user;
     switch (event->kind) {
+    case APP_ASK_SENDING:
+        cli_ask_print_notice(user, event);
+        break;
     case APP_ASK_TEXT:
         print_reply_text(printer, event);
         break;
@@ -179,23 +185,7 @@ void cli_ask_print_event(void *user, const AppAskEvent *event)
 
 /* ---------------------------------------------------------------------------------------------------------------- table */
 
-static const char *row_answer(const CliAskRow *row)
-{
-    if (row->failure) return row->failure;
-    return row->answer->found ? row->answer->answer : "not found";
-}
-
-/* The evidence's page, else its section. */
-static char *row_place(const CliAskRow *row)
-{
-    if (!row->answer || row->answer->n_evidence == 0 || row->answer->evidence[0].quotation.section < 0) return g_strdup("");
-    const AppQuotation *quotation = &row->answer->evidence[0].quotation;
-    if (quotation->page == UINT32_MAX) return g_strdup_printf("section %" G_GINT64_FORMAT, quotation->section + 1);
-    if (quotation->page_label && quotation->page_label[0]) return g_strdup_printf("page %s", quotation->page_label);
-    return g_strdup_printf("page %u", quotation->page + 1);
-}
-
-static const char *row_quotation(const CliAskRow *row)
+static const char *row_quotation(const AppAskRow *row)
 {
     return row->answer && row->answer->n_evidence ? row->answer->evidence[0].quotation.text : "";
 }
@@ -210,7 +200,7 @@ static void put_cell(FILE *out, const char *text, size_t width, bool last)
     if (!last) fputs("  ", out);
 }
 
-void cli_ask_print_table(FILE *out, const GArray *rows, unsigned width)
+void cli_ask_print_table(FILE *out, const GPtrArray *rows, unsigned width)
 {
     enum { COLUMNS = 4 };
     const char *const titles[COLUMNS] = {"Document", "Answer", "Where", "Quotation"};
@@ -218,10 +208,10 @@ void cli_ask_print_table(FILE *out, const GArray *rows, unsigned width)
     for (size_t c = 0; c < COLUMNS; c++) widths[c] = cli_width(titles[c]);
     g_autoptr(GPtrArray) places = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < rows->len; i++) {
-        const CliAskRow *row = &g_array_index(rows, CliAskRow, i);
-        g_ptr_array_add(places, row_place(row));
-        widths[0] = MAX(widths[0], cli_width(row->document));
-        widths[1] = MAX(widths[1], cli_width(row_answer(row)));
+        const AppAskRow *row = rows->pdata[i];
+        g_ptr_array_add(places, app_ask_row_place(row));
+        widths[0] = MAX(widths[0], cli_width(row->title));
+        widths[1] = MAX(widths[1], cli_width(app_ask_row_answer(row)));
         widths[2] = MAX(widths[2], cli_width(places->pdata[i]));
     }
     widths[0] = MIN(widths[0], available * 3 / 10);
@@ -232,48 +222,9 @@ void cli_ask_print_table(FILE *out, const GArray *rows, unsigned width)
     for (size_t c = 0; c < COLUMNS; c++) put_cell(out, titles[c], widths[c], c + 1 == COLUMNS);
     fputc('\n', out);
     for (guint i = 0; i < rows->len; i++) {
-        const CliAskRow *row = &g_array_index(rows, CliAskRow, i);
-        const char *const cells[COLUMNS] = {row->document, row_answer(row), places->pdata[i], row_quotation(row)};
+        const AppAskRow *row = rows->pdata[i];
+        const char *const cells[COLUMNS] = {row->title, app_ask_row_answer(row), places->pdata[i], row_quotation(row)};
         for (size_t c = 0; c < COLUMNS; c++) put_cell(out, cells[c], widths[c], c + 1 == COLUMNS);
         fputc('\n', out);
-    }
-}
-
-static void put_csv(FILE *out, const char *text, bool last)
-{
-    /* A cell that a spreadsheet would run as a formula is kept a text. */
-    const char *guard = text[0] && strchr("=+@\t\r", text[0]) ? "'" : "";
-    bool quote = guard[0] || strpbrk(text, ",\"\n\r") != NULL;
-    if (quote) fputc('"', out);
-    fputs(guard, out);
-    for (const char *at = text; *at; at++) {
-        if (*at == '"') fputc('"', out);
-        fputc(*at, out);
-    }
-    if (quote) fputc('"', out);
-    fputs(last ? "\r\n" : ",", out);
-}
-
-void cli_ask_print_csv(FILE *out, const GArray *rows, bool with_header)
-{
-    if (with_header) fputs("question,document,found,answer,quotation,where,start,end\r\n", out);
-    for (guint i = 0; i < rows->len; i++) {
-        const CliAskRow *row = &g_array_index(rows, CliAskRow, i);
-        g_autofree char *place = row_place(row), *start = g_strdup(""), *end = g_strdup("");
-        if (place[0]) {
-            const AppQuotation *quotation = &row->answer->evidence[0].quotation;
-            g_free(start);
-            g_free(end);
-            start = g_strdup_printf("%" G_GUINT64_FORMAT, quotation->char_start);
-            end = g_strdup_printf("%" G_GUINT64_FORMAT, quotation->char_end);
-        }
-        put_csv(out, row->answer ? row->answer->question : "", false);
-        put_csv(out, row->document, false);
-        put_csv(out, row->failure ? "failed" : row->answer->found ? "yes" : "no", false);
-        put_csv(out, row_answer(row), false);
-        put_csv(out, row_quotation(row), false);
-        put_csv(out, place, false);
-        put_csv(out, start, false);
-        put_csv(out, end, true);
     }
 }

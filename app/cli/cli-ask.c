@@ -31,13 +31,15 @@ static const char help[] =
     "  --sections N             look at the N best sections at most\n"
     "  --passages N             show N passages by search below the answer (default 3)\n"
     "  --max-tokens N           the longest reply (default 256)\n"
+    "  --remote                 let the second machine of the setting remote.url answer: the question and the chosen\n"
+    "                           passages (about 8,192 tokens) are sent there; --local keeps to this machine\n"
     "  --temperature T          draw the reply at random (default 0: the likeliest), --seed N for a repeatable draw\n";
 
 typedef struct Ask {
     CliContext *context;
     char **documents; /* -d */
     char *collection, *conversation;
-    gboolean each, all, exact, csv, read;
+    gboolean each, all, exact, csv, read, remotely, locally;
     int n_reply_tokens, n_sections, n_budget_tokens, n_passages;
     double temperature;
     gint64 seed;
@@ -46,6 +48,7 @@ typedef struct Ask {
     AppLibrary *library;
     AppEngine *engine;
     AppAsker *asker;
+    AppRemote *remote; /* NULL: answers come from here */
     GArray *document_ids; /* int64_t; empty: not by name */
     int64_t collection_id, conversation_id;
     bool csv_header_done;
@@ -67,6 +70,8 @@ static bool parse(Ask *ask, int *argc, char ***argv)
         {"seed", 0, 0, G_OPTION_ARG_INT64, &ask->seed, NULL, NULL},
         {"passages", 0, 0, G_OPTION_ARG_INT, &ask->n_passages, NULL, NULL},
         {"read", 0, 0, G_OPTION_ARG_NONE, &ask->read, NULL, NULL},
+        {"remote", 0, 0, G_OPTION_ARG_NONE, &ask->remotely, NULL, NULL},
+        {"local", 0, 0, G_OPTION_ARG_NONE, &ask->locally, NULL, NULL},
         {"conversation", 0, 0, G_OPTION_ARG_STRING, &ask->conversation, NULL, NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &ask->words, NULL, NULL},
         {NULL},
@@ -78,9 +83,9 @@ static const char *check(const Ask *ask)
 {
     if (!ask->words || !ask->words[0] || !ask->words[0][0]) return "a question is missing (or - for standard input)";
     if (ask->documents && ask->collection) return "-d and -c exclude each other";
+    if (ask->remotely && ask->locally) return "--remote and --local exclude each other";
     if (ask->csv && !ask->each) return "--csv goes with --each";
     if (ask->csv && ask->context->json) return "--csv and --json exclude each other";
-    if (ask->each && ask->conversation) return "--each and --conversation exclude each other";
     if (ask->n_reply_tokens < 0 || ask->n_sections < 0 || ask->n_budget_tokens < 0) return "a number of tokens or sections is below 0";
     if (!(ask->temperature >= 0 && ask->temperature <= 10)) return "--temperature is from 0 to 10";
     return NULL;
@@ -98,6 +103,12 @@ static bool resolve_documents(Ask *ask, GError **error)
     return true;
 }
 
+static AppAskScope scope_of(const Ask *ask)
+{
+    return (AppAskScope){.documents = ask->document_ids->len ? (const int64_t *)(void *)ask->document_ids->data : NULL,
+                         .n_documents = ask->document_ids->len, .collection = ask->collection_id};
+}
+
 static bool resolve_scope(Ask *ask, GError **error)
 {
     if (!resolve_documents(ask, error)) return false;
@@ -106,8 +117,7 @@ static bool resolve_scope(Ask *ask, GError **error)
         if (ask->collection_id < 0) return false;
     }
     if (!ask->conversation) return true;
-    AppAskScope scope = {.documents = ask->document_ids->len ? (const int64_t *)(void *)ask->document_ids->data : NULL,
-                         .n_documents = ask->document_ids->len, .collection = ask->collection_id};
+    AppAskScope scope = scope_of(ask);
     ask->conversation_id = app_ask_find_conversation(ask->library, ask->conversation, &scope, error);
     if (ask->conversation_id < 0) return false;
     if (ask->documents || ask->collection) return true;
@@ -169,7 +179,7 @@ static AppAskOptions make_options(const Ask *ask)
                            .attend_all_tokens = (uint32_t)ask->n_budget_tokens, .n_sections_max = (uint32_t)ask->n_sections,
                            .n_reply_tokens_max = (uint32_t)ask->n_reply_tokens, .temperature = (float)ask->temperature,
                            .seed = (uint64_t)ask->seed, .n_passages = ask->n_passages == 0 ? UINT32_MAX : ask->n_passages < 0 ? 0 : (uint32_t)ask->n_passages,
-                           .conversation = ask->conversation_id};
+                           .conversation = ask->conversation_id, .remote = ask->remote};
 }
 
 static bool is_cancelled(const GError *error) { return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED); }
@@ -196,14 +206,13 @@ static int report(const Ask *ask, GError *error)
 
 static int ask_one(Ask *ask, const char *question, bool echo)
 {
-    AppAskScope scope = {.documents = ask->document_ids->len ? (const int64_t *)(void *)ask->document_ids->data : NULL,
-                         .n_documents = ask->document_ids->len, .collection = ask->collection_id};
+    AppAskScope scope = scope_of(ask);
     AppAskOptions options = make_options(ask);
     CliAskPrinter printer = {.out = stdout, .styled = isatty(STDOUT_FILENO), .quiet = ask->context->quiet, .at_line_start = true};
     bool json = ask->context->json;
     if (echo && !json) printf("> %s\n", question);
     GError *error = NULL;
-    g_autoptr(AppAnswer) answer = app_asker_ask(ask->asker, &scope, question, &options, json ? NULL : cli_ask_print_event, &printer,
+    g_autoptr(AppAnswer) answer = app_asker_ask(ask->asker, &scope, question, &options, json ? cli_ask_print_notice : cli_ask_print_event, &printer,
                                                 cli_cancel_flag(), &error);
     if (!answer) {
         cli_ask_print_break(&printer);
@@ -219,14 +228,6 @@ static int ask_one(Ask *ask, const char *question, bool echo)
     return fflush(stdout) == 0 ? CLI_OK : cli_fail("cannot write the answer: %s", g_strerror(errno));
 }
 
-static void row_clear(gpointer data)
-{
-    CliAskRow *row = data;
-    g_free(row->document);
-    g_free(row->failure);
-    app_answer_free(row->answer);
-}
-
 static unsigned terminal_width(void)
 {
     struct winsize size;
@@ -234,57 +235,46 @@ static unsigned terminal_width(void)
     return 120;
 }
 
-/* One document of --each. *ret_row's answer or failure is set; false: stopped. */
-static bool ask_row(Ask *ask, int64_t id, const char *question, CliAskRow *ret_row)
+typedef struct Each {
+    Ask *ask;
+    CliProgress *progress;
+    bool failed;
+} Each;
+
+/* --json prints one object a line as answers come. */
+static void on_row(void *user, const AppAskRow *row, uint32_t index, uint32_t n_rows)
 {
-    AppAskOptions options = make_options(ask);
-    AppAskScope scope = {.documents = &id, .n_documents = 1};
-    GError *error = NULL;
-    g_autoptr(AppDocument) document = app_library_get_document(ask->library, id, NULL);
-    ret_row->document = g_strdup(document ? document->title : "?");
-    ret_row->answer = app_asker_ask(ask->asker, &scope, question, &options, NULL, NULL, cli_cancel_flag(), &error);
-    if (ret_row->answer) return true;
-    bool stopped = is_cancelled(error);
-    ret_row->failure = g_strdup(error->message);
-    g_error_free(error);
-    return !stopped;
+    Each *each = user;
+    each->failed = each->failed || row->failure;
+    if (each->ask->context->json && row->answer) {
+        g_autofree char *text = app_answer_to_json(row->answer);
+        puts(text);
+        fflush(stdout);
+    } else if (each->ask->context->json) {
+        cli_fail("%s: %s", row->title, row->failure);
+    }
+    cli_progress_update(each->progress, index + 1, n_rows);
 }
 
-/* Asks every document; --json prints one object a line as answers come. */
 static int ask_each(Ask *ask, const char *question)
 {
     GError *error = NULL;
-    g_autoptr(GArray) ids = list_scope(ask, &error);
-    if (!ids) return report(ask, error);
-    if (ids->len == 0) return cli_fail("there are no documents to ask\nAdd documents with `lectern read FILE`.");
-    g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(CliAskRow));
-    g_array_set_clear_func(rows, row_clear);
-    CliProgress *progress = cli_progress_new(ask->context, "Asking", "documents");
-    bool stopped = false, failed = false;
-    for (guint i = 0; i < ids->len && !stopped; i++) {
-        cli_progress_update(progress, i, ids->len);
-        CliAskRow row = {0};
-        stopped = !ask_row(ask, g_array_index(ids, int64_t, i), question, &row);
-        failed = failed || row.failure;
-        if (ask->context->json && row.answer) {
-            g_autofree char *text = app_answer_to_json(row.answer);
-            puts(text);
-            fflush(stdout);
-        } else if (ask->context->json && !stopped) {
-            cli_fail("%s: %s", row.document, row.failure);
-        }
-        g_array_append_val(rows, row);
-    }
-    cli_progress_finish(progress);
-    if (stopped) g_array_set_size(rows, rows->len - 1);
+    AppAskScope scope = scope_of(ask);
+    AppAskOptions options = make_options(ask);
+    Each each = {.ask = ask, .progress = cli_progress_new(ask->context, "Asking", "documents")};
+    bool stopped = false;
+    g_autoptr(GPtrArray) rows = app_asker_ask_each(ask->asker, &scope, question, &options, on_row, &each, cli_cancel_flag(), &stopped, &error);
+    cli_progress_finish(each.progress);
+    if (!rows) return report(ask, error);
     if (ask->csv) {
-        cli_ask_print_csv(stdout, rows, !ask->csv_header_done);
+        g_autofree char *csv = app_ask_rows_to_csv(rows, !ask->csv_header_done);
+        fputs(csv, stdout);
         ask->csv_header_done = true;
     } else if (!ask->context->json) {
         cli_ask_print_table(stdout, rows, terminal_width());
     }
     if (fflush(stdout) != 0) return cli_fail("cannot write the table: %s", g_strerror(errno));
-    return stopped ? CLI_INTERRUPTED : failed ? CLI_FAILED : CLI_OK;
+    return stopped ? CLI_INTERRUPTED : each.failed ? CLI_FAILED : CLI_OK;
 }
 
 static int ask_question(Ask *ask, const char *question, bool echo)
@@ -316,15 +306,31 @@ static int ask_lines(Ask *ask)
     return failed ? cli_fail("cannot read questions from standard input: %s", g_strerror(errno)) : code;
 }
 
+/* The second machine, where it shall answer; and what that means, before anything leaves. */
+static bool open_remote(Ask *ask, GError **error)
+{
+    g_autoptr(AppSettings) settings = app_settings_open(NULL, ask->remotely ? error : NULL);
+    if (!settings) return !ask->remotely;
+    if (ask->locally || !(ask->remotely || app_settings_get_boolean(settings, APP_SETTING_REMOTE_ENABLED))) return true;
+    ask->remote = app_remote_new(settings, error);
+    if (!ask->remote) return false;
+    if (!ask->context->quiet && ask->each) {
+        g_autofree char *words = app_remote_describe(ask->remote);
+        fprintf(stderr, "lectern: %s\n", words);
+    }
+    return true;
+}
+
 static int run(Ask *ask)
 {
     GError *error = NULL;
     ask->library = app_library_open(ask->context->data_folder, &error);
     if (!ask->library) return cli_fail_error(error);
     if (!resolve_scope(ask, &error)) return cli_fail_error(error);
-    ask->engine = app_engine_open(ask->library, ask->context->model, ask->context->n_threads, &error);
+    ask->engine = app_engine_open_on(ask->library, ask->context->model, ask->context->n_threads, ask->context->gpu, &error);
     if (!ask->engine) return cli_fail_error(error);
     if (ask->read && !read_scope(ask, &error)) return report(ask, error);
+    if (!open_remote(ask, &error)) return cli_fail_error(error);
     ask->asker = app_asker_new(ask->engine);
     if (strcmp(ask->words[0], "-") == 0 && !ask->words[1]) return ask_lines(ask);
     g_autofree char *question = g_strjoinv(" ", ask->words);
@@ -338,6 +344,8 @@ int cli_ask(CliContext *context, int argc, char **argv)
     int code = CLI_USAGE;
     if (parse(&ask, &argc, &argv)) code = check(&ask) ? cli_usage("ask", "%s", check(&ask)) : run(&ask);
     app_asker_free(ask.asker);
+    app_remote_free(ask.remote);
+    cli_tell_gpu(ask.engine);
     app_engine_unref(ask.engine);
     app_library_unref(ask.library);
     g_strfreev(ask.documents);

@@ -17,19 +17,15 @@ typedef struct CliAskPrinter {
     bool at_line_start;
 } CliAskPrinter;
 void cli_ask_print_event(void *user, const AppAskEvent *event);
+/* Only what leaves this machine, on standard error: for --json. */
+void cli_ask_print_notice(void *user, const AppAskEvent *event);
 /* After a failure or Ctrl-C in the middle of a line. */
 void cli_ask_print_break(CliAskPrinter *printer);
 
 /* Where evidence stands, as people read it: "Title › Chapter, page 12, characters 1,204–1,250". Free with g_free. */
 char *cli_ask_format_source(const AppEvidence *evidence);
 
-typedef struct CliAskRow {
-    char *document;
-    AppAnswer *answer; /* NULL: it failed */
-    char *failure;     /* NULL: it did not */
-} CliAskRow;
-/* The answers of many documents to one question, aligned to the width, or as CSV (RFC 4180). */
-void cli_ask_print_table(FILE *out, const GArray *rows, unsigned width);
-void cli_ask_print_csv(FILE *out, const GArray *rows, bool with_header);
+/* The answers of many documents to one question (AppAskRow), aligned to the width. */
+void cli_ask_print_table(FILE *out, const GPtrArray *rows, unsigned width);
 
 #endif

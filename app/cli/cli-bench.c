@@ -256,7 +256,8 @@ static int open_model(Bench *bench, const char *geometry, float sharpness, eng_e
 static int run_bench(Bench *bench, const char *geometry, double sharpness)
 {
     eng_error error = {0};
-    eng_runtime_options options = {.n_threads = bench->context->n_threads, .pin_threads = true};
+    eng_runtime_options options = {.n_threads = bench->context->n_threads, .pin_threads = true,
+                                   .gpu = bench->context->gpu == APP_GPU_WANTED ? ENG_GPU_WANTED : ENG_GPU_NEVER};
     if (open_model(bench, geometry, (float)sharpness, &error) || eng_runtime_new(bench->model, &options, &bench->runtime, &error) != ENG_OK)
         return cli_fail("%s", error.message);
     bench->info = eng_model_get_info(bench->model);

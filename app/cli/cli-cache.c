@@ -3,10 +3,10 @@
  * Owns: list, check, repair, limit, pin, unpin, rebuild-index and how they look.
  * Does not own: the cache (eng.h), documents' titles (app-library.h).
  */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "app-settings.h"
 #include "cli-internal.h"
 #include "cli.h"
 #include "eng.h"
@@ -37,30 +37,6 @@ typedef struct CacheCommand {
 static int fail(const eng_error *error)
 {
     return error->status == ENG_CANCELLED ? CLI_INTERRUPTED : cli_fail("%s", error->message);
-}
-
-/* "20GB", "1.5 GiB", "500000000"; false: not a size. */
-static bool parse_size(const char *text, uint64_t *ret_bytes)
-{
-    static const struct {
-        const char *unit;
-        double bytes;
-    } units[] = {{"", 1},           {"B", 1},          {"K", 1e3},           {"KB", 1e3},           {"KIB", 1024.0},          {"M", 1e6},
-                 {"MB", 1e6},       {"MIB", 1048576.0}, {"G", 1e9},          {"GB", 1e9},           {"GIB", 1073741824.0},    {"T", 1e12},
-                 {"TB", 1e12},      {"TIB", 1099511627776.0}};
-    char *end = NULL;
-    double value = g_ascii_strtod(text, &end);
-    if (end == text || !isfinite(value) || value < 0) return false;
-    g_autofree char *unit = g_ascii_strup(end, -1);
-    g_strstrip(unit);
-    for (size_t i = 0; i < G_N_ELEMENTS(units); i++) {
-        if (strcmp(unit, units[i].unit) != 0) continue;
-        double bytes = value * units[i].bytes;
-        if (bytes < 1 || bytes > 1e18) return false;
-        *ret_bytes = (uint64_t)bytes;
-        return true;
-    }
-    return false;
 }
 
 /* The title of a cache's document as the library knows it, else NULL. g_free. */
@@ -101,7 +77,7 @@ static void print_entry(const CacheCommand *command, const eng_cache_entry *entr
     }
     g_autofree char *safe = cli_safe_text(title != NULL ? title : entry->document), *name = cli_fit(safe, 36);
     g_autofree char *safe_model = cli_safe_text(entry->model_name), *model = cli_fit(safe_model, 20);
-    g_autofree char *tokens = cli_format_count(entry->n_tokens), *bytes = cli_format_bytes(entry->n_bytes), *used = date_text(entry->used_s);
+    g_autofree char *tokens = app_format_count(entry->n_tokens), *bytes = app_format_bytes(entry->n_bytes), *used = date_text(entry->used_s);
     printf("%s  %s  %11s  %9s  %s%s%s\n", name, model, tokens, bytes, used, entry->pinned ? "  pinned" : "",
            title == NULL ? "  (not in the library)" : "");
     g_autofree char *note = cli_safe_text(entry->note);
@@ -119,8 +95,8 @@ static int list(const CacheCommand *command)
     for (guint i = entries->len; i-- > 0;) print_entry(command, &g_array_index(entries, eng_cache_entry, i)); /* the newest first */
     if (command->context->json) return CLI_OK;
     if (entries->len == 0) printf("Nothing is saved yet; `lectern read FILE` fills the cache.\n");
-    g_autofree char *used = cli_format_bytes(eng_cache_used_bytes(command->cache));
-    g_autofree char *limit = cli_format_bytes(eng_cache_get_budget(command->cache));
+    g_autofree char *used = app_format_bytes(eng_cache_used_bytes(command->cache));
+    g_autofree char *limit = app_format_bytes(eng_cache_get_budget(command->cache));
     printf("%s%s of %s used\n", entries->len > 0 ? "\n" : "", used, limit);
     return CLI_OK;
 }
@@ -166,7 +142,7 @@ static void print_report(const eng_cache_report *report, const Findings *finding
         g_autofree char *line = cli_safe_text(g_ptr_array_index(findings->lines, i));
         printf("%s\n", line);
     }
-    g_autofree char *sections = cli_format_count(report->n_records), *bytes = cli_format_bytes(report->n_bytes);
+    g_autofree char *sections = app_format_count(report->n_records), *bytes = app_format_bytes(report->n_bytes);
     printf("%" G_GUINT64_FORMAT " file%s, %s sound section%s, %s%s\n", report->n_files, report->n_files == 1 ? "" : "s", sections,
            report->n_records == 1 ? "" : "s", bytes, read_data ? ", all data read" : ", headers only");
     if (is_sound(report)) {
@@ -215,14 +191,29 @@ static int check(const CacheCommand *command, int argc, char **argv, bool repair
 
 /* --------------------------------------------------------------------------------------------------- limit, pins, index */
 
+/* A setting of the same would undo the limit at the next reading: it follows. */
+static bool keep_limit(uint64_t bytes)
+{
+    GError *error = NULL;
+    g_autoptr(AppSettings) settings = app_settings_open(NULL, &error);
+    bool kept = settings != NULL;
+    if (kept && app_settings_get_number(settings, APP_SETTING_CACHE_BUDGET) != 0) {
+        g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
+        kept = app_settings_set(settings, APP_SETTING_CACHE_BUDGET, text, &error);
+    }
+    if (!kept) cli_fail_error(error);
+    return kept;
+}
+
 static int limit(const CacheCommand *command, int argc, char **argv)
 {
     if (argc > 2) return cli_usage("cache", "“%s” is too much here", argv[2]);
     uint64_t bytes = 0, freed = 0;
     eng_error error;
     if (argc == 2) {
-        if (!parse_size(argv[1], &bytes)) return cli_usage("cache", "“%s” is not a size; 20GB, 500MB and 8GiB are", argv[1]);
+        if (!app_settings_parse_bytes(argv[1], &bytes)) return cli_usage("cache", "“%s” is not a size; 20GB, 500MB and 8GiB are", argv[1]);
         if (eng_cache_set_budget(command->cache, bytes, &freed, &error) != ENG_OK) return fail(&error);
+        if (!keep_limit(bytes)) return CLI_FAILED;
     }
     bytes = eng_cache_get_budget(command->cache);
     uint64_t used = eng_cache_used_bytes(command->cache);
@@ -230,7 +221,7 @@ static int limit(const CacheCommand *command, int argc, char **argv)
         cli_print_json(json_pack("{s:I, s:I, s:I}", "limit", (json_int_t)bytes, "used", (json_int_t)used, "freed", (json_int_t)freed));
         return CLI_OK;
     }
-    g_autofree char *limit_text = cli_format_bytes(bytes), *used_text = cli_format_bytes(used), *freed_text = cli_format_bytes(freed);
+    g_autofree char *limit_text = app_format_bytes(bytes), *used_text = app_format_bytes(used), *freed_text = app_format_bytes(freed);
     printf("The limit is %s, %s are used", limit_text, used_text);
     if (freed > 0) printf("; %s were freed", freed_text);
     printf(".\n");
@@ -279,7 +270,7 @@ static int rebuild_index(const CacheCommand *command)
         cli_print_json(report_json(&report));
         return CLI_OK;
     }
-    g_autofree char *sections = cli_format_count(report.n_records), *bytes = cli_format_bytes(report.n_bytes);
+    g_autofree char *sections = app_format_count(report.n_records), *bytes = app_format_bytes(report.n_bytes);
     printf("The index is made anew: %" G_GUINT64_FORMAT " file%s, %s sections, %s.\n", report.n_files, report.n_files == 1 ? "" : "s", sections, bytes);
     if (report.n_damaged_files > 0) printf("%" G_GUINT64_FORMAT " of them damaged: `lectern cache repair --read-data`.\n", report.n_damaged_files);
     return CLI_OK;

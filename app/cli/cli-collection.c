@@ -28,7 +28,7 @@ static int list(CliContext *context, AppLibrary *library)
             cli_print_json(json_pack("{s:I, s:s, s:I, s:I}", "number", (json_int_t)collection->id, "name", collection->name, "documents",
                                      (json_int_t)collection->n_documents, "tokens", (json_int_t)collection->n_tokens));
         } else {
-            g_autofree char *safe = cli_safe_text(collection->name), *name = cli_fit(safe, 44), *tokens = cli_format_count(collection->n_tokens);
+            g_autofree char *safe = cli_safe_text(collection->name), *name = cli_fit(safe, 44), *tokens = app_format_count(collection->n_tokens);
             printf("%5" G_GINT64_FORMAT "  %s %6u documents %12s tokens\n", collection->id, name, collection->n_documents, tokens);
         }
     }

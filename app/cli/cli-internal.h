@@ -12,6 +12,10 @@
 
 const char *cli_common_options(void);
 
+/* Fills in from the settings what no option said, and warns of settings that are ignored. False: the file cannot be understood; the
+ * message was printed. */
+bool cli_apply_settings(CliContext *context);
+
 /* "--help" anywhere before "--": prints `text` and the common options and returns true. */
 bool cli_wants_help(int argc, char **argv, const char *text);
 
@@ -27,8 +31,16 @@ void cli_print_json(json_t *object);
 /* A document as all commands' JSON shows it. */
 json_t *cli_document_json(const AppDocument *document);
 
+/* `lectern model download|downloads|catalogue`; argv[0] is that word. */
+int cli_model_download(CliContext *context, int argc, char **argv);
+int cli_model_downloads(CliContext *context, int argc, char **argv);
+int cli_model_catalogue(CliContext *context, int argc, char **argv);
+
 /* "CLI_INTERRUPTED if Ctrl-C was pressed, else cli_fail_error". Frees the error. */
 int cli_fail_or_interrupted(GError *error);
+
+/* What people should know about the GPU after a command's work, on standard error. engine may be NULL. */
+void cli_tell_gpu(AppEngine *engine);
 
 /* Text of a document on a terminal: control characters, which could drive the terminal, become spaces. g_free. */
 char *cli_safe_text(const char *text);

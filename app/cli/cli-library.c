@@ -28,7 +28,7 @@ static void print_list(const GPtrArray *documents)
     for (guint i = 0; i < documents->len; i++) {
         const AppDocument *document = g_ptr_array_index(documents, i);
         g_autofree char *safe = cli_safe_text(document->title), *title = cli_fit(safe, 44), *state = state_text(document);
-        g_autofree char *fitted_state = cli_fit(state, 12), *tokens = cli_format_count(document->n_tokens);
+        g_autofree char *fitted_state = cli_fit(state, 12), *tokens = app_format_count(document->n_tokens);
         printf("%5" G_GINT64_FORMAT "  %s  %s %11s tokens  %s\n", document->id, title, fitted_state, document->n_tokens > 0 ? tokens : "-",
                document->format);
     }
@@ -69,8 +69,8 @@ static void print_document(AppLibrary *library, const AppDocument *document, con
     g_autofree char *when = added != NULL ? g_date_time_format(added, "%Y-%m-%d %H:%M") : NULL;
     if (when != NULL) g_strlcpy(date, when, sizeof date);
     g_autofree char *title = cli_safe_text(document->title), *author = cli_safe_text(document->author);
-    g_autofree char *state = state_text(document), *tokens = cli_format_count(document->n_tokens);
-    g_autofree char *chars = cli_format_count(document->n_chars), *source = cli_safe_text(document->source);
+    g_autofree char *state = state_text(document), *tokens = app_format_count(document->n_tokens);
+    g_autofree char *chars = app_format_count(document->n_chars), *source = cli_safe_text(document->source);
     printf("%s\n", title);
     if (author[0] != '\0') printf("by %s\n", author);
     printf("\n  number    %" G_GINT64_FORMAT "\n  uid       %s\n  file      %s\n  format    %s\n  added     %s\n  state     %s%s%s\n", document->id,

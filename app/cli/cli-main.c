@@ -16,6 +16,7 @@
 
 static const CliCommand commands[] = {
     {"read", "take files into the library and read them with a model", cli_read},
+    {"watch", "take in and read what comes into folders", cli_watch},
     {"ask", "answer a question from what was read", cli_ask},
     {"search", "find words in every document, without a model", cli_search},
     {"library", "list, show and rename documents", cli_library},
@@ -24,6 +25,7 @@ static const CliCommand commands[] = {
     {"remove", "remove documents and everything kept of them", cli_remove},
     {"cache", "look after the saved states: list, check, repair, limit", cli_cache},
     {"model", "list, import, show, pack and remove models", cli_model},
+    {"settings", "show and change what is kept between runs", cli_settings},
     {"bench", "measure this machine", cli_bench},
 };
 
@@ -31,6 +33,7 @@ static const char common_options[] = "Options of every command:\n"
                                      "  --data FOLDER    where the library is (default: $LECTERN_DATA, else ~/.local/share/lectern)\n"
                                      "  --model NAME     a model's name or path (see `lectern model list`)\n"
                                      "  --threads N      threads to compute with (default: all processors)\n"
+                                     "  --gpu, --no-gpu  use the GPU, or say why it cannot be used; never use it (default: for long work, if any)\n"
                                      "  --json           results as JSON, one object a line\n"
                                      "  --quiet          no progress\n"
                                      "  --help           what a command does\n"
@@ -79,6 +82,8 @@ static int take_common(CliContext *context, int *argc, char **argv)
             context->quiet = true;
         } else if (strcmp(argument, "--json") == 0) {
             context->json = true;
+        } else if (strcmp(argument, "--gpu") == 0 || strcmp(argument, "--no-gpu") == 0) {
+            context->gpu = argument[2] == 'g' ? APP_GPU_WANTED : APP_GPU_NEVER;
         } else if (is_option(argument, "--data") || is_option(argument, "--model") || is_option(argument, "--threads")) {
             const char *name = is_option(argument, "--data") ? "--data" : is_option(argument, "--model") ? "--model" : "--threads";
             value = option_value(name, *argc, argv, &i);
@@ -149,6 +154,8 @@ int main(int argc, char **argv)
         if (context.data_folder != NULL) app_paths_set_data(context.data_folder);
         g_free(context.data_folder);
         context.data_folder = g_strdup(app_paths_data());
+        /* A broken settings file keeps nothing from being used but itself: `settings` and `doctor` say more of it. */
+        if (command->run != cli_settings) cli_apply_settings(&context);
         code = command->run(&context, n_left, left);
     }
     g_free(context.data_folder);

@@ -1,4 +1,4 @@
-/* cli-model.c: `lectern model list|import|info|pack|remove`.
+/* cli-model.c: `lectern model list|import|info|pack|remove`; cli-download.c has download, downloads and catalogue.
  *
  * Owns: the words and tables of these commands.
  * Does not own: where models are (app-models.c), what they are (engine/).
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "app-models.h"
+#include "cli-internal.h"
 #include "eng.h"
 
 static const char usage[] = "Usage:\n"
@@ -17,7 +18,10 @@ static const char usage[] = "Usage:\n"
                             "  lectern model info [MODEL]\n"
                             "  lectern model import FOLDER|FILE [--name NAME] [--pack]\n"
                             "  lectern model pack FOLDER FILE [--bits 8|4]\n"
-                            "  lectern model remove NAME\n";
+                            "  lectern model remove NAME\n"
+                            "  lectern model catalogue [--edit]\n"
+                            "  lectern model download NAME|OWNER/REPOSITORY [--file FILE] [--revision REVISION] [--name NAME]\n"
+                            "  lectern model downloads [--discard NAME|OWNER/REPOSITORY]\n";
 
 static int print_json(json_t *value)
 {
@@ -35,7 +39,7 @@ static int run_list(CliContext *context)
     json_t *list = json_array();
     for (guint i = 0; i < models->len; i++) {
         const AppModel *model = g_ptr_array_index(models, i);
-        g_autofree char *bytes = cli_format_bytes(model->n_bytes);
+        g_autofree char *bytes = app_format_bytes(model->n_bytes);
         if (context->json)
             json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:I}", "name", model->name, "path", model->path, "shipped",
                                                   model->shipped, "bytes", (json_int_t)model->n_bytes));
@@ -68,7 +72,7 @@ static void print_info(const eng_model_info *info)
     char weights[65], tokenizer[65];
     eng_digest_text(&info->weights_sha256, weights);
     eng_digest_text(&info->tokenizer_sha256, tokenizer);
-    g_autofree char *parameters = cli_format_count(info->n_parameters), *bytes = cli_format_bytes(info->file_bytes);
+    g_autofree char *parameters = app_format_count(info->n_parameters), *bytes = app_format_bytes(info->file_bytes);
     const kern_kv_format *f = &info->kv_format;
     printf("Name        %s\nPath        %s\nWeights     %s parameters, %s, %s\n", info->name, info->path, parameters, info->weight_types,
            bytes);
@@ -186,6 +190,12 @@ static char *take_option(int *argc, char **argv, const char *option, bool has_va
 
 int cli_model(CliContext *context, int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        int (*run)(CliContext *context, int argc, char **argv);
+    } others[] = {{"download", cli_model_download}, {"downloads", cli_model_downloads}, {"catalogue", cli_model_catalogue}};
+    for (size_t i = 0; argc > 1 && i < G_N_ELEMENTS(others); i++)
+        if (strcmp(argv[1], others[i].name) == 0) return others[i].run(context, argc - 1, argv + 1);
     bool bad = false;
     const char *name = take_option(&argc, argv, "--name", true, &bad), *bits = take_option(&argc, argv, "--bits", true, &bad);
     bool pack = take_option(&argc, argv, "--pack", false, &bad) != NULL;
@@ -200,5 +210,5 @@ int cli_model(CliContext *context, int argc, char **argv)
     if (strcmp(action, "import") == 0 && argc == 3) return run_import(context, argv[2], name, pack);
     if (strcmp(action, "pack") == 0 && argc == 4) return run_pack(context, argv[2], argv[3], bits);
     if (strcmp(action, "remove") == 0 && argc == 3) return run_remove(context, argv[2]);
-    return cli_usage("model", "expected list, info [MODEL], import FOLDER|FILE, pack FOLDER FILE or remove NAME");
+    return cli_usage("model", "expected list, info [MODEL], import FOLDER|FILE, pack FOLDER FILE, remove NAME, download, downloads or catalogue");
 }

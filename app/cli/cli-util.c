@@ -1,4 +1,4 @@
-/* cli-util.c: what the commands share: errors, Ctrl-C, progress, numbers as people read them.
+/* cli-util.c: what the commands share: errors, Ctrl-C, progress.
  *
  * Owns: the functions of cli.h and cli-internal.h. Does not own: commands.
  */
@@ -123,13 +123,13 @@ void cli_progress_update(CliProgress *progress, uint64_t done, uint64_t total)
     progress->shown_us = now;
     double seconds = (double)(now - progress->begun_us) / 1e6, rate = seconds > 0 ? (double)(done - MIN(done, progress->first)) / seconds : 0;
     bool is_bytes = strcmp(progress->unit, "bytes") == 0;
-    g_autofree char *amount = is_bytes ? cli_format_bytes(done) : cli_format_count(done);
-    g_autofree char *of = is_bytes ? cli_format_bytes(total) : cli_format_count(total);
+    g_autofree char *amount = is_bytes ? app_format_bytes(done) : app_format_count(done);
+    g_autofree char *of = is_bytes ? app_format_bytes(total) : app_format_count(total);
     g_autoptr(GString) line = g_string_new(NULL);
     g_string_append_printf(line, "%s  %s of %s%s%s", progress->label, amount, of, is_bytes ? "" : " ", is_bytes ? "" : progress->unit);
     if (now - progress->begun_us > RATE_US && rate > 0) {
-        g_autofree char *speed = is_bytes ? cli_format_bytes((uint64_t)rate) : cli_format_count((uint64_t)rate);
-        g_autofree char *left = cli_format_duration((double)(total - MIN(done, total)) / rate);
+        g_autofree char *speed = is_bytes ? app_format_bytes((uint64_t)rate) : app_format_count((uint64_t)rate);
+        g_autofree char *left = app_format_duration((double)(total - MIN(done, total)) / rate);
         g_string_append_printf(line, "  %s/s  %s left", speed, left);
     }
     if (progress->is_terminal) {
@@ -152,43 +152,13 @@ void cli_progress_finish(CliProgress *progress)
     g_free(progress);
 }
 
-/* -------------------------------------------------------------------------------------------------------------- numbers */
-
-char *cli_format_duration(double seconds)
-{
-    if (!(seconds >= 0) || seconds > 1e9) return g_strdup("a long time");
-    if (seconds < 10) return g_strdup_printf("%.1f s", seconds);
-    uint64_t whole = (uint64_t)(seconds + 0.5);
-    if (whole < 60) return g_strdup_printf("%u s", (unsigned)whole);
-    if (whole < 3600) return g_strdup_printf("%u min %u s", (unsigned)(whole / 60), (unsigned)(whole % 60));
-    return g_strdup_printf("%u h %u min", (unsigned)(whole / 3600), (unsigned)(whole % 3600 / 60));
-}
-
-char *cli_format_count(uint64_t count)
-{
-    g_autofree char *digits = g_strdup_printf("%" G_GUINT64_FORMAT, count);
-    size_t n = strlen(digits);
-    GString *text = g_string_new(NULL);
-    for (size_t i = 0; i < n; i++) {
-        if (i > 0 && (n - i) % 3 == 0) g_string_append_c(text, ',');
-        g_string_append_c(text, digits[i]);
-    }
-    return g_string_free(text, FALSE);
-}
-
-char *cli_format_bytes(uint64_t n_bytes)
-{
-    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB"};
-    double value = (double)n_bytes;
-    size_t unit = 0;
-    while (value >= 999.5 && unit + 1 < G_N_ELEMENTS(units)) {
-        value /= 1000;
-        unit++;
-    }
-    return unit == 0 ? g_strdup_printf("%u bytes", (unsigned)n_bytes) : g_strdup_printf(value < 9.95 ? "%.1f %s" : "%.0f %s", value, units[unit]);
-}
-
 /* ----------------------------------------------------------------------------------------------------------------- text */
+
+void cli_tell_gpu(AppEngine *engine)
+{
+    g_autofree char *note = engine != NULL ? app_engine_get_gpu_note(engine) : NULL;
+    if (note != NULL) fprintf(stderr, "lectern: %s\n", note);
+}
 
 char *cli_safe_text(const char *text)
 {

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app-engine.h"
+#include "app-format.h"
+
 enum {
     CLI_OK = 0,
     CLI_FAILED = 1,
@@ -17,11 +20,13 @@ enum {
     CLI_INTERRUPTED = 130, /* 128 + SIGINT, as shells expect */
 };
 
-/* What every command gets, parsed from the options before or after its name: --data, --model, --threads, --quiet, --json. */
+/* What every command gets, parsed from the options before or after its name: --data, --model, --threads, --gpu, --no-gpu, --quiet,
+ * --json. */
 typedef struct CliContext {
     char *data_folder;  /* --data, else LECTERN_DATA, else XDG_DATA_HOME/lectern */
     char *model;        /* --model: a name that `lectern model list` shows or a path; NULL: the default */
     unsigned n_threads; /* --threads; 0: all */
+    AppGpu gpu;         /* --gpu, --no-gpu; else where there is one and work is long */
     bool quiet;
     bool json;
 } CliContext;
@@ -38,10 +43,12 @@ int cli_ask(CliContext *context, int argc, char **argv);
 int cli_search(CliContext *context, int argc, char **argv);
 int cli_library(CliContext *context, int argc, char **argv);
 int cli_collection(CliContext *context, int argc, char **argv);
+int cli_watch(CliContext *context, int argc, char **argv);
 int cli_conversation(CliContext *context, int argc, char **argv);
 int cli_remove(CliContext *context, int argc, char **argv);
 int cli_cache(CliContext *context, int argc, char **argv);
 int cli_model(CliContext *context, int argc, char **argv);
+int cli_settings(CliContext *context, int argc, char **argv);
 
 /* "lectern: <message>" on standard error; returns CLI_FAILED. */
 int cli_fail(const char *format, ...) G_GNUC_PRINTF(1, 2);
@@ -60,10 +67,5 @@ typedef struct CliProgress CliProgress;
 CliProgress *cli_progress_new(const CliContext *context, const char *label, const char *unit);
 void cli_progress_update(CliProgress *progress, uint64_t done, uint64_t total);
 void cli_progress_finish(CliProgress *progress); /* clears the line and frees */
-
-/* "4 min 12 s", "182,406", "410 MB" in the style the whole command line uses; free with g_free. */
-char *cli_format_duration(double seconds);
-char *cli_format_count(uint64_t count);
-char *cli_format_bytes(uint64_t n_bytes);
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef EXTRACT_FORMATS_H
 #define EXTRACT_FORMATS_H
 
+#include "extract-ocr.h"
 #include "extract-writer.h"
 
 typedef struct ExInput {
@@ -17,6 +18,7 @@ typedef struct ExInput {
     const char *password; /* NULL: none */
     int fd;               /* the same file, seekable; used only with a password */
     uint64_t max_unpacked_bytes; /* of an archive's items together */
+    ExOcr *ocr;                  /* NULL: pages that are pictures have no text */
 } ExInput;
 
 typedef enum ExFormat {

@@ -4,12 +4,15 @@
  * Does not own: formats (extract-formats.h), the stream's form (stream-format.h).
  *
  * Started by the application (app-extract.c) with the document as fd 0 and a pipe as fd 1:
- *   lectern-extract NAME MEMORY_BYTES CPU_SECONDS TEXT_BYTES [password]
- * NAME is the file's name for telling formats apart; with "password" one is read from fd 3. Not for use by hand.
+ *   lectern-extract NAME MEMORY_BYTES CPU_SECONDS TEXT_BYTES [password] [ocr=LANGUAGES] [unpack=SUFFIXES]
+ * NAME is the file's name for telling formats apart; with "password" one is read from fd 3; "ocr" also reads pages that are pictures;
+ * "unpack" sends the members of an archive instead of a document. "lectern-extract can-ocr LANGUAGES" says whether it could: 0, or 1 and
+ * the reason on standard output. Not for use by hand.
  */
 #include "extract-formats.h"
 #include "extract-sandbox.h"
 #include "extract-text.h"
+#include "extract-unpack.h"
 
 #include <errno.h>
 #include <libxml/parser.h>
@@ -108,15 +111,47 @@ static bool map_document(ExInput *input, char *reason, size_t n_reason)
     return true;
 }
 
+static const char *option(int argc, char **argv, const char *name)
+{
+    for (int i = 5; i < argc; i++) {
+        if (g_str_has_prefix(argv[i], name)) return argv[i] + strlen(name);
+    }
+    return NULL;
+}
+
+static void work(const ExInput *input, const char *unpack, ExWriter *writer)
+{
+    if (unpack) {
+        ex_unpack(input, unpack, writer);
+    } else {
+        ExFormat format = ex_format_detect(input);
+        ex_writer_meta(writer, "format", ex_format_name(format));
+        ex_extract(format, input, writer);
+    }
+    ex_writer_finish(writer, EX_FAILED, "nothing was read");
+}
+
+static int say_can_ocr(const char *languages)
+{
+    char reason[256] = "";
+    silence(); /* Tesseract says itself, at length, what is missing */
+    ExOcr *ocr = ex_ocr_new(languages, reason, sizeof reason);
+    if (!ocr) puts(reason);
+    ex_ocr_free(ocr);
+    return ocr ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "can-ocr") == 0) return say_can_ocr(argv[2]);
     if (argc < 5) {
         fprintf(stderr, "lectern-extract is a part of Lectern; `lectern read FILE` uses it.\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     ExInput input = {.data = "", .name = argv[1], .fd = EX_FD_DOCUMENT, .max_unpacked_bytes = UINT64_C(512) << 20};
-    g_autofree char *password = argc > 5 ? read_password() : NULL;
+    g_autofree char *password = option(argc, argv, "password") ? read_password() : NULL;
+    const char *languages = option(argc, argv, "ocr="), *unpack = option(argc, argv, "unpack=");
     input.password = password;
     ex_sandbox_silence();
     set_signals();
@@ -125,6 +160,8 @@ int main(int argc, char **argv)
     char reason[256] = "";
     /* The document's pages do not count towards the limit on memory: mapped first, not read. */
     bool is_ready = map_document(&input, reason, sizeof reason);
+    if (is_ready && languages) input.ocr = ex_ocr_new(languages, reason, sizeof reason);
+    is_ready = is_ready && (!languages || input.ocr);
     static const char *const readable[] = {"/usr/share/poppler", NULL}; /* character maps of East Asian fonts */
     const ExSandbox sandbox = {
         .max_memory_bytes = strtoull(argv[2], NULL, 10),
@@ -137,11 +174,9 @@ int main(int argc, char **argv)
     if (!is_ready) {
         ex_writer_finish(writer, EX_FAILED, "%s", reason);
     } else {
-        ExFormat format = ex_format_detect(&input);
-        ex_writer_meta(writer, "format", ex_format_name(format));
-        ex_extract(format, &input, writer);
-        ex_writer_finish(writer, EX_FAILED, "nothing was read");
+        work(&input, unpack, writer);
     }
     ex_writer_free(writer);
+    ex_ocr_free(input.ocr);
     return 0;
 }

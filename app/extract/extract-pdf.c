@@ -26,7 +26,8 @@ typedef struct Pdf {
     GPtrArray *front;      /* lines of the first pages */
     ExHeadings *headings;
     ExFiling *filing;
-    guint n_empty, n_images, n_failed;
+    ExOcr *ocr;
+    guint n_empty, n_images, n_failed, n_recognised; /* n_images: pages that are pictures; n_recognised: of these, by ocr */
     guint n_numbered; /* pages whose last line is a page number */
 } Pdf;
 
@@ -135,6 +136,11 @@ static void look_at_page(Pdf *pdf, const ExPage *page)
     }
 }
 
+static void recognise(Pdf *pdf, PopplerPage *source, ExPage *page)
+{
+    if (pdf->ocr && page->words->len == 0 && page->has_images) pdf->n_recognised += ex_ocr_page(pdf->ocr, source, page) && page->words->len > 0;
+}
+
 static void load_pages(Pdf *pdf)
 {
     int n_pages = poppler_document_get_n_pages(pdf->document);
@@ -146,11 +152,12 @@ static void load_pages(Pdf *pdf)
         if (page) {
             pdf->n_empty += page->words->len == 0;
             pdf->n_images += page->has_images;
+            recognise(pdf, POPPLER_PAGE(source), page);
             look_at_page(pdf, page);
         } else {
             pdf->n_failed++;
         }
-        if (i % 8 == 7 || i + 1 == n_pages) ex_writer_progress(pdf->writer, (uint32_t)i + 1, (uint32_t)n_pages);
+        if (pdf->ocr || i % 8 == 7 || i + 1 == n_pages) ex_writer_progress(pdf->writer, (uint32_t)i + 1, (uint32_t)n_pages);
     }
 }
 
@@ -238,6 +245,8 @@ static void write_pages(Pdf *pdf)
 static void finish(Pdf *pdf, const ExInput *input)
 {
     guint n = pdf->pages->len;
+    g_autofree char *images = g_strdup_printf("%u", pdf->n_images);
+    if (pdf->n_images) ex_writer_meta(pdf->writer, "image_pages", images);
     if (ex_writer_is_full(pdf->writer)) {
         ex_writer_finish(pdf->writer, EX_LIMIT_OUTPUT, "it holds more text than is allowed");
     } else if (n == 0) {
@@ -246,9 +255,15 @@ static void finish(Pdf *pdf, const ExInput *input)
         ex_writer_finish(pdf->writer, EX_DAMAGED, "none of its %u pages can be read", n);
     } else if (ex_writer_text_bytes(pdf->writer) == 0) {
         ex_writer_finish(pdf->writer, EX_NO_TEXT,
-                         pdf->n_images ? "it has no text: its %u pages are images (a scan)" : "there is no text on its %u pages", n);
+                         pdf->n_images == 0 ? "there is no text on its %u pages"
+                         : pdf->ocr         ? "its %u pages are images (a scan), and text recognition found nothing on them"
+                                            : "it has no text: its %u pages are images (a scan); text recognition can read them",
+                         n);
     } else {
-        if (pdf->n_images) ex_writer_note(pdf->writer, "%u of %u pages are images without text", pdf->n_images, n);
+        guint n_left = pdf->n_images - pdf->n_recognised;
+        if (pdf->n_recognised) ex_writer_note(pdf->writer, "the text of %u of %u pages was recognised on images", pdf->n_recognised, n);
+        if (n_left && pdf->ocr) ex_writer_note(pdf->writer, "%u of %u pages are images on which no text was recognised", n_left, n);
+        if (n_left && !pdf->ocr) ex_writer_note(pdf->writer, "%u of %u pages are images without text; text recognition can read them", n_left, n);
         if (pdf->n_failed) ex_writer_note(pdf->writer, "%u of %u pages are damaged and were left out", pdf->n_failed, n);
         size_t n_tail = MIN(input->n_bytes, 4096);
         if (!memmem(input->data + input->n_bytes - n_tail, n_tail, "startxref", 9)) {
@@ -265,7 +280,7 @@ static void page_free(gpointer data)
 
 static void extract_document(PopplerDocument *document, const ExInput *input, ExWriter *writer)
 {
-    Pdf pdf = {.document = document, .writer = writer, .headings = ex_headings_new()};
+    Pdf pdf = {.document = document, .writer = writer, .headings = ex_headings_new(), .ocr = input->ocr};
     pdf.pages = g_ptr_array_new_with_free_func(page_free);
     pdf.front = g_ptr_array_new_with_free_func(g_free);
     pdf.edges = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

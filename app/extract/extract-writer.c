@@ -137,6 +137,40 @@ void ex_writer_item(ExWriter *writer, const char *name)
     put_string_record(writer, EX_RECORD_ITEM, name);
 }
 
+void ex_writer_member(ExWriter *writer, const char *name)
+{
+    if (!writer->is_finished) put_string_record(writer, EX_RECORD_MEMBER, name);
+}
+
+bool ex_writer_data(ExWriter *writer, const void *bytes, size_t n_bytes)
+{
+    if (writer->is_finished || writer->is_full || writer->is_broken) return false;
+    if (writer->n_text_bytes + n_bytes > writer->max_text_bytes) {
+        writer->is_full = true;
+        return false;
+    }
+    for (size_t at = 0; at < n_bytes;) {
+        size_t n = MIN(n_bytes - at, (size_t)EX_PAYLOAD_MAX);
+        put_head(writer->out, EX_RECORD_DATA, n);
+        g_byte_array_append(writer->out, (const guint8 *)bytes + at, (guint)n);
+        end_record(writer);
+        at += n;
+    }
+    writer->n_text_bytes += n_bytes;
+    return true;
+}
+
+void ex_writer_member_end(ExWriter *writer, bool is_whole, const char *reason)
+{
+    if (writer->is_finished) return;
+    g_autofree char *clean = clean_string(reason, EX_NAME_MAX);
+    guint8 whole = is_whole;
+    put_head(writer->out, EX_RECORD_MEMBER_END, 1 + strlen(clean));
+    g_byte_array_append(writer->out, &whole, 1);
+    g_byte_array_append(writer->out, (const guint8 *)clean, (guint)strlen(clean));
+    flush(writer);
+}
+
 void ex_writer_note(ExWriter *writer, const char *format, ...)
 {
     if (writer->is_finished || writer->n_notes == EX_NOTES_MAX) return;

@@ -21,6 +21,10 @@ void ex_writer_item(ExWriter *writer, const char *name);
 void ex_writer_block(ExWriter *writer, ExBlockKind kind, unsigned level, unsigned flags, ExSpan *span);
 void ex_writer_progress(ExWriter *writer, uint32_t done, uint32_t total);
 void ex_writer_note(ExWriter *writer, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* A member of an archive: its name, its bytes in pieces, whether it is whole (else why not). data false: the limit is reached. */
+void ex_writer_member(ExWriter *writer, const char *name);
+bool ex_writer_data(ExWriter *writer, const void *bytes, size_t n_bytes);
+void ex_writer_member_end(ExWriter *writer, bool is_whole, const char *reason);
 /* Ends the stream, once; later calls are ignored. */
 void ex_writer_finish(ExWriter *writer, ExStatus status, const char *format, ...) G_GNUC_PRINTF(3, 4);
 

@@ -12,7 +12,10 @@
  *   BLOCK     u8 kind, u8 level, u16 flags, u32 n_text, u32 n_runs, n_text bytes, then the runs
  *   PROGRESS  u32 done, u32 total
  *   NOTE      a remark for people
- *   END       u32 status, u64 bytes of text in all blocks, message. The last record; the stream is incomplete without it
+ *   MEMBER    name of a file in an archive that is unpacked: its DATA follow, then its MEMBER_END
+ *   DATA      bytes of that file
+ *   MEMBER_END u8 whole (1) or not (0), reason
+ *   END       u32 status, u64 bytes in all blocks and DATA, message. The last record; the stream is incomplete without it
  *
  *   run       u32 n bytes of the block's text, u8 kind, then by kind:
  *     EX_RUN_MADE    nothing: written by the extractor ("| ", a joined space)
@@ -50,6 +53,9 @@ typedef enum ExRecordType {
     EX_RECORD_PROGRESS,
     EX_RECORD_NOTE,
     EX_RECORD_END,
+    EX_RECORD_MEMBER,
+    EX_RECORD_DATA,
+    EX_RECORD_MEMBER_END,
 } ExRecordType;
 
 typedef enum ExBlockKind {

@@ -14,6 +14,7 @@
 
 #include "app-engine.h"
 #include "app-library.h"
+#include "app-remote.h"
 
 G_BEGIN_DECLS
 
@@ -49,6 +50,7 @@ typedef struct AppAskOptions {
     uint64_t seed;
     uint32_t n_passages;          /* by search, with the answer; 0: 3; UINT32_MAX: none */
     int64_t conversation;         /* continues it and adds the turn; 0: none */
+    AppRemote *remote;            /* answers instead of the local model, from passages that are sent to it; NULL: nothing leaves */
 } AppAskOptions;
 
 typedef enum AppEvidenceKind {
@@ -87,17 +89,20 @@ typedef struct AppAnswer {
     AppAttended *attended;
     size_t n_attended;
     uint32_t n_documents, n_sections;      /* of the scope */
+    uint32_t n_sections_attended;          /* n_attended; also of an answer that was kept, which has no `attended` */
     uint32_t n_documents_left_out;         /* of a collection or of everything, as they are not read yet */
     uint32_t n_documents_partly_read;
     uint64_t tokens_cached;                /* of the scope, in the cache */
     uint64_t tokens_attended;              /* of the sections attended to */
-    uint64_t tokens_computed_document;     /* tokens of documents run through the model for this answer: 0 */
+    uint64_t tokens_computed_document;     /* counted by the engine: tokens of documents run through the model for this answer */
     uint64_t tokens_computed_question;
     uint64_t tokens_generated;
     int64_t choose_us, open_us, first_token_us, total_us; /* since the question was put */
     double dropped_mass; /* most of any head's attention mass that was left out, of one token */
     bool joined_approximately; /* several sections, and a model that was not trained for that */
     int64_t turn;        /* in the conversation; 0: none */
+    char *remote;        /* the second machine that answered; NULL: this one did. `model` is its model then */
+    char *not_kept;      /* NULL; else why the turn could not be kept in the conversation, and what to do: the answer stands all the same */
 } AppAnswer;
 void app_answer_free(AppAnswer *answer); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppAnswer, app_answer_free)
@@ -105,6 +110,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppAnswer, app_answer_free)
 typedef enum AppAskEventKind {
     APP_ASK_STARTED,   /* the scope is known: n_documents, n_sections, n_tokens */
     APP_ASK_CHOSEN,    /* what is attended to: n_sections, n_tokens */
+    APP_ASK_SENDING,   /* before anything leaves for a second machine: n_documents, n_sections, n_tokens of what is sent; text: it in words */
     APP_ASK_TEXT,      /* more of the reply: whole characters */
     APP_ASK_QUOTATION, /* evidence was found in the source, with its place */
     APP_ASK_ANSWERED,  /* the answer's own text is settled: `answer` without figures yet */
@@ -115,7 +121,7 @@ typedef struct AppAskEvent {
     AppAskEventKind kind;
     uint32_t n_documents, n_sections;
     uint64_t n_tokens;
-    const char *text; /* TEXT; not terminated at n_bytes by necessity */
+    const char *text; /* TEXT, SENDING; not terminated at n_bytes by necessity */
     size_t n_bytes;
     bool in_quotation; /* TEXT: it belongs to the quotation */
     const AppEvidence *evidence;
@@ -129,16 +135,49 @@ AppAsker *app_asker_new(AppEngine *engine);
 void app_asker_free(AppAsker *asker); /* NULL is fine; no question is in progress */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppAsker, app_asker_free)
 
-/* event and cancel may be NULL. NULL on failure: APP_ASK_ERROR, APP_LIBRARY_ERROR, APP_ENGINE_ERROR, G_IO_ERROR_CANCELLED. */
+/* event and cancel may be NULL. NULL on failure: APP_ASK_ERROR, APP_LIBRARY_ERROR, APP_ENGINE_ERROR, APP_REMOTE_ERROR,
+ * G_IO_ERROR_CANCELLED. */
 AppAnswer *app_asker_ask(AppAsker *asker, const AppAskScope *scope, const char *question, const AppAskOptions *options, AppAskEventFn event,
                          void *user, const bool *cancel, GError **error);
 
 /* One JSON object without line breaks: question, answer, found, complete, model, quotation (null or an object with text, document,
  * document_id, section, start, end (characters of the document's text), heading, page, verified, other_places), quotations (all),
  * passages, tokens {cached, attended, computed_document, computed_question, generated}, us {choose, open, first_token, total},
- * attended, dropped_mass. Free with g_free. */
+ * attended, dropped_mass, remote (null or the second machine). Free with g_free. */
 char *app_answer_to_json(const AppAnswer *answer);
 
+/* An answer as a turn of a conversation kept it: without where the model looked, and with passages by search as they were then. */
+AppAnswer *app_answer_from_turn(const AppTurn *turn);
+
+/* ------------------------------------------------------------------------------------------- every document by itself */
+
+/* One document's answer to a question that was put to many. Never changed once made, so that threads may share it. */
+typedef struct AppAskRow {
+    gint n_refs; /* atomic */
+    int64_t document;
+    char *title;
+    AppAnswer *answer; /* NULL: it failed */
+    char *failure;     /* NULL: it did not */
+} AppAskRow;
+AppAskRow *app_ask_row_ref(const AppAskRow *row);
+void app_ask_row_unref(AppAskRow *row); /* NULL is fine */
+const char *app_ask_row_answer(const AppAskRow *row); /* the answer's text, "not found", or the failure; borrowed */
+/* The evidence's page, else its section: "page 12", "section 3"; "" without. g_free. */
+char *app_ask_row_place(const AppAskRow *row);
+
+/* Asks each document of the scope by itself, in the order of titles or as named. Rows come as they are answered, borrowed; one that fails does not keep
+ * the next from being asked. Elements AppAskRow*; on cancellation what was answered until then, with *ret_stopped. NULL: the scope
+ * is empty or cannot be listed. options->conversation: the table is kept there as one turn. */
+typedef void (*AppAskRowFn)(void *user, const AppAskRow *row, uint32_t index, uint32_t n_rows);
+GPtrArray *app_asker_ask_each(AppAsker *asker, const AppAskScope *scope, const char *question, const AppAskOptions *options, AppAskRowFn row,
+                              void *user, const bool *cancel, bool *ret_stopped, GError **error);
+/* RFC 4180, with a header line if wanted. g_free. */
+char *app_ask_rows_to_csv(const GPtrArray *rows, bool with_header);
+/* The table that a turn kept; NULL: the turn is a single answer. */
+GPtrArray *app_ask_rows_from_turn(const AppTurn *turn);
+
+/* A new conversation over this scope; -1 on failure. The title may be shortened. */
+int64_t app_ask_begin_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error);
 /* The conversation of this title, made (with the scope as JSON) when there is none; -1 on failure. */
 int64_t app_ask_find_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error);
 /* The scope that a conversation was begun with: documents that are still there. ret_documents: int64_t, empty for everything or a

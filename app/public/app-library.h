@@ -31,6 +31,7 @@ typedef enum AppLibraryError {
     APP_LIBRARY_ERROR_NO_SPACE,  /* the disk is full */
     APP_LIBRARY_ERROR_NEWER,     /* the library was written by a newer version of the application */
     APP_LIBRARY_ERROR_CANCELLED,
+    APP_LIBRARY_ERROR_PASSWORD, /* a file is encrypted: it needs a password, or another than was given */
 } AppLibraryError;
 
 /* ------------------------------------------------------------------------------------------------------------ library */

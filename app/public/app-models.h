@@ -1,6 +1,6 @@
 /* app-models.h: which models there are and where.
  *
- * Owns: <data>/models (a folder or a NAME.safetensors for each model, private), the models that come with the program
+ * Owns: <data>/models (a folder, a NAME.safetensors or a NAME.gguf for each model, private), the models that come with the program
  *       (<resources>/NAME.safetensors), the default choice, importing and removing.
  * Does not own: what is in a model (engine/), loading it (app-engine.h).
  */
@@ -44,6 +44,13 @@ typedef void (*AppModelsProgressFn)(void *user, uint64_t done_bytes, uint64_t to
  * cancellation nothing is left behind. */
 char *app_models_import(const char *data_folder, const char *source, const char *name, bool pack, const bool *cancel,
                         AppModelsProgressFn progress, void *user, GError **error);
+
+/* False with EXISTS or INVALID: no new model can be called so. */
+bool app_models_check_new_name(const char *data_folder, const char *name, GError **error);
+
+/* Moves a folder or a file that lies below <data>/models into its place, after opening it to be sure that it runs. On failure it stays
+ * where it is. */
+bool app_models_install(const char *data_folder, const char *source, const char *name, GError **error);
 
 bool app_models_remove(const char *data_folder, const char *name, GError **error);
 

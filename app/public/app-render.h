@@ -13,17 +13,17 @@
 
 G_BEGIN_DECLS
 
-typedef enum AppSourceState {
-    APP_SOURCE_SAME = 0,
-    APP_SOURCE_NONE,       /* came from standard input */
-    APP_SOURCE_GONE,
-    APP_SOURCE_CHANGED,    /* another content */
-    APP_SOURCE_UNREADABLE, /* the operating system refuses */
-} AppSourceState;
+typedef enum AppFileState {
+    APP_FILE_SAME = 0,
+    APP_FILE_NONE,       /* none of its own: it came from standard input, or is in an archive */
+    APP_FILE_GONE,
+    APP_FILE_CHANGED,    /* another content */
+    APP_FILE_UNREADABLE, /* the operating system refuses */
+} AppFileState;
 
 /* Opens the file and compares its content (SHA-256) with what was read. *ret_fd (may be NULL): open for reading when SAME, else -1.
  * A cancelled one is UNREADABLE. */
-AppSourceState app_source_open(const AppDocument *document, const bool *cancel, int *ret_fd);
+AppFileState app_document_open_file(const AppDocument *document, const bool *cancel, int *ret_fd);
 
 #define APP_RENDER_ERROR (app_render_error_quark())
 GQuark app_render_error_quark(void);

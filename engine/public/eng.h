@@ -64,6 +64,13 @@ typedef enum eng_reply_form {
     ENG_REPLY_ANSWER,            /* the span alone, bound to the text */
 } eng_reply_form;
 
+/* Whether a chat model thinks in a block <think>…</think> before it answers. */
+typedef enum eng_thinking {
+    ENG_THINKING_NONE = 0,
+    ENG_THINKING_OPTIONAL, /* if asked to: otherwise the prompt holds an empty block */
+    ENG_THINKING_ALWAYS,   /* the prompt opens the block */
+} eng_thinking;
+
 typedef struct eng_model_info {
     const char *name; /* the folder's or file's name, or the name in a compact file */
     const char *path;
@@ -77,6 +84,8 @@ typedef struct eng_model_info {
     uint32_t end_position;       /* P */
     eng_reply_form reply_form;
     const char *absent_reply;    /* what the model says when the answer is not there; NULL: nothing special */
+    eng_thinking thinking;
+    float temperature, top_p; /* as the checkpoint advises; 0: it does not */
     eng_digest weights_sha256, tokenizer_sha256;
 } eng_model_info;
 
@@ -87,21 +96,25 @@ typedef struct eng_model_options {
     kern_key_type key_type;
     bool key_type_set;
     uint16_t k_key, k_query; /* 0: the checkpoint's */
+    /* Quantised blocks of a GGUF file as f32, value for value, instead of the kernels' 8 bits: tests. Not part of the identity. */
+    bool expand_blocks;
     /* A file in which digests of large weight files are remembered by path, size, inode and modification time, so that they are
      * not read whole at each start. NULL: always computed. */
     const char *digest_memo_path;
 } eng_model_options;
 
-/* path: a Hugging Face folder (config.json, tokenizer.json, model.safetensors or model.safetensors.index.json), or a compact
- * file made by eng_model_pack. Weights are mapped, never copied where their layout allows. Everything is validated here. */
+/* path: a Hugging Face folder (config.json, tokenizer.json, model.safetensors or model.safetensors.index.json; generation_config.json
+ * and the chat template where they are), a GGUF file of architecture qwen3, or a compact file made by eng_model_pack. Weights are mapped,
+ * never copied where their layout allows; a GGUF file's quantised blocks are turned into the kernels' 8 bits (Q4_0: 4 bits, exactly) at
+ * each opening, which packing spares. Everything is validated here. */
 eng_status eng_model_open(const char *path, const eng_model_options *options, eng_model **ret_model, eng_error *error);
 void eng_model_close(eng_model *model);
 const eng_model_info *eng_model_get_info(const eng_model *model);
 
-/* Writes the compact form of a Hugging Face folder to `to`: one safetensors file with 8-bit (KERN_W_Q8) or 4-bit matrices in
+/* Writes the compact form of a Hugging Face folder or a GGUF file to `to`: one safetensors file with 8-bit (KERN_W_Q8) or 4-bit matrices in
  * kernels' panel layout, f32 norms, config.json and tokenizer.json inside. Atomic: written beside, synced, renamed. Progress in
  * bytes of source weights. */
-eng_status eng_model_pack(const char *folder, const char *to, kern_weight_type type, const bool *cancel, eng_progress_fn progress, void *user,
+eng_status eng_model_pack(const char *source, const char *to, kern_weight_type type, const bool *cancel, eng_progress_fn progress, void *user,
                           eng_error *error);
 
 /* A model of random 8-bit weights in a known geometry ("qwen3-0.6b", "starter", "gpt2", …), without a tokenizer: for benchmarks and
@@ -130,22 +143,60 @@ const char *eng_token_bytes(const eng_model *model, uint32_t id, size_t *ret_n_b
 typedef enum eng_special { ENG_TOKEN_END, ENG_TOKEN_START, ENG_TOKEN_STOP } eng_special; /* <|endoftext|>, <|im_start|>, <|im_end|> */
 uint32_t eng_special_token(const eng_model *model, eng_special special);
 bool eng_token_stops(const eng_model *model, uint32_t id); /* a reply ends here */
-/* The whole prompt of a question in the model's chat form: <|im_start|>user\n…<|im_end|>\n<|im_start|>assistant\n. */
+/* One turn in the model's chat form (Qwen3's template): <|im_start|>user\n…<|im_end|>\n<|im_start|>assistant\n, before it the system's
+ * words if there are any; then an earlier turn's reply and its end, or for the turn to answer now what the model's thinking wants: an empty
+ * block where it may think and should not, an opened one where it always does. */
+typedef struct eng_chat_turn {
+    const char *system; /* NULL: none; before the first turn only */
+    const char *question;
+    const char *reply; /* an earlier turn's, without what was thought; NULL: this is to be answered */
+    bool think;        /* where the model leaves it open */
+} eng_chat_turn;
+eng_status eng_chat_tokens(const eng_model *model, const eng_chat_turn *turn, eng_tokens *tokens, eng_error *error);
+/* The whole prompt of a question by itself, not thinking. */
 eng_status eng_prompt_tokens(const eng_model *model, const char *question, eng_tokens *tokens, eng_error *error);
 
 /* ------------------------------------------------------------------------------------------------------------ runtime */
 
 /* What runs a model: threads, scratch, buffers for activations. One stream of work at a time. */
 typedef struct eng_runtime eng_runtime;
+typedef enum eng_gpu_use {
+    ENG_GPU_AUTO = 0, /* where there is one that the module runs on and that has room for the model */
+    ENG_GPU_NEVER,
+    ENG_GPU_WANTED,   /* eng_runtime_new fails with the reason where it cannot be used; later failures are as with ENG_GPU_AUTO */
+} eng_gpu_use;
 typedef struct eng_runtime_options {
     unsigned n_threads; /* 0: all processors of the affinity mask */
     bool pin_threads;
+    eng_gpu_use gpu;
+    uint64_t gpu_memory_bytes; /* for sections in GPU memory; 0: what the model leaves of it but for a tenth */
 } eng_runtime_options;
 eng_status eng_runtime_new(eng_model *model, const eng_runtime_options *options, eng_runtime **ret_runtime, eng_error *error);
 void eng_runtime_free(eng_runtime *runtime);
 eng_model *eng_runtime_model(eng_runtime *runtime);
 /* *cancel is polled within a layer's work; when true, calls in progress return ENG_CANCELLED. NULL: never. */
 void eng_runtime_set_cancel(eng_runtime *runtime, const bool *cancel);
+/* Since the runtime was made. What ran and was of no branch (a session's or a ranking's own tokens) was of documents. */
+typedef struct eng_runtime_stats {
+    uint64_t tokens_run; /* through the whole model, counted where it is run */
+    uint64_t tokens_of_branches;
+} eng_runtime_stats;
+void eng_runtime_get_stats(const eng_runtime *runtime, eng_runtime_stats *ret_stats);
+
+/* Where passes run. A GPU that fails in the middle of an answer (its memory, its driver, the device itself) is given up: the pass is run
+ * again by the CPU, with the same cached states, and so are all later ones; the note says so. */
+typedef struct eng_gpu_info {
+    bool active;    /* passes run on the GPU now */
+    bool failed;    /* one was used and given up */
+    char name[128]; /* "NVIDIA H200"; "" when none was used */
+    char note[ENG_MESSAGE_BYTES]; /* for people: why none is used, what failed, what is slower than it could be; "" when nothing is */
+    uint64_t weight_bytes, section_budget_bytes, section_used_bytes; /* of its memory */
+    uint64_t passes, passes_on_cpu; /* passes on_cpu: that should have run on the GPU */
+    uint64_t section_bytes_uploaded, sections_found, sections_uploaded, sections_evicted;
+    uint64_t streamed_bytes; /* of sections beyond the budget, sent through the GPU's memory once a pass */
+    double streamed_s;       /* the time of those passes */
+} eng_gpu_info;
+void eng_runtime_get_gpu(const eng_runtime *runtime, eng_gpu_info *ret_info);
 
 /* A section's cached states: for each layer a block that kernels read in place. Borrowed from the record that holds it. */
 typedef struct eng_section {

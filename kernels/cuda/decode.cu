@@ -149,7 +149,7 @@ template <int SK, int VK, int NC>
 __device__ __forceinline__ void score_token(const Shared<NC> &s, const Ahead<SK, VK> &a, const Cursor &c, const gpu_format &f,
                                             const float *const *dense, int lane, float (&score)[NC])
 {
-    if (SK == SCORE_CODE32) {
+    if constexpr (SK == SCORE_CODE32) {
         uint32_t token = min(a.token + lane, c.n_tokens - 1), t = token % 16;
         const uint8_t *unit = c.keys + (uint64_t)(token / 16) * f.unit_bytes;
         const float *values = (const float *)(unit + f.index_bytes);
@@ -163,26 +163,26 @@ __device__ __forceinline__ void score_token(const Shared<NC> &s, const Ahead<SK,
         }
 #pragma unroll
         for (int i = 0; i < NC; i++) score[i] *= LOG2_E;
-        return;
-    }
-    int sum[NC];
-#pragma unroll
-    for (int i = 0; i < NC; i++) sum[i] = 0;
-    float key_scale;
-    if (SK == SCORE_CODE8_K16) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) add_features<NC>(s, a.index[i], a.value[i], sum);
-        key_scale = half_bits_to_float(a.key_scale);
     } else {
-        uint32_t token = min(a.token + lane, c.n_tokens - 1);
-        const uint8_t *unit = c.keys + (uint64_t)(token / 16) * f.unit_bytes;
-        const uint32_t *index = (const uint32_t *)unit + token % 16, *value = (const uint32_t *)(unit + f.index_bytes) + token % 16;
-        for (int j = 0; j < f.k_key / 4; j++)
-            add_features<NC>(s, f.index_bytes ? index[16 * j] : 0x03020100u + 0x04040404u * j, value[16 * j], sum);
-        key_scale = half_bits_to_float(((const uint16_t *)(unit + f.index_bytes + f.k_key * 16))[token % 16]);
-    }
+        int sum[NC];
 #pragma unroll
-    for (int i = 0; i < NC; i++) score[i] = (float)sum[i] * key_scale * s.scale[i];
+        for (int i = 0; i < NC; i++) sum[i] = 0;
+        float key_scale;
+        if (SK == SCORE_CODE8_K16) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) add_features<NC>(s, a.index[i], a.value[i], sum);
+            key_scale = half_bits_to_float(a.key_scale);
+        } else {
+            uint32_t token = min(a.token + lane, c.n_tokens - 1);
+            const uint8_t *unit = c.keys + (uint64_t)(token / 16) * f.unit_bytes;
+            const uint32_t *index = (const uint32_t *)unit + token % 16, *value = (const uint32_t *)(unit + f.index_bytes) + token % 16;
+            for (int j = 0; j < f.k_key / 4; j++)
+                add_features<NC>(s, f.index_bytes ? index[16 * j] : 0x03020100u + 0x04040404u * j, value[16 * j], sum);
+            key_scale = half_bits_to_float(((const uint16_t *)(unit + f.index_bytes + f.k_key * 16))[token % 16]);
+        }
+#pragma unroll
+        for (int i = 0; i < NC; i++) score[i] = (float)sum[i] * key_scale * s.scale[i];
+    }
 }
 
 /* Accumulators of one warp: 8 tiles of 16 features x 8 columns, or, without tensor cores, 4 features a lane. */

@@ -71,7 +71,7 @@ static size_t probe(kern_gpu_device *ret_devices, size_t n_max, kern_gpu_error *
             snprintf(d->reason, sizeof d->reason, "%s", cudaGetErrorString(cuda));
             continue;
         }
-        snprintf(d->name, sizeof d->name, "%s", p.name);
+        snprintf(d->name, sizeof d->name, "%.127s", p.name);
         d->total_bytes = p.totalGlobalMem;
         d->capability_major = (uint32_t)p.major;
         d->capability_minor = (uint32_t)p.minor;

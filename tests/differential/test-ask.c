@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "app-ask.h"
 #include "select-tests.h"
 
 static const char *program;
@@ -236,6 +237,21 @@ static void each_is_asked_by_itself(void **state)
     assert_true(seen[0] && seen[1] && seen[2]);
     g_free(out);
     g_free(err);
+    /* With a conversation, the whole table is one turn of it. */
+    assert_int_equal(run(place, NULL, &out, &err, "ask", "--each", "--conversation", "codes", "Tell me Katya Brandt's secret code.", NULL), 0);
+    g_free(out);
+    g_free(err);
+    g_autoptr(AppLibrary) library = app_library_open(place->data, NULL);
+    int64_t conversation = app_ask_find_conversation(library, "codes", NULL, NULL);
+    g_autoptr(GPtrArray) turns = app_library_list_turns(library, conversation, NULL);
+    assert_int_equal(turns->len, 1);
+    g_autoptr(GPtrArray) rows = app_ask_rows_from_turn(g_ptr_array_index(turns, 0));
+    assert_int_equal(rows->len, 3);
+    for (guint i = 0; i < rows->len; i++) {
+        const AppAskRow *row = g_ptr_array_index(rows, i);
+        assert_true(row->answer->found && row->answer->evidence[0].quotation.verified);
+        assert_non_null(strstr(app_ask_row_answer(row), codes[strstr(row->title, "north") ? 0 : strstr(row->title, "south") ? 1 : 2]));
+    }
 }
 
 static void questions_come_from_standard_input(void **state)

@@ -17,13 +17,24 @@ static bool on_block(void *user, const AppExtractBlock *block, GError **error)
     return true;
 }
 
+static bool on_member(void *user, const char *name, GError **error)
+{
+    if (*name == '/' || strstr(name, "../") || !g_utf8_validate(name, -1, NULL)) g_error("a name that is not right was let through");
+    return true;
+}
+
+static bool on_data(void *user, const void *bytes, size_t n_bytes, GError **error)
+{
+    return n_bytes == 0 || memchr(bytes, 0xA5, n_bytes) == NULL || *(size_t *)user < n_bytes; /* touches all of them */
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const AppExtractSink sink = {.block = on_block};
+    static const AppExtractSink sink = {.block = on_block, .member = on_member, .data = on_data};
     if (size == 0) return 0;
     /* The first byte says in what pieces the rest arrives. */
     size_t piece = data[0] ? data[0] : size;
-    g_autoptr(AppExtractStream) stream = app_extract_stream_new(&sink, NULL, 1 << 20);
+    g_autoptr(AppExtractStream) stream = app_extract_stream_new(&sink, &piece, 1 << 20);
     for (size_t at = 1; at < size; at += piece) {
         if (!app_extract_stream_feed(stream, data + at, MIN(piece, size - at), NULL)) break;
     }

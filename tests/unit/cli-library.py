@@ -30,6 +30,10 @@ assert "which file" in run("read", code=2)
 run("read", "--no-such-option", "x", code=2)
 assert "--threads" in run("library", "--threads", "none", code=2)
 assert "missing.txt" in run("read", "--no-model", "missing.txt", code=1)
+# A GPU that was asked for and is not there is an error that says why; without a word about it, work goes on with the processor.
+environment["LECTERN_GPU_MODULE"] = os.path.join(folder.name, "no-module.so")
+refused = run("bench", "--gpu", "--geometry", "starter", code=1)
+assert "the GPU cannot be used" in refused and "no-module.so" in refused, refused
 
 # A folder, one file of it unreadable here; then again: nothing is new.
 added = lines("read", "--no-model", "--collection", "Shelf", DATA)
@@ -38,6 +42,19 @@ assert {"Treasure Island", "The Time Machine", "Annual report 2022"} <= titles, 
 assert all(one["added"] == "new" for one in added)
 assert all(one["added"] == "unchanged" for one in lines("read", "--no-model", DATA))
 assert lines("read", "--no-model", "-", "--title", "From a pipe", given="Words from a pipe.\n")[0]["document"]["title"] == "From a pipe"
+
+# Archives: members are documents; encrypted ones need their password, from a file here.
+import zipfile
+archive = os.path.join(folder.name, "papers.zip")
+with zipfile.ZipFile(archive, "w") as file:
+    file.writestr("notes/one.txt", "A note about zinnias.\n")
+    file.writestr("notes/picture.png", b"\x89PNG")
+taken = lines("read", "--no-model", archive)
+assert [one["document"]["source"] for one in taken] == [archive + "/notes/one.txt"], taken
+assert lines("search", "zinnias")[0]["document"] == taken[0]["document"]["number"]
+assert "no password" in run("read", "--no-model", "--password-file", os.path.join(folder.name, "none"), book, code=1)
+run("remove", "--yes", archive + "/notes/one.txt")
+assert "--ocr:" in run("read", "--no-model", "--ocr-language", "no-such-language", book, code=1)
 
 # Search: a hit's offsets are characters of the original file.
 hit = lines("search", "tarry", "pigtail")[0]
@@ -81,3 +98,17 @@ run("remove", "--yes", "pipe", code=1)
 for place, folders, files in os.walk(environment["LECTERN_DATA"]):
     for name in folders + files + [""]:
         assert stat.S_IMODE(os.stat(os.path.join(place, name)).st_mode) & 0o77 == 0, (place, name)
+
+# A watched folder: what was there, what comes, and an end by Ctrl-C.
+import signal
+watched = os.path.join(folder.name, "inbox")
+os.mkdir(watched)
+open(os.path.join(watched, "there.txt"), "w").write("Chrysanthemums were there.\n")
+assert "not a folder" in run("watch", book, code=1)
+watcher = subprocess.Popen([LECTERN, "--json", "watch", "--no-model", watched], stdout=subprocess.PIPE, text=True, env=environment)
+first = json.loads(watcher.stdout.readline())
+assert first["event"] == "in" and first["document"]["source"].endswith("there.txt"), first
+open(os.path.join(watched, "comes.txt"), "w").write("Delphiniums came.\n")
+assert json.loads(watcher.stdout.readline())["path"].endswith("comes.txt")
+watcher.send_signal(signal.SIGINT)
+assert watcher.wait(60) == 0 and lines("search", "delphiniums")

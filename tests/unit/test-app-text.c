@@ -263,7 +263,7 @@ static void test_refusals(void **state)
         size_t n_bytes;
         const char *reason;
     } cases[] = {
-        {"a.zip", "PK\3\4xxxx", 8, "archives"},
+        {"a.zip", "PK\3\4xxxx", 8, "archive of several files"},
         {"a.bin", "\0\1\2\3\4\5\6\7\0\1\2\3\4\5\6\7", 16, "not text"},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {

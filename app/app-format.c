@@ -1,0 +1,52 @@
+/* app-format.c: see app-format.h. */
+#include "app-format.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+char *app_format_duration(double seconds)
+{
+    if (!(seconds >= 0) || seconds > 1e9) return g_strdup("a long time");
+    if (seconds < 10) return g_strdup_printf("%.1f s", seconds);
+    uint64_t whole = (uint64_t)(seconds + 0.5);
+    if (whole < 60) return g_strdup_printf("%u s", (unsigned)whole);
+    if (whole < 3600) return g_strdup_printf("%u min %u s", (unsigned)(whole / 60), (unsigned)(whole % 60));
+    return g_strdup_printf("%u h %u min", (unsigned)(whole / 3600), (unsigned)(whole % 3600 / 60));
+}
+
+char *app_format_count(uint64_t count)
+{
+    g_autofree char *digits = g_strdup_printf("%" G_GUINT64_FORMAT, count);
+    size_t n = strlen(digits);
+    GString *text = g_string_new(NULL);
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && (n - i) % 3 == 0) g_string_append_c(text, ',');
+        g_string_append_c(text, digits[i]);
+    }
+    return g_string_free(text, FALSE);
+}
+
+char *app_format_bytes(uint64_t n_bytes)
+{
+    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB"};
+    double value = (double)n_bytes;
+    size_t unit = 0;
+    while (value >= 999.5 && unit + 1 < G_N_ELEMENTS(units)) {
+        value /= 1000;
+        unit++;
+    }
+    return unit == 0 ? g_strdup_printf("%u bytes", (unsigned)n_bytes) : g_strdup_printf(value < 9.95 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+char *app_format_place(const char *title, const char *heading, uint32_t page, const char *page_label)
+{
+    bool has_title = g_str_has_prefix(heading, title);
+    GString *text = g_string_new(has_title ? heading : title);
+    if (!has_title && heading[0] != '\0') g_string_append_printf(text, " › %s", heading);
+    if (page != UINT32_MAX && page_label != NULL && page_label[0] != '\0') {
+        g_string_append_printf(text, ", page %s", page_label);
+    } else if (page != UINT32_MAX) {
+        g_string_append_printf(text, ", page %u", page + 1);
+    }
+    return g_string_free(text, FALSE);
+}

@@ -1,0 +1,238 @@
+/* answers.c: whole answers on the GPU against the CPU's, over the golden questions.
+ *
+ * Owns: the comparison of states (codes, values), of answers with each one's cache read by the other, of where they looked, with sections
+ *       that all stay in GPU memory and with a budget so small that they are evicted and streamed.
+ * Does not own: single kernels (check.cu), times (lectern bench --gpu).
+ *
+ * usage: answers MODEL GOLDEN.json [N_QUESTIONS]   Without a GPU it says so and exits with 1.
+ *
+ * What may differ: the CPU multiplies activations in 8 bits, the GPU in 16; top-k turns a rounding difference into another choice now and
+ * then. Both are held against the reference's answers, and the GPU must not be further from them than the CPU.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "eng.h"
+
+enum { SECTIONS_MAX = 64, REPLY_TOKENS_MAX = 96, REPLY_BYTES = 4096 };
+
+static int n_failures;
+
+static void must(eng_status status, const eng_error *error)
+{
+    if (status == ENG_OK) return;
+    fprintf(stderr, "answers: %s\n", error->message);
+    exit(1);
+}
+
+static void expect(bool ok, const char *what, double got, double limit)
+{
+    printf("%s %s: %.5f, limit %.5f\n", ok ? "ok    " : "FAILED", what, got, limit);
+    n_failures += !ok;
+}
+
+static uint32_t *ids_of(const json_t *array, size_t *ret_n)
+{
+    *ret_n = json_array_size(array);
+    uint32_t *ids = malloc((*ret_n + 1) * sizeof *ids);
+    if (!ids) exit(1);
+    for (size_t i = 0; i < *ret_n; i++) ids[i] = (uint32_t)json_integer_value(json_array_get(array, i));
+    return ids;
+}
+
+/* The document's sections as one runtime read them. */
+typedef struct cached {
+    size_t n;
+    eng_section sections[SECTIONS_MAX];
+    size_t n_tokens;
+} cached;
+
+static const eng_model_info *info;
+
+static cached read_all(eng_runtime *runtime, const json_t *golden)
+{
+    cached c = {0};
+    json_t *all = json_object_get(golden, "section_ids");
+    eng_error error = {0};
+    eng_read_job *jobs = calloc(SECTIONS_MAX, sizeof *jobs);
+    c.n = json_array_size(all) < SECTIONS_MAX ? json_array_size(all) : SECTIONS_MAX;
+    for (size_t i = 0; i < c.n; i++) {
+        size_t n;
+        uint32_t *ids = ids_of(json_array_get(all, i), &n);
+        size_t bytes = kern_kv_layout_of(&info->kv_format, info->n_kv_heads, eng_section_capacity((uint32_t)n)).total_bytes;
+        uint8_t *memory = aligned_alloc(64, bytes * info->n_layers);
+        kern_kv_block *blocks = calloc(info->n_layers, sizeof *blocks);
+        void **pointers = calloc(info->n_layers, sizeof *pointers);
+        if (!memory || !blocks || !pointers || !jobs) exit(1);
+        memset(memory, 0, bytes * info->n_layers);
+        for (uint32_t l = 0; l < info->n_layers; l++) {
+            pointers[l] = memory + l * bytes;
+            blocks[l] = (kern_kv_block){pointers[l], (uint32_t)n, eng_section_capacity((uint32_t)n)};
+        }
+        jobs[i] = (eng_read_job){.ids = ids, .n_tokens = (uint32_t)n, .blocks = pointers, .first_position = UINT32_MAX};
+        c.sections[i] = (eng_section){ids, (uint32_t)n, blocks};
+        c.n_tokens += n;
+    }
+    must(eng_read(runtime, jobs, c.n, &error), &error);
+    free(jobs);
+    return c;
+}
+
+/* Kept features that are the same, and the distance of values, by layer. */
+static void compare_states(const cached *a, const cached *b)
+{
+    double same = 0, kept = 0, apart = 0, size = 0, first_same = 0, first_kept = 0;
+    float x[KERN_HEAD_DIM_MAX], y[KERN_HEAD_DIM_MAX];
+    for (size_t s = 0; s < a->n; s++)
+        for (uint32_t layer = 0; layer < info->n_layers; layer++)
+            for (uint32_t head = 0; head < info->n_kv_heads; head++)
+                for (uint32_t t = 0; t < a->sections[s].n_tokens; t += 7) {
+                    const kern_kv_block *ba = &a->sections[s].blocks[layer], *bb = &b->sections[s].blocks[layer];
+                    kern_kv_get_key(&info->kv_format, info->n_kv_heads, ba, head, t, x);
+                    kern_kv_get_key(&info->kv_format, info->n_kv_heads, bb, head, t, y);
+                    for (uint32_t i = 0; i < info->head_dim; i++) {
+                        kept += x[i] != 0, same += x[i] != 0 && y[i] != 0;
+                        if (layer == 0) first_kept += x[i] != 0, first_same += x[i] != 0 && y[i] != 0;
+                    }
+                    kern_kv_get_value(&info->kv_format, info->n_kv_heads, ba, head, t, x);
+                    kern_kv_get_value(&info->kv_format, info->n_kv_heads, bb, head, t, y);
+                    for (uint32_t i = 0; i < info->head_dim; i++) apart += (x[i] - y[i]) * (x[i] - y[i]), size += x[i] * x[i];
+                }
+    expect(first_same >= 0.985 * first_kept, "features kept by both, first layer", first_same / first_kept, 0.985);
+    expect(same >= 0.95 * kept, "features kept by both, all layers", same / kept, 0.95);
+    expect(sqrt(apart / size) <= 0.2, "relative distance of values", sqrt(apart / size), 0.2);
+}
+
+static void greedy(eng_runtime *runtime, const cached *c, const uint32_t *prompt, size_t n_prompt, char *text, double *mass)
+{
+    eng_error error = {0};
+    eng_session *session;
+    eng_sampling sampling = {0};
+    const float *logits;
+    size_t at = 0;
+    must(eng_session_new(runtime, c->sections, c->n, n_prompt + REPLY_TOKENS_MAX, &session, &error), &error);
+    eng_session_record_mass(session, mass != NULL);
+    must(eng_session_eval(session, prompt, n_prompt, &logits, &error), &error);
+    for (size_t i = 0; i < REPLY_TOKENS_MAX; i++) {
+        size_t n_bytes;
+        uint32_t id = eng_sample(&sampling, logits, info->n_vocabulary);
+        const char *bytes = eng_token_bytes(eng_runtime_model(runtime), id, &n_bytes);
+        if (eng_token_stops(eng_runtime_model(runtime), id) || at + n_bytes >= REPLY_BYTES) break;
+        memcpy(text + at, bytes, n_bytes);
+        at += n_bytes;
+        must(eng_session_eval(session, &id, 1, &logits, &error), &error);
+    }
+    text[at] = '\0';
+    for (size_t s = 0; mass && s < c->n; s++) {
+        const float *parts;
+        size_t n_parts;
+        eng_session_get_mass(session, s, &parts, &n_parts);
+        mass[s] = 0;
+        for (size_t i = 0; i < n_parts; i++) mass[s] += parts[i];
+    }
+    eng_session_free(session);
+}
+
+/* The same tokens over the same cache on both: distances of logits without the drift of the states. */
+static void compare_logits(eng_runtime *cpu, eng_runtime *gpu, const cached *c, const uint32_t *ids, size_t n, double *apart, double *size)
+{
+    eng_error error = {0};
+    eng_runtime *both[] = {cpu, gpu};
+    float *logits[2];
+    for (int i = 0; i < 2; i++) {
+        eng_session *session;
+        logits[i] = malloc(n * info->n_vocabulary * sizeof(float));
+        if (!logits[i]) exit(1);
+        must(eng_session_new(both[i], c->sections, c->n, n, &session, &error), &error);
+        eng_session_set_drop_mass(session, 0);
+        must(eng_session_eval_all(session, ids, n, logits[i], &error), &error);
+        eng_session_free(session);
+    }
+    for (size_t i = 0; i < n * info->n_vocabulary; i++) {
+        double d = (double)logits[0][i] - logits[1][i];
+        *apart += d == d ? d * d : INFINITY;
+        *size += (double)logits[0][i] * logits[0][i];
+    }
+    free(logits[0]);
+    free(logits[1]);
+}
+
+/* Answers with every pair of who runs and who read; equal ones are counted. */
+static void compare_answers(eng_runtime *cpu, eng_runtime *gpu, const cached *by_cpu, const cached *by_gpu, const json_t *golden, size_t n)
+{
+    json_t *prompts = json_object_get(golden, "prompt_ids"), *answers = json_object_get(golden, "answers");
+    size_t right[4] = {0}, as_cpu[4] = {0};
+    double apart = 0, size = 0, mass_apart = 0, mass_size = 0;
+    static char text[4][REPLY_BYTES];
+    double mass[2][SECTIONS_MAX];
+    if (n > json_array_size(answers)) n = json_array_size(answers);
+    for (size_t q = 0; q < n; q++) {
+        size_t n_prompt;
+        uint32_t *prompt = ids_of(json_array_get(prompts, q), &n_prompt);
+        greedy(cpu, by_cpu, prompt, n_prompt, text[0], mass[0]);
+        greedy(gpu, by_cpu, prompt, n_prompt, text[1], mass[1]);
+        greedy(gpu, by_gpu, prompt, n_prompt, text[2], NULL);
+        greedy(cpu, by_gpu, prompt, n_prompt, text[3], NULL);
+        for (int i = 0; i < 4; i++) {
+            right[i] += !strcmp(text[i], json_string_value(json_array_get(answers, q)));
+            as_cpu[i] += !strcmp(text[i], text[0]);
+        }
+        for (size_t s = 0; s < by_cpu->n && !strcmp(text[0], text[1]); s++) {
+            mass_apart += fabs(mass[0][s] - mass[1][s]);
+            mass_size += mass[0][s];
+        }
+        if (q < 8) compare_logits(cpu, gpu, by_cpu, prompt, n_prompt, &apart, &size);
+        free(prompt);
+    }
+    printf("answers as the reference's, of %zu: CPU over its own cache %zu, GPU over the CPU's %zu, GPU over its own %zu, CPU over the GPU's %zu\n", n,
+           right[0], right[1], right[2], right[3]);
+    printf("answers as the CPU's over its own cache: %zu, %zu, %zu\n", as_cpu[1], as_cpu[2], as_cpu[3]);
+    expect(right[1] + n / 20 >= right[0], "GPU's right answers over the CPU's cache, share", (double)right[1] / n, (double)right[0] / n);
+    expect(right[2] + n / 20 >= right[0], "GPU's right answers over its own, share", (double)right[2] / n, (double)right[0] / n);
+    expect(right[3] + n / 20 >= right[0], "CPU's right answers over the GPU's, share", (double)right[3] / n, (double)right[0] / n);
+    expect(as_cpu[1] >= 0.8 * n, "GPU's answers that are the CPU's, same cache", (double)as_cpu[1] / n, 0.8);
+    expect(sqrt(apart / size) <= 0.06, "relative distance of logits, same cache", sqrt(apart / size), 0.06);
+    expect(mass_apart <= 0.05 * mass_size, "attention mass by section, relative difference", mass_apart / mass_size, 0.05);
+}
+
+int main(int argc, char **argv)
+{
+    eng_model *model;
+    eng_runtime *cpu, *gpu;
+    eng_error error = {0};
+    eng_gpu_info used;
+    if (argc < 3) return fprintf(stderr, "usage: answers MODEL GOLDEN.json [N_QUESTIONS]\n"), 2;
+    json_t *golden = json_load_file(argv[2], 0, NULL);
+    if (!golden) return fprintf(stderr, "answers: %s cannot be read\n", argv[2]), 1;
+    size_t n = argc > 3 ? strtoul(argv[3], NULL, 10) : 60;
+    must(eng_model_open(argv[1], NULL, &model, &error), &error);
+    info = eng_model_get_info(model);
+    must(eng_runtime_new(model, &(eng_runtime_options){.gpu = ENG_GPU_NEVER}, &cpu, &error), &error);
+    cached by_cpu = read_all(cpu, golden), by_gpu = {0};
+    for (int small = 0; small < 2; small++) {
+        eng_runtime_options options = {.gpu = ENG_GPU_WANTED, .gpu_memory_bytes = small ? 64u << 20 : 0};
+        must(eng_runtime_new(model, &options, &gpu, &error), &error);
+        if (!small) by_gpu = read_all(gpu, golden);
+        printf("== %s\n", small ? "a budget of 64 MB" : "all in GPU memory");
+        if (!small) compare_states(&by_cpu, &by_gpu);
+        compare_answers(cpu, gpu, &by_cpu, &by_gpu, golden, small ? (n + 5) / 6 : n);
+        eng_runtime_get_gpu(gpu, &used);
+        printf("%s: %zu tokens; weights %.0f MB, sections %.0f of %.0f MB; %llu passes, %llu by the CPU; sections found %llu, uploaded %llu, evicted %llu; "
+               "streamed %.1f MB at %.2f GB/s; %s\n",
+               used.name, by_cpu.n_tokens, used.weight_bytes / 1e6, used.section_used_bytes / 1e6, used.section_budget_bytes / 1e6,
+               (unsigned long long)used.passes, (unsigned long long)used.passes_on_cpu, (unsigned long long)used.sections_found,
+               (unsigned long long)used.sections_uploaded, (unsigned long long)used.sections_evicted, used.streamed_bytes / 1e6,
+               used.streamed_s > 0 ? used.streamed_bytes / 1e9 / used.streamed_s : 0.0, used.note[0] ? used.note : "nothing to note");
+        expect(used.active && !used.passes_on_cpu, "passes left to the CPU", (double)used.passes_on_cpu, 0);
+        eng_runtime_free(gpu);
+    }
+    printf("%d failures\n", n_failures);
+    eng_runtime_free(cpu);
+    eng_model_close(model);
+    json_decref(golden);
+    return n_failures != 0;
+}

@@ -1,0 +1,457 @@
+/* test-library-faults.c: the library, importing and reading when the process is killed, calls fail, the disk is full or the power fails:
+ * promises 1 to 4 above the cache. What was there before is whole afterwards, what was being done is done or not done.
+ *
+ * Owns: every call of the work, SQLite's and GLib's included (fault-calls.h), and the states of the disk of power-disk.h.
+ * Does not own: the cache alone (test-cache-io.c, test-cache-power.c).
+ */
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "app-ask.h"
+#include "app-library-internal.h"
+#include "app-reader.h"
+#include "eng.h"
+#include "fault-calls.h"
+#include "power-disk.h"
+#include "select-tests.h"
+
+enum { CALLS_MAX = 20000, N_VARIANTS = 4 };
+
+static char *top;                     /* of everything here; in memory where that is possible */
+static char *base;                    /* a data folder that holds the kept document, closed */
+static char *source_kept, *source_a, *source_b;
+static char *text_kept, *text_a, *text_changed, *text_b;
+static char *uid_kept;
+static uint64_t n_tokens_kept;        /* in the cache */
+
+/* ------------------------------------------------------------------------------------------------------------- folders */
+
+static void remove_tree(const char *path)
+{
+    g_autoptr(GDir) dir = g_file_test(path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open(path, 0, NULL);
+    const char *name;
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *child = g_build_filename(path, name, NULL);
+        remove_tree(child);
+    }
+    g_remove(path);
+}
+
+static void copy_tree(const char *from, const char *to)
+{
+    g_autoptr(GDir) dir = g_dir_open(from, 0, NULL);
+    const char *name;
+    assert_int_equal(g_mkdir(to, 0700), 0);
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *source = g_build_filename(from, name, NULL), *target = g_build_filename(to, name, NULL), *bytes = NULL;
+        gsize n;
+        if (g_file_test(source, G_FILE_TEST_IS_DIR)) {
+            copy_tree(source, target);
+        } else {
+            assert_true(g_file_get_contents(source, &bytes, &n, NULL));
+            assert_true(g_file_set_contents_full(target, bytes, (gssize)n, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+        }
+    }
+}
+
+static char *new_folder(void)
+{
+    static unsigned count;
+    return g_strdup_printf("%s/data-%d-%u", top, (int)getpid(), count++);
+}
+
+static char *make_text(const char *subject)
+{
+    GString *text = g_string_new(NULL);
+    g_string_append_printf(text, "# The book of %s\n\n", subject);
+    for (int i = 0; i < 6; i++)
+        g_string_append_printf(text, "## Part %d\n\nIn year %d the keeper of the %s counted %d of them and wrote it down.\n\n| year | %s |\n|---|---|\n| %d | %d |\n\n", i + 1,
+                               1800 + i, subject, 7 * i + 3, subject, 1800 + i, 7 * i + 3);
+    return g_string_free(text, FALSE);
+}
+
+/* The text as the library keeps it. */
+static char *kept_text(AppLibrary *library, int64_t document)
+{
+    return app_library_get_text(library, document, 0, UINT64_MAX, NULL, NULL);
+}
+
+static char *import_once(AppLibrary *library, const char *path, const char *text)
+{
+    assert_true(g_file_set_contents(path, text, -1, NULL));
+    int64_t id = app_reader_add_file(library, path, NULL, NULL, NULL);
+    assert_true(id > 0);
+    return kept_text(library, id);
+}
+
+static int set_up_all(void **state)
+{
+    const char *memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : g_get_tmp_dir();
+    g_autofree char *pattern = g_build_filename(memory, "lectern-faults-XXXXXX", NULL);
+    top = g_strdup(g_mkdtemp(pattern));
+    assert_non_null(top);
+    source_kept = g_build_filename(top, "kept.md", NULL);
+    source_a = g_build_filename(top, "a.md", NULL);
+    source_b = g_build_filename(top, "b.md", NULL);
+    g_autofree char *plain_kept = make_text("lamps"), *plain_a = make_text("boats"), *plain_changed = make_text("sails"), *plain_b = make_text("nets");
+    /* What the texts look like in a library where nothing goes wrong. */
+    g_autofree char *other = new_folder();
+    AppLibrary *library = app_library_open(other, NULL);
+    assert_non_null(library);
+    text_b = import_once(library, source_b, plain_b);
+    text_changed = import_once(library, source_a, plain_changed);
+    text_a = import_once(library, source_a, plain_a);
+    app_library_unref(library);
+    remove_tree(other);
+    base = new_folder();
+    library = app_library_open(base, NULL);
+    assert_non_null(library);
+    text_kept = import_once(library, source_kept, plain_kept);
+    AppEngine *engine = app_engine_open(library, NULL, 1, NULL);
+    assert_non_null(engine);
+    AppReadResult result;
+    assert_true(app_reader_read(engine, 1, NULL, NULL, NULL, &result, NULL));
+    n_tokens_kept = result.n_tokens;
+    g_autoptr(AppDocument) kept = app_library_get_document(library, 1, NULL);
+    uid_kept = g_strdup(kept->uid);
+    app_engine_unref(engine);
+    app_library_unref(library);
+    assert_true(g_file_set_contents(source_a, plain_a, -1, NULL));
+    return 0;
+}
+
+static int tear_down_all(void **state)
+{
+    remove_tree(top);
+    char *texts[] = {top, base, source_kept, source_a, source_b, text_kept, text_a, text_changed, text_b, uid_kept};
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) g_free(texts[i]);
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- works */
+
+/* A failure is clean: an error with words. */
+static bool is_clean(bool ok, GError **error)
+{
+    bool clean = ok ? *error == NULL : *error != NULL && (*error)->message[0] != 0;
+    g_clear_error(error);
+    return clean;
+}
+
+/* Each returns whether all that failed failed cleanly. */
+typedef bool (*Work)(const char *folder);
+
+static bool work_library(const char *folder)
+{
+    GError *error = NULL;
+    AppLibrary *library = app_library_open(folder, &error);
+    if (!is_clean(library != NULL, &error)) return false;
+    if (!library) return true;
+    int64_t a = app_reader_add_file(library, source_a, NULL, NULL, &error);
+    bool clean = is_clean(a >= 0, &error);
+    int64_t b = app_reader_add_file(library, source_b, NULL, NULL, &error);
+    clean = clean && is_clean(b >= 0, &error);
+    if (b > 0) {
+        bool ok = app_reader_forget(library, b, &error);
+        clean = clean && is_clean(ok, &error);
+    }
+    app_library_unref(library);
+    return clean;
+}
+
+static bool work_reading(const char *folder)
+{
+    GError *error = NULL;
+    AppLibrary *library = app_library_open(folder, &error);
+    if (!is_clean(library != NULL, &error)) return false;
+    if (!library) return true;
+    int64_t a = app_reader_add_file(library, source_a, NULL, NULL, &error);
+    bool clean = is_clean(a >= 0, &error);
+    AppEngine *engine = a > 0 ? app_engine_open(library, NULL, 1, &error) : NULL;
+    clean = clean && (a < 0 || is_clean(engine != NULL, &error));
+    if (engine) {
+        bool ok = app_reader_read(engine, a, NULL, NULL, NULL, NULL, &error);
+        clean = clean && is_clean(ok, &error);
+        ok = app_reader_forget(library, a, &error);
+        clean = clean && is_clean(ok, &error);
+    }
+    app_engine_unref(engine);
+    app_library_unref(library);
+    return clean;
+}
+
+/* Runs the work in a child under what `calls` says. *ret_beyond: there was no such call. */
+static void run_work(Work work, const char *folder, fault_calls calls, bool *ret_beyond)
+{
+    int result = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        calls.folder = folder;
+        fault = calls;
+        bool clean = work(folder);
+        _exit(!clean ? 3 : fault.n_calls < calls.fail_at ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &result, 0), child);
+    if (!WIFEXITED(result)) fail_msg("call %llu: the process died of signal %d", (unsigned long long)calls.fail_at, WTERMSIG(result));
+    if (WEXITSTATUS(result) == 3) fail_msg("call %llu: a failure without words", (unsigned long long)calls.fail_at);
+    *ret_beyond = WEXITSTATUS(result) == 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- what is found */
+
+static const char *sql_text(AppDb *db, const char *sql)
+{
+    static char text[256];
+    sqlite3_stmt *row = app_db_query(db, NULL, sql, "");
+    g_strlcpy(text, row && app_db_step(db, row, NULL) > 0 ? (const char *)sqlite3_column_text(row, 0) : "no row", sizeof text);
+    if (row) sqlite3_reset(row);
+    return text;
+}
+
+static bool is_one_of(const char *text, const char *const *texts)
+{
+    for (; *texts; texts++)
+        if (g_strcmp0(text, *texts) == 0) return true;
+    return false;
+}
+
+/* Every document is whole, the kept one (if it has to be) is there, nothing half done takes room. */
+static const char *find_in_library(AppLibrary *library, bool wants_kept)
+{
+    const char *const texts[] = {text_kept, text_a, text_changed, text_b, NULL};
+    bool has_kept = false;
+    g_autoptr(GPtrArray) documents = app_library_list_documents(library, 0, APP_ORDER_ADDED, 0, 0, NULL);
+    if (!documents) return "the documents cannot be listed";
+    for (guint i = 0; i < documents->len; i++) {
+        const AppDocument *document = documents->pdata[i];
+        g_autofree char *text = kept_text(library, document->id);
+        if (!is_one_of(text, texts)) return "a document is not whole";
+        has_kept = has_kept || g_strcmp0(text, text_kept) == 0;
+        if (g_strcmp0(text, text_kept) == 0 && document->state != APP_DOCUMENT_READY) return "the kept document is not ready any more";
+    }
+    if (wants_kept && !has_kept) return "the kept document is lost";
+    AppDb *db = app_library_begin_write(library, NULL);
+    if (!db) return "it cannot be written to";
+    const char *problem = NULL;
+    if (strcmp(sql_text(db, "PRAGMA integrity_check"), "ok") != 0) problem = "the database is damaged";
+    if (!app_db_exec(db, "INSERT INTO passages_fts(passages_fts, rank) VALUES('integrity-check', 1)", NULL)) problem = "the search index is not the text's";
+    if (strcmp(sql_text(db, "SELECT count(*) FROM passages WHERE document NOT IN (SELECT id FROM documents)"), "0") != 0) problem = "passages of no document";
+    if (strcmp(sql_text(db, "SELECT count(*) FROM sections WHERE document NOT IN (SELECT id FROM documents)"), "0") != 0) problem = "sections of no document";
+    app_library_end_write(library, db, true, -1, NULL);
+    return problem;
+}
+
+typedef struct CacheSeen {
+    AppLibrary *library;
+    bool has_stranger;
+    uint64_t n_tokens_kept;
+} CacheSeen;
+
+
+static bool see_entry(void *user, const eng_cache_entry *entry)
+{
+    CacheSeen *seen = user;
+    g_autoptr(AppDocument) document = app_library_get_document_by_uid(seen->library, entry->document, NULL);
+    seen->has_stranger = seen->has_stranger || !document;
+    if (g_strcmp0(entry->document, uid_kept) == 0) seen->n_tokens_kept += entry->n_tokens;
+    return true;
+}
+
+/* States in the cache are whole, once the tail that a writer left unfinished is cut off, and of documents of the library: what was removed
+ * leaves nothing. Those of the kept document are all there. */
+static const char *find_in_cache(AppLibrary *library, bool wants_kept, bool after_power_failure)
+{
+    eng_cache *cache;
+    eng_cache_report report;
+    eng_error error;
+    if (eng_cache_open(app_library_get_cache_folder(library), NULL, &cache, &error) != ENG_OK) return "the cache cannot be opened";
+    CacheSeen seen = {.library = library};
+    const char *problem = NULL;
+    if (eng_cache_repair(cache, true, NULL, NULL, NULL, NULL, &report, &error) != ENG_OK) problem = "the cache cannot be repaired";
+    if (eng_cache_check(cache, true, NULL, NULL, NULL, NULL, &report, &error) != ENG_OK) problem = "the cache cannot be checked";
+    else if (report.n_damaged_files || report.n_damaged_records || report.n_missing_files || report.n_orphan_bytes) problem = "the cache is damaged";
+    eng_cache_list(cache, see_entry, &seen, NULL);
+    if (wants_kept && seen.n_tokens_kept != n_tokens_kept) problem = "states of the kept document are lost";
+    if (seen.has_stranger && !after_power_failure) problem = "the cache holds states of a document that is not in the library";
+    eng_cache_close(cache);
+    return problem;
+}
+
+/* What is found there, and that work can go on. */
+static const char *find_problem(const char *folder, bool wants_kept, bool after_power_failure)
+{
+    AppLibrary *library = app_library_open(folder, NULL);
+    if (!library) return "the library cannot be opened";
+    const char *problem = find_in_library(library, wants_kept);
+    if (!problem) problem = find_in_cache(library, wants_kept, after_power_failure);
+    int64_t a = problem ? 0 : app_reader_add_file(library, source_a, NULL, NULL, NULL);
+    g_autofree char *text = a > 0 ? kept_text(library, a) : NULL;
+    if (!problem && g_strcmp0(text, text_a) != 0) problem = "going on: the document cannot be taken in";
+    if (!problem) problem = find_in_library(library, wants_kept);
+    app_library_unref(library);
+    return problem;
+}
+
+static void every_call(Work work, fault_calls calls)
+{
+    unsigned n_tried = 0;
+    for (uint64_t n = 1; n < CALLS_MAX; n++, n_tried++) {
+        g_autofree char *folder = new_folder();
+        bool beyond;
+        copy_tree(base, folder);
+        calls.fail_at = n;
+        run_work(work, folder, calls, &beyond);
+        const char *problem = find_problem(folder, true, false);
+        if (problem) fail_msg("call %llu: %s", (unsigned long long)n, problem);
+        remove_tree(folder);
+        if (!beyond) continue;
+        print_message("%u calls\n", n_tried);
+        assert_true(n > 50);
+        return;
+    }
+    fail_msg("the work never ends");
+}
+
+static void test_promise_01_killed_while_importing_and_removing(void **state)
+{
+    every_call(work_library, (fault_calls){.exit_instead = true});
+}
+
+static void test_promise_01_killed_while_reading(void **state)
+{
+    every_call(work_reading, (fault_calls){.exit_instead = true});
+}
+
+static void test_promise_03_a_call_fails_once(void **state)
+{
+    every_call(work_library, (fault_calls){.error_number = EIO});
+}
+
+static void test_promise_03_calls_fail_from_there_on(void **state)
+{
+    every_call(work_library, (fault_calls){.error_number = EIO, .fail_on = true});
+}
+
+/* ------------------------------------------------------------------------------------------------------------ full disk */
+
+static void test_promise_04_full_disk_while_importing(void **state)
+{
+    for (uint64_t space = 0; space < 400000; space = space * 5 / 4 + 1500) {
+        g_autofree char *folder = new_folder();
+        bool beyond;
+        copy_tree(base, folder);
+        run_work(work_library, folder, (fault_calls){.limited = true, .space_bytes = space}, &beyond);
+        const char *problem = find_problem(folder, true, false);
+        if (problem) fail_msg("%llu bytes: %s", (unsigned long long)space, problem);
+        remove_tree(folder);
+    }
+}
+
+static void test_promise_04_an_answer_goes_on_and_people_are_told(void **state)
+{
+    g_autofree char *folder = new_folder();
+    copy_tree(base, folder);
+    AppLibrary *library = app_library_open(folder, NULL);
+    AppEngine *engine = app_engine_open(library, NULL, 1, NULL);
+    AppAsker *asker = app_asker_new(engine);
+    const AppAskScope scope = {0};
+    AppAskOptions options = {.conversation = app_ask_find_conversation(library, "talk", &scope, NULL)};
+    const char *question = "How many lamps did the keeper count in year 1803?";
+    g_autoptr(AppAnswer) before = app_asker_ask(asker, &scope, question, &options, NULL, NULL, NULL, NULL);
+    assert_non_null(before);
+    assert_null(before->not_kept);
+    assert_true(before->turn > 0);
+    fault = (fault_calls){.folder = folder, .limited = true};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(AppAnswer) answer = app_asker_ask(asker, &scope, question, &options, NULL, NULL, NULL, &error);
+    int64_t added = app_reader_add_file(library, source_b, NULL, NULL, &error);
+    fault.folder = NULL;
+    assert_non_null(answer);
+    assert_string_equal(answer->answer, before->answer);
+    assert_int_equal(answer->tokens_computed_document, 0);
+    assert_int_equal(answer->turn, 0);
+    assert_non_null(answer->not_kept);
+    if (!strstr(answer->not_kept, "Free space") || !strstr(answer->not_kept, "full")) fail_msg("%s", answer->not_kept);
+    assert_int_equal(added, -1);
+    assert_true(g_error_matches(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NO_SPACE));
+    if (!strstr(error->message, "Free space")) fail_msg("%s", error->message);
+    g_autoptr(AppAnswer) after = app_asker_ask(asker, &scope, question, &options, NULL, NULL, NULL, NULL);
+    assert_true(after && after->turn > before->turn);
+    app_asker_free(asker);
+    app_engine_unref(engine);
+    app_library_unref(library);
+    const char *problem = find_problem(folder, true, false);
+    if (problem) fail_msg("%s", problem);
+    remove_tree(folder);
+}
+
+/* --------------------------------------------------------------------------------------------------------------- power */
+
+static void power_fails_during(Work work, bool from_nothing)
+{
+    const char *given = g_getenv("LECTERN_TEST_SEED");
+    uint32_t seed = given ? (uint32_t)g_ascii_strtoull(given, NULL, 10) : 20260322;
+    print_message("seed %u (LECTERN_TEST_SEED)\n", seed);
+    g_autofree char *run_folder = new_folder();
+    if (from_nothing) assert_int_equal(g_mkdir(run_folder, 0700), 0);
+    if (!from_nothing) copy_tree(base, run_folder);
+    power_disk_start(run_folder);
+    assert_true(work(run_folder));
+    power_disk_stop();
+    for (size_t crash = power_disk_first_event(); crash <= power_disk_n_events(); crash++) {
+        for (int variant = 0; variant < N_VARIANTS; variant++) {
+            g_autofree char *folder = new_folder();
+            assert_int_equal(g_mkdir(folder, 0700), 0);
+            power_disk_build(crash, variant, seed, folder);
+            const char *problem = find_problem(folder, !from_nothing, true);
+            if (problem) fail_msg("power fails before event %zu, variant %d: %s", crash, variant, problem);
+            remove_tree(folder);
+        }
+    }
+    print_message("%zu events, %d states of the disk at each\n", power_disk_n_events() - power_disk_first_event(), N_VARIANTS);
+    assert_true(power_disk_n_events() > 60);
+    power_disk_clear();
+    remove_tree(run_folder);
+}
+
+static void test_promise_02_power_fails_while_importing_and_removing(void **state)
+{
+    power_fails_during(work_library, false);
+}
+
+static void test_promise_02_power_fails_in_a_new_library(void **state)
+{
+    power_fails_during(work_library, true);
+}
+
+static void test_promise_02_power_fails_while_reading(void **state)
+{
+    power_fails_during(work_reading, false);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_promise_01_killed_while_importing_and_removing),
+        cmocka_unit_test(test_promise_01_killed_while_reading),
+        cmocka_unit_test(test_promise_02_power_fails_while_importing_and_removing),
+        cmocka_unit_test(test_promise_02_power_fails_in_a_new_library),
+        cmocka_unit_test(test_promise_02_power_fails_while_reading),
+        cmocka_unit_test(test_promise_03_a_call_fails_once),
+        cmocka_unit_test(test_promise_03_calls_fail_from_there_on),
+        cmocka_unit_test(test_promise_04_full_disk_while_importing),
+        cmocka_unit_test(test_promise_04_an_answer_goes_on_and_people_are_told),
+    };
+    return RUN_SELECTED_TESTS(tests, argc, argv, set_up_all, tear_down_all);
+}

@@ -1,0 +1,56 @@
+/* ui-library-internal.h: what the files of the library view share: ui-library-view.c (list and pages), ui-library-actions.c (actions on
+ * documents), ui-library-adding.c (files on their way in).
+ */
+#ifndef UI_LIBRARY_INTERNAL_H
+#define UI_LIBRARY_INTERNAL_H
+
+#include "ui-library-view.h"
+#include "ui-removals.h"
+#include "ui-search-view.h"
+
+struct _UiLibraryView {
+    AdwBin parent;
+    AdwHeaderBar *header;
+    AdwWindowTitle *title;
+    GtkWidget *back_button;
+    GtkSearchBar *search_bar;
+    GtkSearchEntry *search_entry;
+    GtkStack *stack;
+    AdwStatusPage *empty_page, *filter_page;
+    GtkWidget *sample_button;
+    GtkListView *list;
+    UiSearchView *search_view;
+    GtkRevealer *adding_revealer, *problem_revealer, *selection_revealer;
+    GtkLabel *adding_label, *problem_label, *selection_label;
+    GtkProgressBar *adding_progress;
+    GMenuModel *document_menu;
+    GMenu *collections_menu;
+
+    UiContext *context;
+    UiDocumentModel *model;
+    GtkMultiSelection *selection;
+    UiRemovals *removals;
+    GtkPopover *menu; /* of a document */
+    int64_t collection;
+    char *collection_name;
+    bool has_resumed;
+    GHashTable *paused_by_hand, *cancelled; /* gint64: what to note when the queue has stopped them */
+    GPtrArray *failures;       /* char*: files that could not be taken in since the toast below came up */
+    AdwToast *failure_toast;   /* weak */
+    GtkFileChooserNative *chooser;
+};
+
+/* ui-library-actions.c */
+void ui_library_actions_install(GtkWidgetClass *class);
+void ui_library_actions_update(UiLibraryView *view); /* what is possible with the selection */
+void ui_library_actions_show_menu(UiLibraryView *view, int64_t document, GtkWidget *anchor, const GdkRectangle *at);
+void ui_library_actions_on_stopped(UiLibraryView *view, int64_t document);
+
+/* ui-library-adding.c */
+void ui_library_adding_on_event(UiLibraryView *view, const AppReadEvent *event);
+void ui_library_adding_resume(UiLibraryView *view); /* once: what was interrupted is read on */
+
+/* ui-library-view.c */
+void ui_library_view_toast(UiLibraryView *view, AdwToast *toast);
+
+#endif

@@ -1,0 +1,16 @@
+/* ui-settings.h: the window's settings, org.lectern.Lectern in GSettings.
+ *
+ * Owns: finding the schema, installed or in the build tree. Does not own: what the keys mean (resources/org.lectern.Lectern.gschema.xml).
+ */
+#ifndef UI_SETTINGS_H
+#define UI_SETTINGS_H
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+GSettings *ui_settings_get(void); /* borrowed; one for the program's whole life */
+
+G_END_DECLS
+
+#endif
