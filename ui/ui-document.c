@@ -52,7 +52,7 @@ static size_t measure_full_lines(const UiDocument *document)
     }
     guint n_above = 0;
     size_t n_chars = FULL_LINE_CHARS_MAX;
-    while (n_chars > 0 && n_above + counts[n_chars] < n_lines / 10) n_above += counts[n_chars--];
+    while (n_chars > 0 && n_above + counts[n_chars] < (n_lines + 9) / 10) n_above += counts[n_chars--];
     return n_chars >= FULL_LINE_CHARS_MIN && n_chars < FULL_LINE_CHARS_MAX ? n_chars : 0;
 }
 

@@ -20,6 +20,7 @@ enum {
     FILL_US = 3000,       /* then the main loop has its turn */
     TABLE_GAP_CHARS = 2,
     TABLE_LABEL_CHARS_MAX = 46,
+    EDGE_PX = 2, /* a line of which less is in sight does not count */
     SETTLE_FRAMES = 3,
     SCROLL_FRAMES_MAX = 120,
 };
@@ -106,12 +107,11 @@ GArray *ui_text_page_get_rects(UiTextPage *self, const UiRange *range)
 void ui_text_page_get_visible(UiTextPage *self, uint64_t *ret_start, uint64_t *ret_end)
 {
     *ret_start = *ret_end = self->is_scroll_wanted ? self->scroll_byte : 0;
-    if (!ui_text_page_is_filled(self) || (self->is_scroll_wanted && self->n_still_frames == 0)) return;
+    if (!ui_text_page_is_filled(self) || self->is_scroll_wanted) return;
     GdkRectangle visible;
     GtkTextIter start, end;
     gtk_text_view_get_visible_rect(GTK_TEXT_VIEW(self), &visible);
-    gtk_text_view_get_line_at_y(GTK_TEXT_VIEW(self), &start, visible.y, NULL);
-    gtk_text_view_get_iter_at_location(GTK_TEXT_VIEW(self), &start, visible.x + visible.width / 2, visible.y);
+    gtk_text_view_get_iter_at_location(GTK_TEXT_VIEW(self), &start, visible.x + visible.width / 2, visible.y + EDGE_PX);
     gtk_text_view_get_iter_at_location(GTK_TEXT_VIEW(self), &end, visible.x + visible.width, visible.y + visible.height);
     gtk_text_view_backward_display_line_start(GTK_TEXT_VIEW(self), &start);
     *ret_start = byte_of(self, &start);
@@ -122,6 +122,7 @@ void ui_text_page_get_visible(UiTextPage *self, uint64_t *ret_start, uint64_t *r
 
 static void on_scrolled(UiTextPage *self)
 {
+    if (self->is_scroll_wanted) return; /* told when it has settled */
     g_signal_emit(self, signals[SIGNAL_MOVED], 0);
 }
 
@@ -188,7 +189,7 @@ void ui_text_page_scroll_to(UiTextPage *self, uint64_t byte, double align)
 
 static gboolean on_wheel(UiTextPage *self)
 {
-    stop_scrolling(self); /* the person's hand is stronger */
+    if (self->scroll_tick != 0) stop_scrolling(self); /* the person's hand is stronger */
     return GDK_EVENT_PROPAGATE;
 }
 
@@ -263,8 +264,9 @@ static void fill_piece(UiTextPage *self)
 static void show_buffer(UiTextPage *self)
 {
     gtk_text_view_set_buffer(GTK_TEXT_VIEW(self), self->buffer);
-    start_scrolling(self);
-    g_signal_emit(self, signals[SIGNAL_MOVED], 0);
+    /* Before its lines have heights, what is in sight cannot be said: it is where the view will have settled. */
+    if (!self->is_scroll_wanted) ui_text_page_scroll_to(self, 0, 0);
+    else start_scrolling(self);
 }
 
 static gboolean fill(gpointer user)

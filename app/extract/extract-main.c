@@ -134,7 +134,7 @@ static void work(const ExInput *input, const char *unpack, ExWriter *writer)
 static int say_can_ocr(const char *languages)
 {
     char reason[256] = "";
-    silence(); /* Tesseract says itself, at length, what is missing */
+    ex_sandbox_silence(); /* Tesseract says itself, at length, what is missing */
     ExOcr *ocr = ex_ocr_new(languages, reason, sizeof reason);
     if (!ocr) puts(reason);
     ex_ocr_free(ocr);
