@@ -4,8 +4,7 @@
  * Does not own: the softmax (flash.cuh), the tiles' form (expand.cu: it is the 128-byte swizzle, so tiles are copied as they lie).
  *
  * Three warpgroups: one copies tiles of 128 keys, two multiply, 64 query rows each. A multiplying warpgroup issues Q K^T of a tile and P V
- * of the tile before it together; the softmax runs while P V does. The two take turns in issuing, so that one's softmax meets
- * the other's products. What limits is the number of instructions between the products: it is what everything here is arranged for.
+ * of the tile before it together; the softmax runs while P V does. What limits is the number of instructions between the products: it is what everything here is arranged for.
  */
 #include "flash.cuh"
 
@@ -18,13 +17,6 @@
 #define SM90_STAGE_BYTES (SM90_K_BYTES + SM90_V_BYTES + SM90_S_BYTES)
 #define SM90_Q_BYTES (GPU_FLASH_ROWS * 128)
 #define SM90_HEADROOM 8.0f
-#ifdef SM90_NO_TURNS
-#define SM90_TURN_WAIT(x)
-#define SM90_TURN_GIVE(x)
-#else
-#define SM90_TURN_WAIT(x) turn_wait(x)
-#define SM90_TURN_GIVE(x) turn_give(x)
-#endif
 #define SM90_BYTES (SM90_Q_BYTES + SM90_STAGES * SM90_STAGE_BYTES + 1024)
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL) && __CUDACC_VER_MAJOR__ >= 12
@@ -50,14 +42,6 @@ __device__ __forceinline__ void bulk_copy(uint32_t to, const void *from, int n_b
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(n_bytes),
                  "r"(bar)
                  : "memory");
-}
-__device__ __forceinline__ void turn_wait(int id)
-{
-    asm volatile("bar.sync %0, 256;" ::"r"(id) : "memory");
-}
-__device__ __forceinline__ void turn_give(int id)
-{
-    asm volatile("bar.arrive %0, 256;" ::"r"(id) : "memory");
 }
 __device__ __forceinline__ void wgmma_fence(void)
 {
@@ -230,11 +214,8 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
     for (int i = 0; i < 68; i++) acc[i] = 0;
     clear_scores(s);
     int2 e = exponents[0];
-    if (group == 1) SM90_TURN_GIVE(1);
-    SM90_TURN_WAIT(1 + group);
     barrier_wait(full, 0);
     issue_keys(s, q, stages);
-    if (group == 0 || n_tiles > 1) SM90_TURN_GIVE(2 - group);
     wgmma_wait<0>();
     tile_weights((const float4 *)scales, 0, 0 >= clear_tiles, e, t, row, seen, s, keep); /* nothing was summed yet */
     pack_weights(s, p);
@@ -246,10 +227,8 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
         clear_scores(s);
         e = exponents[j];
         barrier_wait(full + at * 8, phase);
-        SM90_TURN_WAIT(1 + group);
         issue_keys(s, q, now);
         issue_values(acc, p, last + SM90_K_BYTES / 16);
-        if (group == 0 || j + 1 < n_tiles) SM90_TURN_GIVE(2 - group);
         wgmma_wait<1>();
         bool moved = tile_weights((const float4 *)(scales + at * SM90_STAGE_BYTES), j * SM90_KEYS, j >= clear_tiles, e, t, row, seen, s, keep);
         wgmma_wait<0>();

@@ -27,7 +27,7 @@ typedef struct gpu_store {
     uint8_t *pool;
     uint64_t pool_bytes, clock;
     store_item *items; /* sorted by offset */
-    size_t n_items, n_items_max;
+    size_t n_items, n_items_max, last_found;
     uint8_t *stage[STAGES]; /* pinned host memory */
     cudaEvent_t stage_free[STAGES];
     cudaStream_t stream;

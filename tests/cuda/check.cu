@@ -137,6 +137,16 @@ static void make_queries(Setting *s)
     for (size_t i = 0; i < rows; i++) wrong += scale[i] != s->queries.scale[i];
     for (size_t i = 0; i < rows * d; i++) wrong += dense[i] != s->queries.dense[i];
     expect(wrong == 0, "bytes of queries", s->c, s->kind, (double)wrong, 0);
+    /* without the dense form another kernel may run */
+    a.dense = NULL;
+    CUDA_OK(cudaMemset(s->table, 0xa5, rows * 128));
+    CUDA_OK(cudaMemset(s->scale, 0xa5, rows * 4));
+    CUDA_OK(gpu_encode(&a, 0));
+    gpu_get(table, s->table, rows * 128), gpu_get(scale, s->scale, rows);
+    wrong = 0;
+    for (size_t i = 0; i < rows * 128; i++) wrong += table[i] != s->queries.table[i];
+    for (size_t i = 0; i < rows; i++) wrong += scale[i] != s->queries.scale[i];
+    expect(wrong == 0, "bytes of queries alone", s->c, s->kind, (double)wrong, 0);
     free(q), free(table), free(scale), free(dense);
     CUDA_OK(cudaFree(dq));
 }
