@@ -277,7 +277,7 @@ template <bool FAST> __device__ void encode_queries(const gpu_encode_args &a, in
 }
 
 /* Kept entries of a key into the staging area of its unit, laid out as the unit is. */
-__device__ __forceinline__ void stage_key(const gpu_format &f, const Row &r, uint32_t mask, uint32_t word, int t, uint8_t *unit, int lane)
+__device__ __noinline__ void stage_key(const gpu_format &f, const Row &r, uint32_t mask, uint32_t word, int t, uint8_t *unit, int lane)
 {
     int before = 0; /* kept entries of lower index */
 #pragma unroll
@@ -348,7 +348,7 @@ __device__ void store_unit(const gpu_encode_args &a, uint8_t *to, const uint8_t 
         ((uint16_t *)to)[n_scaled * 2 + t] = ((const uint16_t *)staged)[n_scaled * 2 + t];
 }
 
-__device__ void encode_value(const gpu_encode_args &a, const gpu_section &where, uint8_t *block, int row, int token, int head, int lane)
+__device__ __noinline__ void encode_value(const gpu_encode_args &a, const gpu_section &where, uint8_t *block, int row, int token, int head, int lane)
 {
     const gpu_format &f = a.format;
     int d = f.d;
@@ -609,22 +609,24 @@ __device__ __forceinline__ void keep_16_of_pair(const Pair &p, uint32_t (&mask)[
     }
 }
 
-/* Codes of the kept entries, words of features 4 j + 32 b ..; false when some product with the reciprocal is too near a tie. */
+/* Codes of the kept entries, words of features 4 j + 32 b ..; false when some quotient is so near a tie that its rounding is not certain:
+ * then a slightly smaller and a slightly larger reciprocal (by more than their own errors) give different codes. */
 __device__ __forceinline__ bool code_words(const float (&x)[16], uint32_t mask, float scale, uint32_t (&words)[4])
 {
-    float reciprocal = __fdividef(1.0f, scale), far = 0;
+    float reciprocal = __fdividef(1.0f, scale), lower = reciprocal * (1 - 0x1p-20f), upper = reciprocal * (1 + 0x1p-20f);
+    uint32_t differ = 0;
 #pragma unroll
     for (int b = 0; b < 4; b++) {
         uint32_t bits[4];
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            float t = (mask >> (b * 4 + e) & 1 ? x[b * 4 + e] : 0.0f) * reciprocal, r = __fadd_rn(t, 12582912.0f);
-            far = max_nan(far, fabsf(t - __fsub_rn(r, 12582912.0f)));
-            bits[e] = __float_as_uint(r);
+            float v = mask >> (b * 4 + e) & 1 ? x[b * 4 + e] : 0.0f;
+            bits[e] = __float_as_uint(__fmaf_rn(v, lower, 12582912.0f));
+            differ |= bits[e] ^ __float_as_uint(__fmaf_rn(v, upper, 12582912.0f));
         }
         words[b] = __byte_perm(__byte_perm(bits[0], bits[1], 0x0040), __byte_perm(bits[2], bits[3], 0x0040), 0x5410);
     }
-    return far < 0.4999f;
+    return differ == 0;
 }
 
 /* A row of the eight lanes from `first` on, as the slow way holds it. */
@@ -688,17 +690,18 @@ __device__ __forceinline__ void stage_codes(uint8_t *unit, const uint32_t (&word
     }
     uint32_t total = __shfl_sync(WARP_ALL, before, 7, 8);
     before += (total * 0x01010101u << 8) - counts;
-    if (!wanted) return;
+    if (!wanted) mask = 0;
+    uint32_t to = smem_address(unit) + t * 4, feature = 4 * j;
 #pragma unroll
     for (int b = 0; b < 4; b++) {
         uint32_t place = before >> 8 * b & 255;
 #pragma unroll
-        for (int e = 0; e < 4; e++) {
-            if (!(mask >> (b * 4 + e) & 1)) continue;
-            uint8_t *to = unit + (place & ~3u) * 16 + t * 4 + (place & 3);
-            to[0] = (uint8_t)(4 * j + 32 * b + e);
-            to[256] = (uint8_t)(words[b] >> 8 * e);
-            place++;
+        for (int e = 0; e < 4; e++) { /* stores under a predicate: a branch for each would cost more */
+            uint32_t bit = mask >> (b * 4 + e) & 1;
+            asm volatile("{.reg .pred p;\nsetp.ne.u32 p, %0, 0;\n@p st.shared.u8 [%1], %2;\n@p st.shared.u8 [%1 + 256], %3;}" ::"r"(bit),
+                         "r"(to + place + (place >> 2) * 60), "r"(feature + 32 * b + e), "r"(words[b] >> 8 * e)
+                         : "memory");
+            place += bit;
         }
     }
 }

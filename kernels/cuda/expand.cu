@@ -100,9 +100,10 @@ __global__ void __launch_bounds__(EXPAND_THREADS) expand_kernel(gpu_format f, gp
         uint32_t token = job.first + first + row;
         scale = spread_key(f, base + head * job.section.key_head_bytes + (uint64_t)(token / 16) * f.unit_bytes, token % 16, (uint8_t *)tile, row, quarter);
     }
-    /* a place without a key: score -inf, whatever the product */
+    /* a place without a key scores -inf, whatever the product: with this scale also where -12582912 * scale is worked out anew (it
+     * overflows before the multiply-add does) */
     float bias = row >= n ? -INFINITY : f.key_type == KERN_KEY_CODE8 ? -12582912.0f * scale : 0.0f;
-    if (quarter == 0) scratch.key_scale[out * GPU_FLASH_KEYS + row] = make_float2(row < n ? scale : 0.0f, bias);
+    if (quarter == 0) scratch.key_scale[out * GPU_FLASH_KEYS + row] = make_float2(row < n ? scale : 3e38f, bias);
     __syncthreads();
     uint4 *keys = (uint4 *)(scratch.keys + out * GPU_FLASH_KEYS * key_bytes);
     for (int i = threadIdx.x; i < GPU_FLASH_KEYS * key_bytes / 16; i += EXPAND_THREADS) keys[i] = tile[i];

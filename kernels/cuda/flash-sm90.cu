@@ -4,7 +4,8 @@
  * Does not own: the softmax (flash.cuh), the tiles' form (expand.cu: it is the 128-byte swizzle, so tiles are copied as they lie).
  *
  * Three warpgroups: one copies tiles of 128 keys, two multiply, 64 query rows each. A multiplying warpgroup issues Q K^T of a tile and P V
- * of the tile before it together; the softmax runs while P V does. What limits is the number of instructions between the products: it is what everything here is arranged for.
+ * of the tile before it together; the softmax runs while P V does. What limits is the number of instructions between the products: it is
+ * what everything here is arranged for.
  */
 #include "flash.cuh"
 
@@ -182,13 +183,28 @@ __device__ __forceinline__ void pack_weights(const float (&s)[64], uint32_t (&p)
     for (int i = 0; i < 32; i++) p[i] = pack_half2(s[2 * i], s[2 * i + 1]);
 }
 
-/* From the products of a tile to its weights. */
-__device__ __forceinline__ bool tile_weights(const float4 *key_scale, int first_key, bool masked, int2 exponents, int t, FlashRow *row, const int *seen,
+/* Scales of the lane's 32 keys, read before their products are asked for: shared memory answers late when products read it too. */
+__device__ __forceinline__ void load_scales(float (&scale)[32], const float4 *key_scale, int t)
+{
+#pragma unroll
+    for (int n = 0; n < 16; n++) {
+        float4 k = key_scale[n * 4 + t];
+        scale[n * 2] = k.x, scale[n * 2 + 1] = k.z;
+    }
+}
+
+/* From the products of a tile to its weights. A place without a key has so large a scale that it scores -inf (expand.cu). */
+__device__ __forceinline__ bool tile_weights(const float (&scale)[32], int first_key, bool masked, int2 exponents, FlashRow *row, const int *seen,
                                              float (&s)[64], float (&keep)[2])
 {
     float (&tiles)[16][4] = reinterpret_cast<float (&)[16][4]>(s);
-    scale_scores<16>(tiles, key_scale, t);
-    if (masked) mask_scores<16>(tiles, row, seen, first_key + t * 2);
+#pragma unroll
+    for (int n = 0; n < 16; n++) {
+        float k = scale[n * 2], l = scale[n * 2 + 1], add_k = -12582912.0f * k, add_l = -12582912.0f * l;
+        tiles[n][0] = fmaf(tiles[n][0], k, add_k), tiles[n][1] = fmaf(tiles[n][1], l, add_l);
+        tiles[n][2] = fmaf(tiles[n][2], k, add_k), tiles[n][3] = fmaf(tiles[n][3], l, add_l);
+    }
+    if (masked) mask_scores<16>(tiles, row, seen, first_key);
     return soften_pair(s, row, masked, exponents, keep);
 }
 
@@ -207,7 +223,7 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
         row[i].m = -INFINITY;
         seen[i] = visible_keys(job, r, per_kv);
     }
-    float acc[68], s[64], keep[2];
+    float acc[68], s[64], key_scale[32], keep[2];
     uint32_t p[32], q = tile_word(smem_address(shared) + group * 64 * 128), stages = tile_word(smem_address(shared) + SM90_Q_BYTES), at = 0, phase = 0;
     const uint8_t *scales = shared + SM90_Q_BYTES + SM90_K_BYTES + SM90_V_BYTES;
 #pragma unroll
@@ -215,9 +231,10 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
     clear_scores(s);
     int2 e = exponents[0];
     barrier_wait(full, 0);
+    load_scales(key_scale, (const float4 *)scales, t);
     issue_keys(s, q, stages);
     wgmma_wait<0>();
-    tile_weights((const float4 *)scales, 0, 0 >= clear_tiles, e, t, row, seen, s, keep); /* nothing was summed yet */
+    tile_weights(key_scale, t * 2, 0 >= clear_tiles, e, row, seen, s, keep); /* nothing was summed yet */
     pack_weights(s, p);
     for (int j = 1; j < n_tiles; j++) {
         uint32_t before = at;
@@ -227,10 +244,11 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
         clear_scores(s);
         e = exponents[j];
         barrier_wait(full + at * 8, phase);
+        load_scales(key_scale, (const float4 *)(scales + at * SM90_STAGE_BYTES), t);
         issue_keys(s, q, now);
         issue_values(acc, p, last + SM90_K_BYTES / 16);
         wgmma_wait<1>();
-        bool moved = tile_weights((const float4 *)(scales + at * SM90_STAGE_BYTES), j * SM90_KEYS, j >= clear_tiles, e, t, row, seen, s, keep);
+        bool moved = tile_weights(key_scale, j * SM90_KEYS + t * 2, j >= clear_tiles, e, row, seen, s, keep);
         wgmma_wait<0>();
         if (lane == 0) barrier_arrive(empty + before * 8);
         if (moved) {

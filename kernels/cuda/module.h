@@ -69,6 +69,7 @@ struct kern_gpu {
     uint32_t last_rows;
     uint8_t *slots; /* STREAM_SLOTS x STREAM_BYTES: sections that do not stay; weights while they are loaded */
     cudaEvent_t slot_free[2];
+    cudaEvent_t *attend_events; /* [n_layers][2], around attention; NULL: not measured */
     bool failed;
     kern_gpu_stats stats;
     pthread_t prefetcher;

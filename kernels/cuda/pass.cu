@@ -318,7 +318,9 @@ static kern_gpu_status run_layers(kern_gpu *gpu, const gpu_plan *plan, size_t n_
     for (uint32_t layer = 0; layer < gpu->n_layers; layer++) {
         if (cancelled(cancel)) return gpu_fail(error, KERN_GPU_CANCELLED, "cancelled");
         kern_gpu_status status = project(gpu, plan, layer, n_segments, error);
+        if (status == KERN_GPU_OK && gpu->attend_events) GPU_TRY(cudaEventRecord(gpu->attend_events[layer * 2], gpu->stream), "recording an event");
         if (status == KERN_GPU_OK) status = attend(gpu, plan, layer, cancel, error);
+        if (status == KERN_GPU_OK && gpu->attend_events) GPU_TRY(cudaEventRecord(gpu->attend_events[layer * 2 + 1], gpu->stream), "recording an event");
         if (status == KERN_GPU_OK) status = finish_layer(gpu, plan->n_rows, layer, error);
         if (status != KERN_GPU_OK) return status;
     }
@@ -337,6 +339,10 @@ kern_gpu_status gpu_forward(kern_gpu *gpu, const kern_gpu_segment *segments, siz
     status = gpu_plan_make(gpu, segments, n_segments, plan, error);
     if (status == KERN_GPU_OK) status = run_layers(gpu, plan, n_segments, cancel, error);
     if (status == KERN_GPU_OK) status = fetch(gpu, plan, segments, n_segments, error);
+    for (uint32_t layer = 0; status == KERN_GPU_OK && gpu->attend_events && layer < gpu->n_layers; layer++) {
+        float ms = 0;
+        if (cudaEventElapsedTime(&ms, gpu->attend_events[layer * 2], gpu->attend_events[layer * 2 + 1]) == cudaSuccess) gpu->stats.attend_s += ms * 1e-3;
+    }
     if (plan->streams) gpu->stats.stream_s += now_s() - start;
     gpu->last_rows = status == KERN_GPU_OK ? plan->n_rows : 0;
     gpu_plan_clear(plan);
