@@ -358,6 +358,16 @@ bool app_library_set_reading(AppLibrary *library, int64_t document, const char *
     return app_library_end_write(library, db, ok, document, error);
 }
 
+bool app_library_forget_reading(AppLibrary *library, int64_t document, GError **error)
+{
+    AppDb *db = app_library_begin_write(library, error);
+    if (db == NULL) return false;
+    bool ok = app_db_run(db, error, "UPDATE sections SET is_read=0 WHERE document=? AND is_read<>0", "i", document) &&
+              app_db_run(db, error, "UPDATE documents SET state=?, note='' WHERE id=? AND state<>?", "iii", (int64_t)APP_DOCUMENT_NEW, document,
+                         (int64_t)APP_DOCUMENT_NO_TEXT);
+    return app_library_end_write(library, db, ok, document, error);
+}
+
 /* ------------------------------------------------------------------------------------------------------------------ text */
 
 /* Moves a byte offset in `text` to the border of a character at or before it. */

@@ -35,6 +35,9 @@ bool app_library_mark_sections(AppLibrary *library, int64_t document, const char
 /* The latest rule and model of a document. */
 bool app_library_set_reading(AppLibrary *library, int64_t document, const char *rule, const char *model, GError **error);
 
+/* After its cached states were deleted: no section is read, the document is new again. */
+bool app_library_forget_reading(AppLibrary *library, int64_t document, GError **error);
+
 /* The title that stands in the heads of its sections (renaming does not change it: its cached states stay valid). g_free. */
 char *app_library_get_head_title(AppLibrary *library, int64_t document, GError **error);
 bool app_library_set_titles(AppLibrary *library, int64_t document, const char *title, GError **error); /* both, before the first cut */

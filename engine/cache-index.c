@@ -20,6 +20,7 @@
 enum {
     INDEX_VERSION = 1,
     INDEX_APPLICATION_ID = 0x4c4b5649, /* "LKVI" */
+    INDEX_VERSION_MAX = 1000, /* beyond, it is damage, not a newer program's */
     BUSY_TIMEOUT_MS = 10000,
 };
 
@@ -176,7 +177,7 @@ static eng_status create_schema(eng_index *index, eng_error *error)
     eng_status status = finish(index, code, error);
     if (status != ENG_OK) return status;
     if (version != INDEX_VERSION) {
-        return eng_fail(error, version > INDEX_VERSION ? ENG_UNSUPPORTED : ENG_BAD_FILE,
+        return eng_fail(error, version > INDEX_VERSION && version <= INDEX_VERSION_MAX ? ENG_UNSUPPORTED : ENG_BAD_FILE,
                         "the cache's index has version %lld, this program knows version %d", (long long)version, INDEX_VERSION);
     }
     return check_schema(index, error);

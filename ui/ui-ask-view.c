@@ -37,7 +37,7 @@ struct _UiAskView {
     char *waiting;    /* a question put before the model was loaded */
     bool waiting_each;
     GPtrArray *unshown; /* AppTurn: of a conversation being shown, what is not made into widgets yet */
-    guint unshown_at, show_source;
+    guint unshown_at, show_source, scroll_source;
     bool follows; /* the end of the list stays in view */
 };
 
@@ -67,10 +67,12 @@ static void update_buttons(UiAskView *self)
 
 static void update_model(UiAskView *self)
 {
-    const char *problem = ui_context_get_engine_problem(self->context);
+    AppEngine *engine = ui_context_get_engine(self->context);
     bool is_loading = ui_context_is_engine_loading(self->context);
-    gtk_label_set_text(self->model_label, is_loading ? _("Loading the model…") : problem != NULL ? problem : "");
-    gtk_widget_set_visible(GTK_WIDGET(self->model_bar), is_loading || problem != NULL);
+    g_autofree char *note = engine != NULL ? app_engine_get_gpu_note(engine) : NULL;
+    const char *problem = ui_context_get_engine_problem(self->context), *words = is_loading ? _("Loading the model…") : problem != NULL ? problem : note;
+    gtk_label_set_text(self->model_label, words != NULL ? words : "");
+    gtk_widget_set_visible(GTK_WIDGET(self->model_bar), words != NULL);
 }
 
 static char *scope_words(UiAskView *self)
@@ -237,6 +239,7 @@ static void on_done(gpointer user, AppAsker *asker, const AppAnswer *answer, GPt
     else if (rows != NULL) ui_turn_set_rows(turn, rows, is_stopped);
     else show_failure(turn, error);
     update_buttons(self);
+    update_model(self); /* a GPU that failed says so, once there was something to do */
     if (answer != NULL) g_signal_emit(self, signals[SIGNAL_ANSWERED], 0, answer);
 }
 
@@ -545,16 +548,26 @@ static void on_export(GtkWidget *widget, const char *name, GVariant *parameter)
 
 /* --------------------------------------------------------------------------------------------------------- the object */
 
+static gboolean scroll_to_end(gpointer user)
+{
+    UiAskView *self = user;
+    GtkAdjustment *adjustment = gtk_scrolled_window_get_vadjustment(self->scroller);
+    self->scroll_source = 0;
+    gtk_adjustment_set_value(adjustment, gtk_adjustment_get_upper(adjustment) - gtk_adjustment_get_page_size(adjustment));
+    return G_SOURCE_REMOVE;
+}
+
+/* Not at once: this comes in the middle of an allocation. */
 static void on_extent_changed(GtkAdjustment *adjustment, gpointer user)
 {
-    if (UI_ASK_VIEW(user)->follows) {
-        gtk_adjustment_set_value(adjustment, gtk_adjustment_get_upper(adjustment) - gtk_adjustment_get_page_size(adjustment));
-    }
+    UiAskView *self = user;
+    if (self->follows && self->scroll_source == 0) self->scroll_source = g_idle_add(scroll_to_end, self);
 }
 
 /* Scrolling up by hand ends following; reaching the end begins it again. */
 static void on_scrolled(GtkAdjustment *adjustment, gpointer user)
 {
+    if (UI_ASK_VIEW(user)->scroll_source != 0) return;
     double left = gtk_adjustment_get_upper(adjustment) - gtk_adjustment_get_page_size(adjustment) - gtk_adjustment_get_value(adjustment);
     UI_ASK_VIEW(user)->follows = left < 8;
 }
@@ -587,6 +600,7 @@ static void ui_ask_view_dispose(GObject *object)
     if (self->asking != NULL) ui_asking_detach(self->asking);
     self->asking = NULL;
     g_clear_handle_id(&self->show_source, g_source_remove);
+    g_clear_handle_id(&self->scroll_source, g_source_remove);
     g_clear_pointer(&self->unshown, g_ptr_array_unref);
     g_clear_pointer(&self->waiting, g_free);
     g_clear_pointer(&self->asker, app_asker_free);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app-settings.h"
+#include "app-storage.h"
 #include "cli-internal.h"
 #include "cli.h"
 #include "eng.h"
@@ -191,29 +192,15 @@ static int check(const CacheCommand *command, int argc, char **argv, bool repair
 
 /* --------------------------------------------------------------------------------------------------- limit, pins, index */
 
-/* A setting of the same would undo the limit at the next reading: it follows. */
-static bool keep_limit(uint64_t bytes)
-{
-    GError *error = NULL;
-    g_autoptr(AppSettings) settings = app_settings_open(NULL, &error);
-    bool kept = settings != NULL;
-    if (kept && app_settings_get_number(settings, APP_SETTING_CACHE_BUDGET) != 0) {
-        g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
-        kept = app_settings_set(settings, APP_SETTING_CACHE_BUDGET, text, &error);
-    }
-    if (!kept) cli_fail_error(error);
-    return kept;
-}
-
 static int limit(const CacheCommand *command, int argc, char **argv)
 {
     if (argc > 2) return cli_usage("cache", "“%s” is too much here", argv[2]);
     uint64_t bytes = 0, freed = 0;
-    eng_error error;
     if (argc == 2) {
         if (!app_settings_parse_bytes(argv[1], &bytes)) return cli_usage("cache", "“%s” is not a size; 20GB, 500MB and 8GiB are", argv[1]);
-        if (eng_cache_set_budget(command->cache, bytes, &freed, &error) != ENG_OK) return fail(&error);
-        if (!keep_limit(bytes)) return CLI_FAILED;
+        GError *error = NULL;
+        g_autoptr(AppStorage) storage = app_storage_open(command->library, &error);
+        if (storage == NULL || !app_storage_set_budget_bytes(storage, bytes, &freed, &error)) return cli_fail_error(error);
     }
     bytes = eng_cache_get_budget(command->cache);
     uint64_t used = eng_cache_used_bytes(command->cache);

@@ -19,6 +19,7 @@ static const char usage[] = "Usage:\n"
                             "  lectern model import FOLDER|FILE [--name NAME] [--pack]\n"
                             "  lectern model pack FOLDER FILE [--bits 8|4]\n"
                             "  lectern model remove NAME\n"
+                            "  lectern model calibrate [MODEL] [FILE] [--choose SETTING] [--tokens N]\n"
                             "  lectern model catalogue [--edit]\n"
                             "  lectern model download NAME|OWNER/REPOSITORY [--file FILE] [--revision REVISION] [--name NAME]\n"
                             "  lectern model downloads [--discard NAME|OWNER/REPOSITORY]\n";
@@ -193,7 +194,7 @@ int cli_model(CliContext *context, int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(CliContext *context, int argc, char **argv);
-    } others[] = {{"download", cli_model_download}, {"downloads", cli_model_downloads}, {"catalogue", cli_model_catalogue}};
+    } others[] = {{"download", cli_model_download}, {"downloads", cli_model_downloads}, {"catalogue", cli_model_catalogue}, {"calibrate", cli_model_calibrate}};
     for (size_t i = 0; argc > 1 && i < G_N_ELEMENTS(others); i++)
         if (strcmp(argv[1], others[i].name) == 0) return others[i].run(context, argc - 1, argv + 1);
     bool bad = false;

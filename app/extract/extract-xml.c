@@ -1,4 +1,5 @@
-/* extract-xml.c: small XML files as trees. */
+/* extract-xml.c: small XML files as trees. A damaged one is read as far as it goes, and then its texts need not be UTF-8: what is handed out
+ * always is. */
 #include "extract-xml.h"
 
 #include <libxml/parser.h>
@@ -45,7 +46,7 @@ char *ex_xml_attribute(const xmlNode *node, const char *name)
     for (const xmlAttr *attribute = node->properties; attribute; attribute = attribute->next) {
         if (strcmp((const char *)attribute->name, name) != 0) continue;
         const xmlNode *value = attribute->children;
-        return g_strdup(value && value->type == XML_TEXT_NODE && value->content ? (const char *)value->content : "");
+        return g_utf8_make_valid(value && value->type == XML_TEXT_NODE && value->content ? (const char *)value->content : "", -1);
     }
     return NULL;
 }
@@ -63,7 +64,8 @@ char *ex_xml_text(const xmlNode *node)
         while (at && at != node && !at->next) at = at->parent;
         at = at && at != node ? at->next : NULL;
     }
-    g_auto(GStrv) words = g_strsplit_set(text->str, " \t\r\n", -1);
+    g_autofree char *valid = g_utf8_make_valid(text->str, (gssize)text->len);
+    g_auto(GStrv) words = g_strsplit_set(valid, " \t\r\n", -1);
     g_autoptr(GPtrArray) kept = g_ptr_array_new();
     for (char **word = words; *word; word++) {
         if (**word) g_ptr_array_add(kept, *word);

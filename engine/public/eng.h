@@ -266,6 +266,32 @@ typedef struct eng_sampling {
 } eng_sampling;
 uint32_t eng_sample(eng_sampling *sampling, const float *logits, size_t n_vocabulary);
 
+/* --------------------------------------------------------------------------------------------------------- calibration */
+
+/* How a model does on a text when only k_key features of a key and k_query of a query are kept (head_dim: all, dense). */
+typedef struct eng_calibration_row {
+    uint16_t k_key, k_query; /* given */
+    uint64_t n_tokens;       /* compared */
+    double perplexity;
+    double kl_nats;       /* mean divergence of the next token's distribution from the first row's */
+    double top_agreement; /* share of tokens whose likeliest next token is the first row's */
+    double bytes_per_token; /* of the cache */
+    double decode_tokens_per_s; /* with about 8,192 tokens cached */
+} eng_calibration_row;
+
+typedef struct eng_calibration_options {
+    const uint32_t *ids; /* a text, without special tokens; taken in windows of section_tokens_max */
+    size_t n_ids;
+    unsigned n_threads;
+    const bool *cancel;         /* NULL: never */
+    eng_progress_fn progress; /* tokens times rows; NULL: none */
+    void *user;
+} eng_calibration_options;
+
+/* Fills the rows; the first is what the others are compared with. */
+eng_status eng_calibrate(const eng_model *model, const eng_calibration_options *options, eng_calibration_row *rows, size_t n_rows,
+                         eng_error *error);
+
 /* --------------------------------------------------------------------------------------------------------------- cache */
 
 /* A folder (0700) of cache files (0600), one for each (document, model), and index.sqlite (WAL). Files are the truth: the index

@@ -1,0 +1,321 @@
+/* app-calibration.c: see app-calibration.h. */
+#include "app-calibration.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app-calibration-internal.h"
+#include "app-models.h"
+#include "app-paths.h"
+
+G_DEFINE_QUARK(app-calibration-error-quark, app_calibration_error)
+
+enum { TOKENS = 4096, TOKENS_MIN = 256, TEXT_BYTES_MAX = 64 << 20, BYTES_PER_TOKEN_MAX = 16 };
+#define PERPLEXITY_MOST 1.03
+#define AGREEMENT_LEAST 0.90
+
+static const uint16_t tried[] = {16, 24, 32, 48, 64};
+
+void app_calibration_free(AppCalibration *calibration)
+{
+    if (calibration == NULL) return;
+    g_free(calibration->model);
+    g_free(calibration->text);
+    g_free(calibration->rows);
+    g_free(calibration);
+}
+
+static bool fail(GError **error, AppCalibrationError code, const char *message)
+{
+    g_set_error_literal(error, APP_CALIBRATION_ERROR, code, message);
+    return false;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- JSON */
+
+static json_t *row_to_json(const AppCalibrationRow *row)
+{
+    return json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f}", "k_key", (int)row->k_key, "k_query", (int)row->k_query, "perplexity", row->perplexity,
+                     "kl_nats", row->divergence, "top_agreement", row->agreement, "bytes_per_token", row->bytes_per_token, "decode_tokens_per_s",
+                     row->decode_tokens_per_s);
+}
+
+char *app_calibration_to_json(const AppCalibration *c)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; i < c->n_rows; i++) json_array_append_new(rows, row_to_json(&c->rows[i]));
+    json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:i, s:b, s:o, s:I, s:i, s:i}", "model", c->model, "text", c->text, "made",
+                             (json_int_t)c->made_s, "tokens", (json_int_t)c->n_tokens, "head_dim", (int)c->head_dim, "own_k_key", (int)c->own_k_key,
+                             "own_k_query", (int)c->own_k_query, "trained_sparse", c->trained_sparse, "rows", rows, "advised",
+                             (json_int_t)c->advised, "chosen_k_key", (int)c->chosen_k_key, "chosen_k_query", (int)c->chosen_k_query);
+    char *dumped = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(9)), *text = g_strdup(dumped);
+    free(dumped);
+    json_decref(root);
+    return text;
+}
+
+static uint32_t get_features(const json_t *object, const char *key)
+{
+    json_int_t k = json_integer_value(json_object_get(object, key));
+    return k > 0 && k <= KERN_HEAD_DIM_MAX ? (uint32_t)k : 0;
+}
+
+static double get_real(const json_t *object, const char *key) { return json_number_value(json_object_get(object, key)); }
+
+static AppCalibration *from_json(const json_t *root)
+{
+    const json_t *rows = json_object_get(root, "rows");
+    AppCalibration *c = g_new0(AppCalibration, 1);
+    const char *model = json_string_value(json_object_get(root, "model")), *text = json_string_value(json_object_get(root, "text"));
+    c->model = g_strdup(model != NULL ? model : "");
+    c->text = g_strdup(text != NULL ? text : "");
+    c->made_s = json_integer_value(json_object_get(root, "made"));
+    c->n_tokens = (uint64_t)json_integer_value(json_object_get(root, "tokens"));
+    c->head_dim = get_features(root, "head_dim");
+    c->own_k_key = get_features(root, "own_k_key");
+    c->own_k_query = get_features(root, "own_k_query");
+    c->trained_sparse = json_is_true(json_object_get(root, "trained_sparse"));
+    c->chosen_k_key = get_features(root, "chosen_k_key");
+    c->chosen_k_query = get_features(root, "chosen_k_query");
+    c->n_rows = json_array_size(rows);
+    c->rows = g_new0(AppCalibrationRow, c->n_rows + 1);
+    for (size_t i = 0; i < c->n_rows; i++) {
+        const json_t *row = json_array_get(rows, i);
+        c->rows[i] = (AppCalibrationRow){.k_key = get_features(row, "k_key"), .k_query = get_features(row, "k_query"),
+                                         .perplexity = get_real(row, "perplexity"), .divergence = get_real(row, "kl_nats"),
+                                         .agreement = get_real(row, "top_agreement"), .bytes_per_token = get_real(row, "bytes_per_token"),
+                                         .decode_tokens_per_s = get_real(row, "decode_tokens_per_s")};
+    }
+    size_t advised = (size_t)json_integer_value(json_object_get(root, "advised"));
+    c->advised = advised < c->n_rows ? advised : 0;
+    return c;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- storing */
+
+/* <data>/models/NAME.calibration.json, NAME being the model's path's last part without its extension. */
+static char *file_of(const char *data_folder, const char *model_path)
+{
+    g_autofree char *base = g_path_get_basename(model_path);
+    static const char *const extensions[] = {".safetensors", ".gguf"};
+    for (size_t i = 0; i < G_N_ELEMENTS(extensions); i++)
+        if (g_str_has_suffix(base, extensions[i])) base[strlen(base) - strlen(extensions[i])] = '\0';
+    g_autofree char *file = g_strconcat(base, ".calibration.json", NULL);
+    return g_build_filename(data_folder, "models", file, NULL);
+}
+
+static AppCalibration *load_file(const char *file, GError **error)
+{
+    g_autofree char *text = NULL;
+    gsize n_bytes;
+    GError *failure = NULL;
+    if (!g_file_get_contents(file, &text, &n_bytes, &failure)) {
+        if (g_error_matches(failure, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+            g_clear_error(&failure);
+        else
+            g_propagate_error(error, failure);
+        return NULL;
+    }
+    json_error_t json_error;
+    json_t *root = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &json_error);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_FAILED, "%s is damaged; calibrate again, or delete it", file);
+        return NULL;
+    }
+    AppCalibration *calibration = from_json(root);
+    json_decref(root);
+    return calibration;
+}
+
+static bool store_file(const char *data_folder, const char *file, const AppCalibration *calibration, GError **error)
+{
+    g_autofree char *folder = g_build_filename(data_folder, "models", NULL), *json = app_calibration_to_json(calibration);
+    if (!app_paths_make_private_folder(folder, error)) return false;
+    return g_file_set_contents_full(file, json, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, error);
+}
+
+AppCalibration *app_calibration_load(const char *data_folder, const char *model, GError **error)
+{
+    g_autofree char *path = app_models_find(data_folder, model, error);
+    if (path == NULL) return NULL;
+    g_autofree char *file = file_of(data_folder, path);
+    return load_file(file, error);
+}
+
+void app_calibration_get_choice(const char *data_folder, const char *model_path, eng_model_options *options)
+{
+    g_autofree char *file = file_of(data_folder, model_path);
+    g_autoptr(AppCalibration) stored = load_file(file, NULL);
+    if (stored == NULL) return;
+    options->k_key = (uint16_t)stored->chosen_k_key;
+    options->k_query = (uint16_t)stored->chosen_k_query;
+}
+
+static bool open_model(const char *data_folder, const char *path, const eng_model_options *wanted, eng_model **ret_model, GError **error)
+{
+    g_autofree char *memo = g_build_filename(data_folder, "model-digests", NULL);
+    eng_model_options options = *wanted;
+    options.digest_memo_path = memo;
+    eng_error engine_error = {0};
+    if (eng_model_open(path, &options, ret_model, &engine_error) == ENG_OK) return true;
+    return fail(error, engine_error.status == ENG_LIMIT || engine_error.status == ENG_UNSUPPORTED ? APP_CALIBRATION_ERROR_INVALID
+                                                                                                    : APP_CALIBRATION_ERROR_FAILED,
+                engine_error.message);
+}
+
+bool app_calibration_choose(const char *data_folder, const char *model, uint32_t k_key, uint32_t k_query, GError **error)
+{
+    g_autofree char *path = app_models_find(data_folder, model, error);
+    if (path == NULL) return false;
+    if (k_key > UINT16_MAX || k_query > UINT16_MAX) return fail(error, APP_CALIBRATION_ERROR_INVALID, "no model has so many features");
+    eng_model *opened;
+    eng_model_options options = {.k_key = (uint16_t)k_key, .k_query = (uint16_t)k_query};
+    if (!open_model(data_folder, path, &options, &opened, error)) return false; /* it does not run so */
+    g_autofree char *file = file_of(data_folder, path);
+    g_autoptr(AppCalibration) calibration = load_file(file, NULL);
+    if (calibration == NULL) {
+        calibration = g_new0(AppCalibration, 1);
+        calibration->model = g_strdup(eng_model_get_info(opened)->name);
+        calibration->text = g_strdup("");
+        calibration->head_dim = eng_model_get_info(opened)->head_dim;
+    }
+    eng_model_close(opened);
+    calibration->chosen_k_key = k_key;
+    calibration->chosen_k_query = k_query;
+    return store_file(data_folder, file, calibration, error);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- measuring */
+
+static char *sample_file(void)
+{
+    return g_build_filename(app_paths_resources(), "samples", "the-time-machine.txt", NULL);
+}
+
+/* As many tokens of the text as wanted, from its middle when it is longer: beginnings are titles and contents. */
+static bool get_tokens(const eng_model *model, const char *file, size_t n_wanted, eng_tokens *tokens, GError **error)
+{
+    g_autofree char *text = NULL;
+    gsize n_bytes;
+    if (!g_file_get_contents(file, &text, &n_bytes, error)) return false;
+    if (n_bytes > TEXT_BYTES_MAX || !g_utf8_validate_len(text, n_bytes, NULL)) {
+        g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_TEXT, "%s: not a text in UTF-8 of at most %d MB", file, TEXT_BYTES_MAX >> 20);
+        return false;
+    }
+    size_t n_taken = MIN(n_bytes, n_wanted * BYTES_PER_TOKEN_MAX), start = n_bytes > n_taken ? (n_bytes - n_taken) / 2 : 0;
+    while (start > 0 && text[start - 1] != '\n') start--;
+    eng_error engine_error = {0};
+    if (eng_tokenize(model, text + start, n_bytes - start < n_taken ? n_bytes - start : n_taken, false, tokens, &engine_error) != ENG_OK)
+        return fail(error, APP_CALIBRATION_ERROR_FAILED, engine_error.message);
+    if (tokens->n > n_wanted) tokens->n = n_wanted;
+    if (tokens->n >= TOKENS_MIN) return true;
+    g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_TEXT, "%s: too short: %zu tokens, at least %d are needed", file, tokens->n, TOKENS_MIN);
+    return false;
+}
+
+static void add_setting(GArray *rows, uint32_t k_key, uint32_t k_query)
+{
+    for (guint i = 0; i < rows->len; i++) {
+        const eng_calibration_row *row = &g_array_index(rows, eng_calibration_row, i);
+        if (row->k_key == k_key && row->k_query == k_query) return;
+    }
+    eng_calibration_row row = {.k_key = (uint16_t)k_key, .k_query = (uint16_t)k_query};
+    g_array_append_val(rows, row);
+}
+
+/* The reference first. */
+static GArray *make_settings(const eng_model_info *info, bool against_dense)
+{
+    GArray *rows = g_array_new(FALSE, TRUE, sizeof(eng_calibration_row));
+    uint32_t d = info->head_dim;
+    if (!against_dense) add_setting(rows, info->kv_format.k_key, info->kv_format.k_query);
+    add_setting(rows, d, d);
+    for (size_t i = 0; i < G_N_ELEMENTS(tried); i++) {
+        if (tried[i] >= d) continue;
+        add_setting(rows, tried[i], tried[i]);
+        add_setting(rows, tried[i], d);
+    }
+    add_setting(rows, info->kv_format.k_key, info->kv_format.k_query);
+    return rows;
+}
+
+static size_t advise(const AppCalibration *c)
+{
+    size_t best = 0;
+    for (size_t i = 0; i < c->n_rows; i++)
+        if (c->rows[i].k_key == c->own_k_key && c->rows[i].k_query == c->own_k_query) best = i;
+    const AppCalibrationRow *reference = &c->rows[0];
+    for (size_t i = 0; i < c->n_rows; i++) {
+        const AppCalibrationRow *row = &c->rows[i], *so_far = &c->rows[best];
+        if (!(row->perplexity <= PERPLEXITY_MOST * reference->perplexity) || row->agreement < AGREEMENT_LEAST) continue;
+        bool is_smaller = row->bytes_per_token < so_far->bytes_per_token;
+        bool is_faster = row->bytes_per_token == so_far->bytes_per_token && row->decode_tokens_per_s > 1.05 * so_far->decode_tokens_per_s;
+        if (is_smaller || is_faster) best = i;
+    }
+    return best;
+}
+
+static AppCalibration *make_calibration(const eng_model_info *info, const char *text, const GArray *measured)
+{
+    AppCalibration *c = g_new0(AppCalibration, 1);
+    c->model = g_strdup(info->name);
+    c->text = g_path_get_basename(text);
+    c->made_s = g_get_real_time() / G_USEC_PER_SEC;
+    c->head_dim = info->head_dim;
+    c->own_k_key = info->kv_format.k_key;
+    c->own_k_query = info->kv_format.k_query;
+    c->trained_sparse = c->own_k_key < c->head_dim;
+    c->n_rows = measured->len;
+    c->rows = g_new0(AppCalibrationRow, c->n_rows + 1);
+    for (guint i = 0; i < measured->len; i++) {
+        const eng_calibration_row *row = &g_array_index(measured, eng_calibration_row, i);
+        c->n_tokens = row->n_tokens;
+        c->rows[i] = (AppCalibrationRow){.k_key = row->k_key, .k_query = row->k_query, .perplexity = row->perplexity, .divergence = row->kl_nats,
+                                         .agreement = row->top_agreement, .bytes_per_token = row->bytes_per_token,
+                                         .decode_tokens_per_s = row->decode_tokens_per_s};
+    }
+    c->advised = advise(c);
+    return c;
+}
+
+static bool measure(const eng_model *model, const AppCalibrationOptions *options, const char *text, GArray *rows, GError **error)
+{
+    eng_tokens tokens = {0};
+    eng_error engine_error = {0};
+    bool ok = get_tokens(model, text, options->n_tokens != 0 ? options->n_tokens : TOKENS, &tokens, error);
+    if (ok) {
+        eng_calibration_options engine_options = {.ids = tokens.ids, .n_ids = tokens.n, .n_threads = options->n_threads, .cancel = options->cancel,
+                                                  .progress = options->progress, .user = options->user};
+        eng_status status = eng_calibrate(model, &engine_options, (eng_calibration_row *)(void *)rows->data, rows->len, &engine_error);
+        if (status != ENG_OK)
+            ok = fail(error, status == ENG_CANCELLED ? APP_CALIBRATION_ERROR_CANCELLED : APP_CALIBRATION_ERROR_FAILED,
+                      status == ENG_CANCELLED ? "Stopped; nothing was stored" : engine_error.message);
+    }
+    eng_tokens_clear(&tokens);
+    return ok;
+}
+
+AppCalibration *app_calibration_run(const char *data_folder, const char *model, const AppCalibrationOptions *options, GError **error)
+{
+    g_autofree char *path = app_models_find(data_folder, model, error), *text = options->file != NULL ? g_strdup(options->file) : sample_file();
+    eng_model *opened;
+    if (path == NULL || !open_model(data_folder, path, &(eng_model_options){0}, &opened, error)) return NULL;
+    const eng_model_info *info = eng_model_get_info(opened);
+    g_autoptr(GArray) rows = make_settings(info, options->against_dense);
+    AppCalibration *calibration = measure(opened, options, text, rows, error) ? make_calibration(info, text, rows) : NULL;
+    eng_model_close(opened);
+    if (calibration == NULL) return NULL;
+    g_autofree char *file = file_of(data_folder, path);
+    g_autoptr(AppCalibration) earlier = load_file(file, NULL);
+    if (earlier != NULL) {
+        calibration->chosen_k_key = earlier->chosen_k_key;
+        calibration->chosen_k_query = earlier->chosen_k_query;
+    }
+    if (store_file(data_folder, file, calibration, error)) return calibration;
+    app_calibration_free(calibration);
+    return NULL;
+}
