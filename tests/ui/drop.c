@@ -40,10 +40,10 @@ static gboolean drop_files(gpointer user)
     GtkWindow *window = gtk_application_get_active_window(drop->application);
     GtkDropTarget *target = window != NULL ? find_target(GTK_WIDGET(window)) : NULL;
     if (target == NULL) return G_SOURCE_CONTINUE;
-    g_autoptr(GdkFileList) list = gdk_file_list_new_from_list(drop->files);
+    GdkFileList *list = gdk_file_list_new_from_list(drop->files);
     GValue value = G_VALUE_INIT;
     g_value_init(&value, GDK_TYPE_FILE_LIST);
-    g_value_set_boxed(&value, list);
+    g_value_take_boxed(&value, list);
     gboolean taken = FALSE;
     GdkDragAction action = 0;
     g_signal_emit_by_name(target, "enter", 10.0, 10.0, &action);
