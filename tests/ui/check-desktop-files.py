@@ -40,7 +40,9 @@ for name in sorted(os.listdir(os.path.join(resources, "ui"))):
 for missing in sorted(p for p in listed if not os.path.exists(os.path.join(root, p))):
     faults.append("resources/po/POTFILES lists %s, which there is not" % missing)
 for language in open(os.path.join(resources, "po/LINGUAS")).read().split():
-    run("msgfmt", "--check", "-o", os.devnull, os.path.join(resources, "po", language + ".po"))
+    translation = os.path.join(resources, "po", language + ".po")
+    run("msgfmt", "--check", "-o", os.devnull, translation)
+    run("msgcmp", translation, os.path.join(resources, "po/lectern.pot"))
 
 print("\n".join(faults) if faults else "the desktop's files are valid")
 sys.exit(1 if faults else 0)
