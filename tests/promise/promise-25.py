@@ -5,7 +5,7 @@ usage: promise-25.py LECTERN
 import json, os, shutil, signal, stat, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from loopback import COMMIT, Server, entry_of, tiny_model
+from loopback import COMMIT, Server, entry_of, make_certificate, tiny_model
 
 LECTERN = sys.argv[1]
 root = tempfile.TemporaryDirectory(prefix="lectern-download-")
@@ -17,8 +17,8 @@ LARGE = "model-00002-of-00002.safetensors"
 class Case:
     """A fresh library and a fresh server."""
 
-    def __init__(self, **settings):
-        self.server = Server()
+    def __init__(self, tls=None, **settings):
+        self.server = Server(tls)
         self.server.files = dict(FILES)
         self.folder = tempfile.mkdtemp(dir=root.name)
         self.models = os.path.join(self.folder, "data", "models")
@@ -305,6 +305,38 @@ def case_redirects():
     with Case() as case:  # in circles
         case.server.faults[case.resolve(LARGE)] = lambda handler: handler.send(302, Location=case.resolve(LARGE)) or True
         assert "circles" in case.download(code=1)
+
+
+def case_certificates():
+    """A certificate that nobody vouches for is refused; one that is vouched for serves, but never leads to an open connection."""
+    tls = make_certificate(root.name)
+    with Case(tls) as case:
+        assert "certificate" in case.download(code=1)
+        assert not case.server.log
+        with Case() as other:
+            case.server.faults[case.resolve(LARGE)] = lambda handler: handler.send(302, Location=other.server.url + "/x") or True
+            assert "from https to http" in case.download(code=1, SSL_CERT_FILE=tls[0])
+            assert not other.server.log
+        case.server.faults.clear()
+        case.download(SSL_CERT_FILE=tls[0])
+        case.check_installed()
+
+
+def case_gguf():
+    """One file of several is enough: chosen by name, or the one in 8 bits."""
+    with open(os.path.join(os.environ["LECTERN_TEST_DATA"], "qwen3", "mixed.gguf"), "rb") as file:
+        data = file.read()
+    with Case(**{"network.retries": "0"}) as case:
+        case.server.files = {"tiny-Q8_0.gguf": data, "tiny-Q4_0.gguf": b"another", "config.json": FILES["config.json"]}
+        case.server.faults[case.resolve("tiny-Q8_0.gguf")] = case.server.cut_after("tiny-Q8_0.gguf", 3000)
+        case.download(code=1)
+        case.download()
+        assert case.installed() == ["tiny.gguf"] and open(os.path.join(case.models, "tiny.gguf"), "rb").read() == data
+        assert case.asked("tiny-Q8_0.gguf")[-1]["Range"] == "bytes=3000-" and len(case.asked("config.json")) == 0
+        assert json.loads(case.run("--json", "model", "info", "tiny"))["layers"] >= 1
+        case.download("org/tiny", "--file", "tiny-Q8_0.gguf", "--name", "named")
+        assert case.installed() == ["named.gguf", "tiny.gguf"]
+        case.run("model", "remove", "named")
 
 
 def case_statuses():
