@@ -1,8 +1,8 @@
 """Promise 25: whatever a server does to a download, nothing wrong is ever installed, and what is right goes on where it stopped.
 
-usage: promise-25.py LECTERN
+usage: promise-25.py LECTERN [CASE …]
 """
-import json, os, shutil, signal, stat, subprocess, sys, tempfile, time
+import json, os, random, resource, shutil, signal, stat, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from loopback import COMMIT, Server, entry_of, make_certificate, tiny_model
@@ -133,6 +133,60 @@ def case_killed():
         case.download()
         case.check_installed()
         assert case.asked(LARGE)[-1]["Range"] == "bytes=40000-"
+
+
+def case_killed_at_random():
+    """kill -9 wherever it is: listing, fetching, checking, installing. There is no model, or a whole one."""
+    seed = 25
+    rng = random.Random(seed)
+    with Case(**{"network.timeout": "60"}) as case:
+
+        def slow(handler):
+            data, wanted = FILES[LARGE], handler.headers.get("Range")
+            start = int(wanted[6:-1]) if wanted else 0
+            handler.send_response(206 if wanted else 200)
+            handler.send_header("ETag", case.server.etag(LARGE))
+            handler.send_header("Content-Length", str(len(data) - start))
+            if wanted:
+                handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            handler.end_headers()
+            for at in range(start, len(data), 10000):
+                handler.wfile.write(data[at:min(at + 10000, len(data))])
+                time.sleep(0.005)
+            return True
+
+        case.server.faults[case.resolve(LARGE)] = slow
+        n_killed = 0
+        while not case.installed():
+            process = subprocess.Popen([LECTERN, "--quiet", "model", "download", "org/tiny"], env=case.environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            try:
+                process.wait(timeout=rng.uniform(0, 0.25) if n_killed < 30 else 60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                n_killed += 1
+            if case.installed():
+                assert json.loads(case.run("--json", "model", "info", "tiny"))["layers"] == 1
+        assert n_killed >= 5, f"seed {seed}: killed {n_killed} times only"
+        folder = os.path.join(case.models, "tiny")
+        for name, data in FILES.items():
+            assert open(os.path.join(folder, name), "rb").read() == data, f"seed {seed}: {name}"
+
+
+def case_write_fails():
+    """A disk that takes no more: said, what was written is kept, and goes on when there is room."""
+    with Case(**{"network.retries": "0"}) as case:
+
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50000, resource.RLIM_INFINITY))
+
+        done = subprocess.run([LECTERN, "model", "download", "org/tiny"], env=case.environment, capture_output=True, text=True, preexec_fn=limit, timeout=60)
+        assert done.returncode == 1 and ".part" in done.stderr and "too large" in done.stderr.lower(), done.stderr
+        assert case.installed() == []
+        case.download()
+        case.check_installed()
+        assert any("Range" in headers for name in (LARGE, WEIGHTS) for headers in case.asked(name))
 
 
 def case_paused_and_discarded():
@@ -489,7 +543,8 @@ def case_catalogue():
         assert own in case.run("model", "catalogue", code=1)
 
 
-cases = [value for name, value in sorted(globals().items()) if name.startswith("case_")]
+wanted = sys.argv[2:]
+cases = [value for name, value in sorted(globals().items()) if name.startswith("case_") and (not wanted or name[5:] in wanted)]
 for run in cases:
     started = time.monotonic()
     run()
