@@ -85,75 +85,67 @@ static float row_max(const float *x, size_t n)
     return avx2_reduce_max(max);
 }
 
-static float row_sum(const float *x, size_t n)
+static float exp_total(const float *x, size_t n, float max)
 {
-    __m256 sum = _mm256_setzero_ps();
-    for (size_t i = 0; i < n; i += 8) sum = _mm256_add_ps(sum, _mm256_loadu_ps(x + i));
-    return avx2_reduce_add(sum);
+    __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()}, most = _mm256_set1_ps(max);
+    for (size_t i = 0; i < n; i += 16)
+        for (size_t h = 0; h < 2; h++) sum[h] = _mm256_add_ps(sum[h], avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(x + i + h * 8), most)));
+    return avx2_reduce_add(_mm256_add_ps(sum[0], sum[1]));
 }
 
-static float exp_sum(float *x, size_t n, float max)
+static float exp_sum(const float *x, size_t n, float max, float *out)
 {
     __m256 sum = _mm256_setzero_ps(), most = _mm256_set1_ps(max);
     for (size_t i = 0; i < n; i += 8) {
         __m256 w = avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(x + i), most));
-        _mm256_storeu_ps(x + i, w);
+        _mm256_storeu_ps(out + i, w);
         sum = _mm256_add_ps(sum, w);
     }
     return avx2_reduce_add(sum);
 }
 
-AVX2_INLINE void add_below(__m256 *tail, __m256 w, float cut)
+static float sum_below(const float *weights, size_t n, float cut)
 {
-    *tail = _mm256_add_ps(*tail, _mm256_and_ps(w, _mm256_cmp_ps(w, _mm256_set1_ps(cut), _CMP_LT_OQ)));
+    __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()}, most = _mm256_set1_ps(cut);
+    for (size_t i = 0; i < n; i += 16)
+        for (size_t h = 0; h < 2; h++) {
+            __m256 w = _mm256_loadu_ps(weights + i + h * 8);
+            sum[h] = _mm256_add_ps(sum[h], _mm256_and_ps(w, _mm256_cmp_ps(w, most, _CMP_LT_OQ)));
+        }
+    return avx2_reduce_add(_mm256_add_ps(sum[0], sum[1]));
 }
 
-/* Most vectors of a long row hold only small weights: those below 2^-8 are in all of the upper eight tails at once. */
-static float exp_tails(float *x, size_t n, float max, float *tails)
+static size_t count_from(const float *scores, size_t n, float cut)
 {
-    __m256 sum = _mm256_setzero_ps(), small = _mm256_setzero_ps(), most = _mm256_set1_ps(max), tail[KERN_TAIL_CUTS];
-    for (size_t c = 0; c < KERN_TAIL_CUTS; c++) tail[c] = _mm256_setzero_ps();
-    for (size_t i = 0; i < n; i += 8) {
-        __m256 w = avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(x + i), most));
-        _mm256_storeu_ps(x + i, w);
-        sum = _mm256_add_ps(sum, w);
-        if (_mm256_movemask_ps(_mm256_cmp_ps(w, _mm256_set1_ps(0x1p-8f), _CMP_GE_OQ)))
-            for (size_t c = 0; c < 8; c++) add_below(&tail[c], w, 1 / (float)(2 << c));
-        else
-            small = _mm256_add_ps(small, w);
-        for (size_t c = 8; c < KERN_TAIL_CUTS; c++) add_below(&tail[c], w, 1 / (float)(2 << c));
-    }
-    for (size_t c = 0; c < KERN_TAIL_CUTS; c++) tails[c] += avx2_reduce_add(c < 8 ? _mm256_add_ps(tail[c], small) : tail[c]);
-    return avx2_reduce_add(sum);
-}
-
-enum { SELECT_ROWS = 4 };
-
-static size_t select_tokens(const float *weights, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
-                            float *dropped)
-{
-    if (n_rows > SELECT_ROWS) return generic_select(weights, stride, n_rows, n, cuts, ret_tokens, dropped);
-    __m256 left[SELECT_ROWS];
     size_t count = 0;
-    for (size_t r = 0; r < n_rows; r++) left[r] = _mm256_setzero_ps();
+    __m256 least = _mm256_set1_ps(cut);
+    for (size_t i = 0; i < n; i += 8)
+        count += (size_t)__builtin_popcount((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(scores + i), least, _CMP_GE_OQ)));
+    return count;
+}
+
+static size_t select_tokens(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
+                            float *ret_scores, size_t ret_stride)
+{
+    size_t count = 0;
     for (size_t t = 0; t < n; t += 8) {
         __m256 keep = _mm256_setzero_ps();
         for (size_t r = 0; r < n_rows; r++)
-            keep = _mm256_or_ps(keep, _mm256_cmp_ps(_mm256_loadu_ps(weights + r * stride + t), _mm256_set1_ps(cuts[r]), _CMP_GE_OQ));
-        for (size_t r = 0; r < n_rows; r++)
-            left[r] = _mm256_add_ps(left[r], _mm256_andnot_ps(keep, _mm256_loadu_ps(weights + r * stride + t)));
-        for (unsigned mask = (unsigned)_mm256_movemask_ps(keep); mask; mask &= mask - 1)
-            ret_tokens[count++] = (uint32_t)(t + (unsigned)__builtin_ctz(mask));
+            keep = _mm256_or_ps(keep, _mm256_cmp_ps(_mm256_loadu_ps(scores + r * stride + t), _mm256_set1_ps(cuts[r]), _CMP_GE_OQ));
+        for (unsigned mask = (unsigned)_mm256_movemask_ps(keep); mask; mask &= mask - 1) {
+            size_t at = t + (unsigned)__builtin_ctz(mask);
+            for (size_t r = 0; r < n_rows; r++) ret_scores[r * ret_stride + count] = scores[r * stride + at];
+            ret_tokens[count++] = (uint32_t)at;
+        }
     }
-    for (size_t r = 0; r < n_rows; r++) dropped[r] += avx2_reduce_add(left[r]);
     return count;
 }
 
 /* ------------------------------------------------------------------------------------------------------- values */
 
-enum { RUN_TOKENS = 64, PREFETCH_AHEAD = 8 };
+enum { RUN_TOKENS = 64 };
 
-/* One run of tokens (tokens NULL: from `first` on), 32 features from f on, one or two query rows. */
+/* One run of n tokens from item `first` of the list on (NULL: the tokens themselves), 32 features from f on, one or two query rows. */
 AVX2_INLINE void gather_part(kern_value_type type, size_t d, size_t group, size_t f, kern_value_rows values, const uint32_t *tokens,
                              size_t first, size_t n, const float *weights, size_t stride, size_t n_rows, float *acc)
 {
@@ -162,17 +154,13 @@ AVX2_INLINE void gather_part(kern_value_type type, size_t d, size_t group, size_
     __m256 sum[2][4];
     for (size_t r = 0; r < n_rows; r++)
         for (size_t i = 0; i < 4; i++) sum[r][i] = _mm256_loadu_ps(acc + r * d + f + i * 8);
-    for (size_t t = 0; t < n; t++) {
-        size_t at = tokens ? tokens[t] : first + t;
-        if (tokens && f == 0 && t + PREFETCH_AHEAD < n) {
-            const uint8_t *next = values.rows + tokens[t + PREFETCH_AHEAD] * row_bytes;
-            for (size_t b = 0; b < row_bytes; b += 64) _mm_prefetch((const char *)next + b, _MM_HINT_T0);
-        }
+    for (size_t t = first; t < first + n; t++) {
+        size_t at = tokens ? tokens[t] : t;
         for (size_t i = 0; i < 4; i++) {
             __m256 value = avx2_features(type, values.rows + at * row_bytes, d, f + i * 8);
             /* groups are multiples of 16: a vector of 8 has one scale */
             float scale = type > KERN_VALUE_Q8 ? 1 : _cvtsh_ss(values.scales[at * n_scales + (f + i * 8) / group]);
-            for (size_t r = 0; r < n_rows; r++) sum[r][i] = _mm256_fmadd_ps(_mm256_set1_ps(weights[r * stride + at] * scale), value, sum[r][i]);
+            for (size_t r = 0; r < n_rows; r++) sum[r][i] = _mm256_fmadd_ps(_mm256_set1_ps(weights[r * stride + t] * scale), value, sum[r][i]);
         }
     }
     for (size_t r = 0; r < n_rows; r++)
@@ -184,12 +172,11 @@ AVX2_INLINE void gather_type(kern_value_type type, size_t d, size_t group, kern_
 {
     for (size_t first = 0; first < n; first += RUN_TOKENS) {
         size_t here = n - first < RUN_TOKENS ? n - first : RUN_TOKENS;
-        const uint32_t *list = tokens ? tokens + first : NULL;
         for (size_t f = 0; f < d; f += 32) {
             size_t r = 0;
             for (; r + 2 <= n_rows; r += 2)
-                gather_part(type, d, group, f, values, list, first, here, weights + r * stride, stride, 2, acc + r * d);
-            if (r < n_rows) gather_part(type, d, group, f, values, list, first, here, weights + r * stride, stride, 1, acc + r * d);
+                gather_part(type, d, group, f, values, tokens, first, here, weights + r * stride, stride, 2, acc + r * d);
+            if (r < n_rows) gather_part(type, d, group, f, values, tokens, first, here, weights + r * stride, stride, 1, acc + r * d);
         }
     }
 }
@@ -224,10 +211,11 @@ const kern_attend_ops kern_attend_avx2 = {
     .encode_value = generic_encode_value,
     .scores = scores,
     .max = row_max,
+    .exp_total = exp_total,
     .exp_sum = exp_sum,
-    .exp_tails = exp_tails,
+    .sum_below = sum_below,
+    .count = count_from,
     .select = select_tokens,
-    .sum = row_sum,
     .gather = gather,
     .tile = AVX2_TILE_OPS,
     .exact_tile = AVX2_TILE_OPS,

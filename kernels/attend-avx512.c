@@ -12,7 +12,14 @@
 
 /* ------------------------------------------------------------------------------------------------------- scores */
 
-enum { TABLE_BIAS = 128 };
+enum { TABLE_BIAS = 128, FETCH_AHEAD_BYTES = 4096 };
+
+/* Into the second cache: the processor's own prefetching stops at the end of each page, and into the first cache this costs more than
+ * it brings. May go past the end of the keys: a prefetch does not fault. */
+AVX512_INLINE void fetch_ahead(const uint8_t *at, size_t n_bytes)
+{
+    for (size_t b = 0; b < n_bytes; b += 64) _mm_prefetch((const char *)((uintptr_t)at + FETCH_AHEAD_BYTES + b), _MM_HINT_T1);
+}
 
 /* N units of keys with 4 * J features each: kept in registers while all rows go by. */
 AVX512_INLINE void scores_sparse(const uint8_t *units, size_t n, size_t j_count, const kern_query_rows *rows, float *out, size_t stride)
@@ -48,7 +55,10 @@ AVX512_INLINE void scores_sparse_all(const uint8_t *units, size_t n_units, size_
                                      size_t stride)
 {
     size_t u = 0, unit_bytes = j_count * 128 + 32;
-    for (; u + 2 <= n_units; u += 2) scores_sparse(units + u * unit_bytes, 2, j_count, rows, out + u * 16, stride);
+    for (; u + 2 <= n_units; u += 2) {
+        fetch_ahead(units + u * unit_bytes, 2 * unit_bytes);
+        scores_sparse(units + u * unit_bytes, 2, j_count, rows, out + u * 16, stride);
+    }
     if (u < n_units) scores_sparse(units + u * unit_bytes, 1, j_count, rows, out + u * 16, stride);
 }
 
@@ -84,6 +94,7 @@ AVX512_INLINE void scores_any_all(const uint8_t *units, size_t n_units, size_t k
     size_t unit_bytes = (dense ? k : 2 * k) * KERN_UNIT_TOKENS + 32;
     for (size_t u = 0; u < n_units; u++) {
         size_t r = 0;
+        fetch_ahead(units + u * unit_bytes, unit_bytes);
         for (; r + 4 <= rows->n; r += 4) scores_any(units + u * unit_bytes, k, dense, rows, r, 4, out + u * 16, stride);
         for (; r < rows->n; r++) scores_any(units + u * unit_bytes, k, dense, rows, r, 1, out + u * 16, stride);
     }
@@ -112,89 +123,88 @@ static float row_max(const float *x, size_t n)
     return _mm512_reduce_max_ps(_mm512_max_ps(max[0], max[1]));
 }
 
-static float row_sum(const float *x, size_t n)
+static float exp_total(const float *x, size_t n, float max)
 {
-    __m512 sum = _mm512_setzero_ps();
-    for (size_t i = 0; i < n; i += 16) sum = _mm512_add_ps(sum, _mm512_loadu_ps(x + i));
-    return _mm512_reduce_add_ps(sum);
+    __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()}, most = _mm512_set1_ps(max);
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        sum[0] = _mm512_add_ps(sum[0], avx512_exp(_mm512_sub_ps(_mm512_loadu_ps(x + i), most)));
+        sum[1] = _mm512_add_ps(sum[1], avx512_exp(_mm512_sub_ps(_mm512_loadu_ps(x + i + 16), most)));
+    }
+    if (i < n) sum[0] = _mm512_add_ps(sum[0], avx512_exp(_mm512_sub_ps(_mm512_loadu_ps(x + i), most)));
+    return _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
 }
 
-static float exp_sum(float *x, size_t n, float max)
+static float exp_sum(const float *x, size_t n, float max, float *out)
 {
     __m512 sum = _mm512_setzero_ps(), most = _mm512_set1_ps(max);
     for (size_t i = 0; i < n; i += 16) {
         __m512 w = avx512_exp(_mm512_sub_ps(_mm512_loadu_ps(x + i), most));
-        _mm512_storeu_ps(x + i, w);
+        _mm512_storeu_ps(out + i, w);
         sum = _mm512_add_ps(sum, w);
     }
     return _mm512_reduce_add_ps(sum);
 }
 
-/* Most vectors of a long row hold only small weights: those below 2^-8 are in all of the upper eight tails at once. */
-static float exp_tails(float *x, size_t n, float max, float *tails)
+AVX512_INLINE __m512 add_below(__m512 sum, __m512 w, __m512 cut)
 {
-    __m512 sum = _mm512_setzero_ps(), small = _mm512_setzero_ps(), most = _mm512_set1_ps(max), tail[KERN_TAIL_CUTS], cut[KERN_TAIL_CUTS];
-    for (size_t c = 0; c < KERN_TAIL_CUTS; c++) tail[c] = _mm512_setzero_ps(), cut[c] = _mm512_set1_ps(1 / (float)(2 << c));
-    for (size_t i = 0; i < n; i += 16) {
-        __m512 w = avx512_exp(_mm512_sub_ps(_mm512_loadu_ps(x + i), most));
-        _mm512_storeu_ps(x + i, w);
-        sum = _mm512_add_ps(sum, w);
-        __mmask16 large = _mm512_cmp_ps_mask(w, cut[7], _CMP_GE_OQ);
-        if (large) {
-            for (size_t c = 0; c < 7; c++) tail[c] = _mm512_mask_add_ps(tail[c], _mm512_cmp_ps_mask(w, cut[c], _CMP_LT_OQ), tail[c], w);
-            tail[7] = _mm512_mask_add_ps(tail[7], (__mmask16)~large, tail[7], w);
-        } else {
-            small = _mm512_add_ps(small, w);
-        }
-        for (size_t c = 8; c < KERN_TAIL_CUTS; c++)
-            tail[c] = _mm512_mask_add_ps(tail[c], _mm512_cmp_ps_mask(w, cut[c], _CMP_LT_OQ), tail[c], w);
-    }
-    for (size_t c = 0; c < KERN_TAIL_CUTS; c++) tails[c] += _mm512_reduce_add_ps(c < 8 ? _mm512_add_ps(tail[c], small) : tail[c]);
-    return _mm512_reduce_add_ps(sum);
+    return _mm512_mask_add_ps(sum, _mm512_cmp_ps_mask(w, cut, _CMP_LT_OQ), sum, w);
+}
+
+static float sum_below(const float *weights, size_t n, float cut)
+{
+    __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()}, most = _mm512_set1_ps(cut);
+    size_t i = 0;
+    for (; i + 64 <= n; i += 64)
+        for (size_t v = 0; v < 4; v++) sum[v] = add_below(sum[v], _mm512_loadu_ps(weights + i + v * 16), most);
+    for (; i < n; i += 16) sum[0] = add_below(sum[0], _mm512_loadu_ps(weights + i), most);
+    return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
 }
 
 /* ------------------------------------------------------------------------------------------------------- choice */
 
-AVX512_INLINE size_t select_rows(const float *weights, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
-                                 float *dropped)
+static size_t count_from(const float *scores, size_t n, float cut)
 {
-    const __m512i ramp = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    __m512 left[4];
     size_t count = 0;
-    for (size_t r = 0; r < n_rows; r++) left[r] = _mm512_setzero_ps();
-    for (size_t t = 0; t < n; t += 16) {
-        __mmask16 keep = 0;
-        for (size_t r = 0; r < n_rows; r++)
-            keep |= _mm512_cmp_ps_mask(_mm512_loadu_ps(weights + r * stride + t), _mm512_set1_ps(cuts[r]), _CMP_GE_OQ);
-        for (size_t r = 0; r < n_rows; r++)
-            left[r] = _mm512_mask_add_ps(left[r], (__mmask16)~keep, left[r], _mm512_loadu_ps(weights + r * stride + t));
-        if (!keep) continue;
-        uint32_t tokens[16];
-        _mm512_storeu_si512(tokens, _mm512_maskz_compress_epi32(keep, _mm512_add_epi32(ramp, _mm512_set1_epi32((int)t))));
-        size_t here = (size_t)__builtin_popcount(keep);
-        if (count + 16 <= n) _mm512_storeu_si512(ret_tokens + count, _mm512_loadu_si512(tokens));
-        else memcpy(ret_tokens + count, tokens, here * sizeof *tokens);
-        count += here;
-    }
-    for (size_t r = 0; r < n_rows; r++) dropped[r] += _mm512_reduce_add_ps(left[r]);
+    __m512 least = _mm512_set1_ps(cut);
+    for (size_t i = 0; i < n; i += 16)
+        count += (size_t)__builtin_popcount(_mm512_cmp_ps_mask(_mm512_loadu_ps(scores + i), least, _CMP_GE_OQ));
     return count;
 }
 
-static size_t select_tokens(const float *weights, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
-                            float *dropped)
+/* Compressed in registers: VCOMPRESSPS to memory is microcoded on Zen. */
+AVX512_INLINE size_t select_rows(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
+                                 float *ret_scores, size_t ret_stride)
+{
+    const __m512i ramp = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    size_t count = 0;
+    for (size_t t = 0; t < n; t += 16) {
+        __mmask16 keep = 0;
+        for (size_t r = 0; r < n_rows; r++)
+            keep |= _mm512_cmp_ps_mask(_mm512_loadu_ps(scores + r * stride + t), _mm512_set1_ps(cuts[r]), _CMP_GE_OQ);
+        if (!keep) continue;
+        _mm512_storeu_si512(ret_tokens + count, _mm512_maskz_compress_epi32(keep, _mm512_add_epi32(ramp, _mm512_set1_epi32((int)t))));
+        for (size_t r = 0; r < n_rows; r++)
+            _mm512_storeu_ps(ret_scores + r * ret_stride + count, _mm512_maskz_compress_ps(keep, _mm512_loadu_ps(scores + r * stride + t)));
+        count += (size_t)__builtin_popcount(keep);
+    }
+    return count;
+}
+
+static size_t select_tokens(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
+                            float *ret_scores, size_t ret_stride)
 {
     switch (n_rows) {
-    case 1: return select_rows(weights, stride, 1, n, cuts, ret_tokens, dropped);
-    case 2: return select_rows(weights, stride, 2, n, cuts, ret_tokens, dropped);
-    case 3: return select_rows(weights, stride, 3, n, cuts, ret_tokens, dropped);
-    case 4: return select_rows(weights, stride, 4, n, cuts, ret_tokens, dropped);
-    default: return generic_select(weights, stride, n_rows, n, cuts, ret_tokens, dropped);
+    case 1: return select_rows(scores, stride, 1, n, cuts, ret_tokens, ret_scores, ret_stride);
+    case 2: return select_rows(scores, stride, 2, n, cuts, ret_tokens, ret_scores, ret_stride);
+    case 4: return select_rows(scores, stride, 4, n, cuts, ret_tokens, ret_scores, ret_stride);
+    default: return select_rows(scores, stride, n_rows, n, cuts, ret_tokens, ret_scores, ret_stride);
     }
 }
 
 /* ------------------------------------------------------------------------------------------------------- values */
 
-enum { GATHER_TOKENS = 64, GATHER_ROWS = 4, PREFETCH_AHEAD = 8, SCALES_MAX = 4 };
+enum { GATHER_TOKENS = 64, GATHER_ROWS = 4, SCALES_MAX = 4 };
 
 /* Weights of a run of tokens multiplied with the scales of their rows: one for each scale of a row. */
 typedef struct gather_run {
@@ -230,9 +240,7 @@ AVX512_INLINE void run_weights(gather_run *run, size_t n_scales, const uint16_t 
         __mmask16 mask = (__mmask16)((1u << here) - 1);
         __m512 scale = n_scales ? run_scales(run, i, n_scales, scales) : _mm512_set1_ps(1);
         for (size_t r = 0; r < n_rows; r++) {
-            const float *row = weights + r * stride;
-            __m512 w = run->tokens ? _mm512_mask_i32gather_ps(_mm512_setzero_ps(), mask, _mm512_maskz_loadu_epi32(mask, run->tokens + i), row, 4)
-                                   : _mm512_maskz_loadu_ps(mask, row + run->first + i);
+            __m512 w = _mm512_maskz_loadu_ps(mask, weights + r * stride + run->first + i);
             _mm512_storeu_ps(run->weights[r] + i * each, _mm512_mul_ps(_mm512_permutexvar_ps(repeat, w), scale));
         }
     }
@@ -268,10 +276,7 @@ AVX512_INLINE void gather_part(kern_value_type type, size_t d, size_t group, siz
     for (size_t t = 0; t < run->n; t++) {
         size_t at = run->tokens ? run->tokens[t] : run->first + t;
         const uint8_t *row = values.rows + at * row_bytes;
-        if (run->tokens && t + PREFETCH_AHEAD < run->n) {
-            const uint8_t *next = values.rows + run->tokens[t + PREFETCH_AHEAD] * row_bytes;
-            for (size_t b = 0; b < row_bytes; b += 64) _mm_prefetch((const char *)next + b, _MM_HINT_T0);
-        }
+        if (!run->tokens && f == 0) fetch_ahead(row, row_bytes);
         for (size_t i = 0; i < n_vectors; i++) {
             __m512 value = load_features(type, row, d, f + i * 16);
             for (size_t r = 0; r < n_rows; r++)
@@ -356,10 +361,11 @@ const kern_attend_ops kern_attend_avx512 = {
     .encode_value = generic_encode_value,
     .scores = scores,
     .max = row_max,
+    .exp_total = exp_total,
     .exp_sum = exp_sum,
-    .exp_tails = exp_tails,
+    .sum_below = sum_below,
+    .count = count_from,
     .select = select_tokens,
-    .sum = row_sum,
     .gather = gather,
     .tile =
         {

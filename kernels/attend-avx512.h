@@ -7,17 +7,19 @@
 
 #define AVX512_INLINE static inline __attribute__((always_inline))
 
-/* exp(x) for x <= 0 within 1e-7 (relative) where x is small; NaN counts as -inf. */
+/* exp(x) for x <= 0 within 1e-7 (relative) where x is small; 0 below 2^-126 and for NaN. Without the mask VSCALEFPS would make
+ * numbers that underflow, at a hundred cycles each time. */
 AVX512_INLINE __m512 avx512_exp(__m512 x)
 {
-    __m512 t = _mm512_max_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), _mm512_set1_ps(-160));
+    __m512 t = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
+    __mmask16 above = _mm512_cmp_ps_mask(t, _mm512_set1_ps(-126), _CMP_GT_OQ);
     __m512 whole = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), r = _mm512_sub_ps(t, whole);
     __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.00132764718f), r, _mm512_set1_ps(0.00967554133f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.0555071327f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.240221197f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.693146967f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.00000007f));
-    return _mm512_scalef_ps(p, whole);
+    return _mm512_maskz_scalef_ps(above, p, whole);
 }
 
 AVX512_INLINE __m512 avx512_half16(const uint16_t *h)

@@ -270,34 +270,45 @@ GENERIC void generic_scores(const kern_kv_format *format, const uint8_t *units, 
 
 /* ------------------------------------------------------------------------------------------------------ weights */
 
-GENERIC float generic_exp_sum(float *x, size_t n, float max)
+GENERIC float generic_exp_total(const float *x, size_t n, float max)
 {
-    for (size_t i = 0; i < n; i++) x[i] = expf(x[i] - max);
-    return generic_sum(x, n);
+    float lanes[GENERIC_LANES] = {0};
+    for (size_t i = 0; i < n; i += GENERIC_LANES)
+        for (size_t l = 0; l < GENERIC_LANES; l++) lanes[l] += x[i + l] == x[i + l] ? expf(x[i + l] - max) : 0;
+    return generic_fold(lanes);
 }
 
-GENERIC float generic_exp_tails(float *x, size_t n, float max, float *tails)
+GENERIC float generic_exp_sum(const float *x, size_t n, float max, float *out)
 {
-    float cut = 0.5f, sum = generic_exp_sum(x, n, max);
-    for (size_t c = 0; c < KERN_TAIL_CUTS; c++, cut *= 0.5f) {
-        float lanes[GENERIC_LANES] = {0};
-        for (size_t i = 0; i < n; i += GENERIC_LANES)
-            for (size_t l = 0; l < GENERIC_LANES; l++) lanes[l] += x[i + l] < cut ? x[i + l] : 0;
-        tails[c] += generic_fold(lanes);
-    }
-    return sum;
+    for (size_t i = 0; i < n; i++) out[i] = x[i] == x[i] ? expf(x[i] - max) : 0;
+    return generic_sum(out, n);
 }
 
-GENERIC size_t generic_select(const float *weights, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
-                              float *dropped)
+GENERIC float generic_sum_below(const float *weights, size_t n, float cut)
+{
+    float lanes[GENERIC_LANES] = {0};
+    for (size_t i = 0; i < n; i += GENERIC_LANES)
+        for (size_t l = 0; l < GENERIC_LANES; l++) lanes[l] += weights[i + l] < cut ? weights[i + l] : 0;
+    return generic_fold(lanes);
+}
+
+GENERIC size_t generic_count(const float *scores, size_t n, float cut)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) count += scores[i] >= cut;
+    return count;
+}
+
+GENERIC size_t generic_select(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
+                              float *ret_scores, size_t ret_stride)
 {
     size_t count = 0;
     for (size_t t = 0; t < n; t++) {
         bool keep = false;
-        for (size_t r = 0; r < n_rows; r++) keep = keep || weights[r * stride + t] >= cuts[r];
-        if (keep) ret_tokens[count++] = (uint32_t)t;
-        else
-            for (size_t r = 0; r < n_rows; r++) dropped[r] += weights[r * stride + t];
+        for (size_t r = 0; r < n_rows; r++) keep = keep || scores[r * stride + t] >= cuts[r];
+        if (!keep) continue;
+        for (size_t r = 0; r < n_rows; r++) ret_scores[r * ret_stride + count] = scores[r * stride + t];
+        ret_tokens[count++] = (uint32_t)t;
     }
     return count;
 }
@@ -312,7 +323,7 @@ GENERIC void generic_gather(const kern_kv_format *format, kern_value_rows values
         generic_value(format, values.rows + t * row_bytes, values.scales + t * n_scales, value);
         float scale = format->value_type == KERN_VALUE_Q8 ? kern_f32_of_f16(values.scales[t]) : 1;
         for (size_t r = 0; r < n_rows; r++) {
-            float weight = weights[r * stride + t] * scale;
+            float weight = weights[r * stride + i] * scale;
             for (size_t f = 0; f < d; f++) acc[r * d + f] += weight * value[f];
         }
     }
@@ -361,7 +372,7 @@ GENERIC bool generic_tile_softmax(float *scores, const uint32_t *visible, size_t
             changed = true;
         }
         max[r] = new_max;
-        sum[r] = sum[r] * keep[r] + generic_exp_sum(row, KERN_TILE_TOKENS, new_max);
+        sum[r] = sum[r] * keep[r] + generic_exp_sum(row, KERN_TILE_TOKENS, new_max, row);
     }
     generic_tile_weights(scores, KERN_TILE_TOKENS, KERN_TILE_TOKENS, n_rows, key_scale, p);
     return changed;

@@ -10,7 +10,6 @@
 
 enum {
     KERN_TABLE_BYTES = 128,    /* an 8-bit query table */
-    KERN_TAIL_CUTS = 16,       /* weights are counted below 2^-1, 2^-2 .. 2^-16 of the largest */
     KERN_TILE_TOKENS = 64,     /* keys of one tile; equal to KERN_MASS_TOKENS */
     KERN_TILE_ROWS_MULTIPLE = 6, /* rows of a tile are padded to this: accumulators of 6 rows fill the registers */
 };
@@ -65,15 +64,20 @@ typedef struct kern_attend_ops {
     void (*scores)(const kern_kv_format *format, const uint8_t *units, size_t n_units, const kern_query_rows *rows, float *out,
                    size_t stride);
     float (*max)(const float *x, size_t n);
-    /* x <- exp(x - max), and the sum, for n a multiple of 16 */
-    float (*exp_sum)(float *x, size_t n, float max);
-    /* as exp_sum; tails[i] += the sum of the weights below 2^-(i + 1) */
-    float (*exp_tails)(float *x, size_t n, float max, float *tails);
-    /* Tokens t of n (a multiple of 16) where the weight of any of the n_rows rows is at least its cut; dropped[r] += the
-     * weights of the others. Returns their number. */
-    size_t (*select)(const float *weights, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens, float *dropped);
-    float (*sum)(const float *x, size_t n); /* n a multiple of 16 */
-    /* acc [n_rows][d] += weights of the listed tokens (NULL: the first n) * their values */
+    /* the sum of exp(x - max), n a multiple of 16; -inf and NaN weigh nothing */
+    float (*exp_total)(const float *x, size_t n, float max);
+    /* the same, and the weights themselves into `out`, which may be x */
+    float (*exp_sum)(const float *x, size_t n, float max, float *out);
+    /* the sum of those of n weights (a multiple of 16) that are smaller than `cut` */
+    float (*sum_below)(const float *weights, size_t n, float cut);
+    /* how many of n scores (a multiple of 16) are at least `cut` */
+    size_t (*count)(const float *scores, size_t n, float cut);
+    /* Tokens t of n (a multiple of 16) where the score of any of the n_rows rows is at least its cut, and what all rows score
+     * there: ret_scores[r * ret_stride + i]. Both want room for n + 16. Returns their number. */
+    size_t (*select)(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens, float *ret_scores,
+                     size_t ret_stride);
+    /* acc [n_rows][d] += weights[r * stride + i] * the value of token tokens[i] (NULL: i), i < n. The caller has
+     * fetched listed rows ahead. */
     void (*gather)(const kern_kv_format *format, kern_value_rows values, const uint32_t *tokens, size_t n, const float *weights,
                    size_t stride, size_t n_rows, float *acc);
     kern_tile_ops tile;       /* for CODE8 keys with Q4 or Q8 values and d a multiple of 32: may round weights and values to 8 bits of mantissa */

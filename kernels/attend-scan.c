@@ -1,12 +1,16 @@
 /* attend-scan.c: attention of a few query tokens over many cached ones: all scores first, then the values that matter.
  *
- * Owns: the four phases (scores, weights, values, merging), how they are cut into items, which value rows are read.
+ * Owns: the phases (scores, cuts, values, merging), how they are cut into items, which value rows are read.
  * Does not own: the arithmetic (attend-ops.h), checks (attend.c).
  *
  * The key axis is cut into spans and items by the number of tokens alone, and what the items leave is merged in their
- * order: results do not depend on the number of threads. With every score known before a value is read, the softmax mass
- * of what is left out is known, not estimated: the cut of a row is the largest of 2^-1 .. 2^-16 times its largest weight
- * below which no more than drop_mass of its mass lies.
+ * order: results do not depend on the number of threads.
+ *
+ * Scores: one pass over the codes leaves all scores, and each row's largest score and softmax denominator, found while the
+ * scores of a span are still in the nearest cache. Cuts: with the denominator known, a row's cut is the highest score below
+ * which no more than drop_mass of its mass lies. It is looked for among the highest sixteenth of the scores (a sample says where
+ * that begins), and if that is too few, among the highest quarter. Values: rows where no head of the group reaches its cut are not read. What was kept is summed
+ * up, so that what was dropped is known, not estimated; rows that drop too much, should there be any, are read whole.
  *
  * Scores of one pass (some KV heads, some query tokens) are kept in scratch; passes are made small enough for it to stay
  * near the processor, and to stay bounded for a million tokens.
@@ -25,12 +29,24 @@ enum {
     PRODUCT_ROWS_MIN = 6,
     PASS_BYTES = 4 << 20,     /* of scores */
     PASS_ROWS_MIN_BYTES = 32 << 20, /* with several query tokens: rows share the reading of keys up to this */
+    SAMPLE_TOKENS = 1024,     /* about: of a row, to see how its scores lie */
+    VALUE_ITEMS = 4,          /* of one task of the values phase: one item's rows are fetched while another's are summed up */
+    CUT_BITS = 9,             /* steps of halving the interval that holds a cut */
 };
+static const double SUMS_ERROR = 5e-7; /* relative */
+static const float CUT_DEPTH = 21; /* of scores below the largest: weights of 2^-30 */
+static const float DROP_MASS_LEAST = 2e-6f; /* below, rounding of the sums is of the same size: nothing is dropped */
 
-/* Of one thread, where several query tokens share the reading of values. */
+
+enum { LIST_TOKENS = SPAN_TOKENS + KERN_UNIT_TOKENS };
+
+/* Of one thread. */
 typedef struct scan_scratch {
-    uint32_t *tokens; /* [query][SPAN_TOKENS]: chosen */
-    float *p, *tile, *acc, *key_scale;
+    /* Of two spans: one on its way from memory, one being summed up. */
+    uint32_t *tokens[2]; /* [LIST_TOKENS]: chosen */
+    float *weights[2];   /* [group][LIST_TOKENS]: their scores, then weights; also a row's sample */
+    float *highest;      /* [stride + LIST_TOKENS]: a row's highest scores, then their weights */
+    float *tile_weights, *p, *tile, *acc, *key_scale; /* where several query tokens share the reading of values */
 } scan_scratch;
 
 typedef struct scan {
@@ -52,12 +68,13 @@ typedef struct scan {
     size_t first_kv, n_kv, first_query, n_queries, n_rows;
     uint8_t *tables;               /* [row][128] */
     float *table_scales, *dense;   /* [row], [row][d] */
-    float *scores;                 /* [row][stride], then weights */
-    float *item_max, *item_sums;   /* [item][row], [item][row][1 + KERN_TAIL_CUTS] */
-    float *max, *cuts;             /* [row] */
-    double *totals;                /* [row] */
-    float *item_acc, *item_dropped; /* [item][row][d], [item][row] */
-    uint32_t *item_read;            /* [item][query] */
+    float *scores;                 /* [row][stride] */
+    float *item_max, *item_sum;    /* [item][row]: the largest score, the sum of exp(score - it) */
+    float *max, *cuts;             /* [row]; a token whose score reaches no row's cut is left out */
+    double *totals, *dropped;      /* [row]: softmax mass, relative to max; of it, what was left out */
+    float *item_acc, *item_kept;   /* [item][row][d], [item][row] */
+    uint32_t *item_read;           /* [item][query] */
+    size_t redo_kv;                /* the one that is read whole; SIZE_MAX: none */
     const kern_tile_ops *tile_ops;
     scan_scratch threads[KERN_THREADS_MAX];
 } scan;
@@ -127,12 +144,13 @@ static size_t carve(scan *s, void *base)
     s->dense = kern_arena_take(&arena, rows * s->dense_stride, sizeof(float));
     s->scores = kern_arena_take(&arena, rows * s->stride, sizeof(float));
     s->item_max = kern_arena_take(&arena, item_rows, sizeof(float));
-    s->item_sums = kern_arena_take(&arena, item_rows * (1 + KERN_TAIL_CUTS), sizeof(float));
+    s->item_sum = kern_arena_take(&arena, item_rows, sizeof(float));
     s->max = kern_arena_take(&arena, rows, sizeof(float));
     s->cuts = kern_arena_take(&arena, rows, sizeof(float));
     s->totals = kern_arena_take(&arena, rows, sizeof(double));
+    s->dropped = kern_arena_take(&arena, rows, sizeof(double));
     s->item_acc = kern_arena_take(&arena, item_rows * d, sizeof(float));
-    s->item_dropped = kern_arena_take(&arena, item_rows, sizeof(float));
+    s->item_kept = kern_arena_take(&arena, item_rows, sizeof(float));
     s->item_read = kern_arena_take(&arena, s->kv_step * s->n_items * s->query_step, sizeof(uint32_t));
     return arena.bytes;
 }
@@ -141,7 +159,13 @@ static size_t carve_thread(const scan *s, void *base, scan_scratch *ret)
 {
     kern_arena arena = {.base = base};
     size_t rows = (s->query_step * s->group + KERN_TILE_ROWS_MULTIPLE - 1) / KERN_TILE_ROWS_MULTIPLE * KERN_TILE_ROWS_MULTIPLE;
-    ret->tokens = kern_arena_take(&arena, s->query_step * SPAN_TOKENS, sizeof(uint32_t));
+    size_t n_weights = s->group * LIST_TOKENS > SAMPLE_TOKENS ? s->group * LIST_TOKENS : SAMPLE_TOKENS;
+    for (size_t i = 0; i < 2; i++) {
+        ret->tokens[i] = kern_arena_take(&arena, LIST_TOKENS, sizeof(uint32_t));
+        ret->weights[i] = kern_arena_take(&arena, n_weights, sizeof(float));
+    }
+    ret->highest = kern_arena_take(&arena, s->stride + LIST_TOKENS, sizeof(float));
+    ret->tile_weights = kern_arena_take(&arena, s->query_step * s->group * KERN_TILE_TOKENS, sizeof(float));
     ret->p = kern_arena_take(&arena, rows * KERN_TILE_TOKENS, sizeof(float));
     ret->tile = kern_arena_take(&arena, KERN_TILE_TOKENS * s->d, sizeof(float));
     ret->acc = kern_arena_take(&arena, rows * s->d, sizeof(float));
@@ -218,6 +242,20 @@ static void hide(const scan *s, const key_span *span, float *scores)
     }
 }
 
+/* Adds a span's scores of one row to the item's largest and sum. */
+static void add_scores(const scan *s, const float *scores, size_t n, float *max, float *sum)
+{
+    float here = s->ops->max(scores, n);
+    if (here == -INFINITY) return;
+    float total = s->ops->exp_total(scores, n, here);
+    if (here > *max) {
+        *sum = *sum * expf(*max - here) + total;
+        *max = here;
+    } else {
+        *sum += total * expf(here - *max);
+    }
+}
+
 static void scan_scores(void *user, size_t index, unsigned thread)
 {
     const scan *s = user;
@@ -230,163 +268,274 @@ static void scan_scores(void *user, size_t index, unsigned thread)
         .dense = s->dense + item.row * s->dense_stride,
         .n = s->n_rows,
     };
-    float *max = s->item_max + item.item_row;
-    for (size_t r = 0; r < s->n_rows; r++) max[r] = -INFINITY;
+    float *max = s->item_max + item.item_row, *sum = s->item_sum + item.item_row;
+    for (size_t r = 0; r < s->n_rows; r++) max[r] = -INFINITY, sum[r] = 0;
     for (size_t i = 0; i < item.n_spans; i++) {
         const key_span *span = &s->spans[item.first_span + i];
+        size_t n_units = kern_n_units(span->n);
         float *scores = s->scores + item.row * s->stride + span->at;
-        s->ops->scores(format, key_span_units(span, format, s->first_kv + item.kv, 0), kern_n_units(span->n), &rows, scores, s->stride);
+        s->ops->scores(format, key_span_units(span, format, s->first_kv + item.kv, 0), n_units, &rows, scores, s->stride);
         hide(s, span, scores);
-        for (size_t r = 0; r < s->n_rows; r++) {
-            float here = s->ops->max(scores + r * s->stride, kern_n_units(span->n) * KERN_UNIT_TOKENS);
-            if (here > max[r]) max[r] = here;
-        }
+        for (size_t r = 0; r < s->n_rows; r++) add_scores(s, scores + r * s->stride, n_units * KERN_UNIT_TOKENS, &max[r], &sum[r]);
     }
 }
 
-static void find_max(scan *s)
+/* A row's largest score and the sum of its weights relative to it. */
+static void find_total(const scan *s, size_t kv, size_t r)
 {
-    for (size_t kv = 0; kv < s->n_kv; kv++)
-        for (size_t r = 0; r < s->n_rows; r++) {
-            float max = -INFINITY;
-            for (size_t i = 0; i < s->n_items; i++) {
-                float here = s->item_max[(kv * s->n_items + i) * s->n_rows + r];
-                if (here > max) max = here;
-            }
-            s->max[kv * s->n_rows + r] = max == -INFINITY ? 0 : max; /* a row that sees nothing: weights 0, not NaN */
-            s->cuts[kv * s->n_rows + r] = FLT_TRUE_MIN;
-        }
+    float max = -INFINITY;
+    double total = 0;
+    for (size_t i = 0; i < s->n_items; i++) {
+        float here = s->item_max[(kv * s->n_items + i) * s->n_rows + r];
+        if (here > max) max = here;
+    }
+    for (size_t i = 0; i < s->n_items && max > -INFINITY; i++) {
+        size_t at = (kv * s->n_items + i) * s->n_rows + r;
+        total += (double)s->item_sum[at] * (double)expf(s->item_max[at] - max);
+    }
+    s->max[kv * s->n_rows + r] = max == -INFINITY ? 0 : max; /* a row that sees nothing: weights 0, not NaN */
+    s->totals[kv * s->n_rows + r] = total;
 }
+
+/* -------------------------------------------------------------------------------------------------------- cuts */
+
+/* Scores of one unit in each `step`, somewhere in it, as texts repeat themselves; their number. */
+static size_t take_sample(const scan *s, size_t row, float *sample)
+{
+    size_t n_units = s->stride / KERN_UNIT_TOKENS - 1, n = 0; /* the last belongs to no token */
+    size_t step = 1 + (n_units - 1) / (SAMPLE_TOKENS / KERN_UNIT_TOKENS);
+    const float *scores = s->scores + row * s->stride;
+    for (size_t first = 0; first < n_units; first += step, n += KERN_UNIT_TOKENS) {
+        size_t here = n_units - first < step ? n_units - first : step, u = first + ((uint32_t)first * 2654435761u >> 8) % here;
+        memcpy(sample + n, scores + u * KERN_UNIT_TOKENS, KERN_UNIT_TOKENS * sizeof *sample);
+    }
+    return n;
+}
+
+/* The score, at most CUT_DEPTH below the row's largest, that about n_wanted of the sample reach. */
+static float find_depth(const scan *s, size_t row, const float *sample, size_t n, size_t n_wanted)
+{
+    float low = s->max[row] - CUT_DEPTH, high = s->max[row];
+    for (int i = 0; i < CUT_BITS; i++) {
+        float middle = (low + high) / 2;
+        if (s->ops->count(sample, n, middle) >= n_wanted) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+/* Scores of a row at or above a cut, padded to whole units; their number. */
+static size_t take_highest(const scan *s, size_t row, float cut, const scan_scratch *scratch)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_spans; i++) {
+        const key_span *span = &s->spans[i];
+        n += s->ops->select(s->scores + row * s->stride + span->at, s->stride, 1, kern_n_units(span->n) * KERN_UNIT_TOKENS, &cut,
+                            scratch->tokens[0], scratch->highest + n, 0);
+    }
+    while (n % KERN_UNIT_TOKENS) scratch->highest[n++] = -INFINITY;
+    return n;
+}
+
+/* The highest cut, from `low` on, below which no more than `slack` of these n weights' sum lies. */
+static float refine_cut(const scan *s, size_t row, const float *weights, size_t n, double slack, float low)
+{
+    float high = s->max[row];
+    for (int i = 0; i < CUT_BITS; i++) {
+        float middle = (low + high) / 2;
+        if ((double)s->ops->sum_below(weights, n, expf(middle - s->max[row])) <= slack) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+/* The score below which no more than the allowed mass lies. */
+static float find_cut(const scan *s, size_t row, const scan_scratch *scratch)
+{
+    double total = s->totals[row], allowed = ((double)s->params->drop_mass - SUMS_ERROR) * total;
+    if (s->params->drop_mass < DROP_MASS_LEAST || !(allowed > 0)) return -FLT_MAX;
+    size_t n_sample = take_sample(s, row, scratch->weights[0]);
+    for (size_t part = 16; part >= 4; part /= 4) {
+        float depth = find_depth(s, row, scratch->weights[0], n_sample, n_sample / part);
+        size_t n = take_highest(s, row, depth, scratch);
+        double slack = (double)s->ops->exp_sum(scratch->highest, n, s->max[row], scratch->highest) - (total - allowed);
+        if (slack >= 0) return refine_cut(s, row, scratch->highest, n, slack, depth);
+    }
+    return -FLT_MAX;
+}
+
+/* One row of the pass. */
+static void scan_cuts(void *user, size_t index, unsigned thread)
+{
+    const scan *s = user;
+    if (kern_context_cancelled(s->context)) return;
+    find_total(s, index / s->n_rows, index % s->n_rows);
+    s->cuts[index] = find_cut(s, index, &s->threads[thread]);
+}
+
+/* ------------------------------------------------------------------------------------------------------ values */
 
 /* A span's values read once for all query tokens: tiles of weights by tiles of values. */
 static void multiply_span(const scan *s, const scan_item *item, const key_span *span, const scan_scratch *scratch)
 {
     const kern_kv_format *format = s->params->format;
-    float *acc = s->item_acc + item->item_row * s->d;
+    float *acc = s->item_acc + item->item_row * s->d, *kept = s->item_kept + item->item_row;
     memset(scratch->acc, 0, s->n_rows * s->d * sizeof(float));
     for (size_t first = 0; first < span->n; first += KERN_TILE_TOKENS) {
         size_t n = span->n - first < KERN_TILE_TOKENS ? span->n - first : KERN_TILE_TOKENS;
+        const float *scores = s->scores + item->row * s->stride + span->at + first;
+        for (size_t r = 0; r < s->n_rows; r++)
+            kept[r] += s->ops->exp_sum(scores + r * s->stride, kern_n_units(n) * KERN_UNIT_TOKENS, s->max[item->row + r],
+                                       scratch->tile_weights + r * KERN_TILE_TOKENS);
         s->tile_ops->expand(format, key_span_values(span, format, s->first_kv + item->kv, first), n, scratch->tile, scratch->key_scale);
-        s->tile_ops->weights(s->scores + item->row * s->stride + span->at + first, s->stride, n, s->n_rows, scratch->key_scale, scratch->p);
+        s->tile_ops->weights(scratch->tile_weights, KERN_TILE_TOKENS, n, s->n_rows, scratch->key_scale, scratch->p);
         s->tile_ops->product(scratch->p, scratch->tile, s->n_rows, s->d, NULL, scratch->acc);
     }
     for (size_t i = 0; i < s->n_rows * s->d; i++) acc[i] += scratch->acc[i];
 }
 
-/* The values of one span. One query token: the rows chosen, or all of them where the gaps are not worth it. Several: chosen
- * rows are gathered for each token, unless so many are wanted that a product with all of them is less work. */
-static void read_span(const scan *s, const scan_item *item, const key_span *span, const scan_scratch *scratch)
+/* What one query token wants of a span: the rows chosen, or all of them where the gaps are not worth it. */
+typedef struct value_pick {
+    const key_span *span; /* NULL: nothing */
+    size_t kv, row, item_row, n;
+    bool all;
+    unsigned buffer; /* of scratch */
+} value_pick;
+
+static size_t choose_tokens(const scan *s, size_t row, const key_span *span, uint32_t *ret_tokens, float *ret_scores)
 {
-    size_t n_units = kern_n_units(span->n), chosen[SCAN_QUERIES_MAX], sum = 0;
-    const float *weights = s->scores + item->row * s->stride + span->at;
-    float *acc = s->item_acc + item->item_row * s->d, left[SCAN_ROWS_MAX] = {0};
-    uint32_t *read = s->item_read + (item->kv * s->n_items + item->item) * s->n_queries;
-    kern_value_rows values = key_span_values(span, s->params->format, s->first_kv + item->kv, 0);
-    for (size_t q = 0; q < s->n_queries; q++) {
-        size_t row = q * s->group;
-        chosen[q] = s->ops->select(weights + row * s->stride, s->stride, s->group, n_units * KERN_UNIT_TOKENS, s->cuts + item->row + row,
-                                   scratch->tokens + q * SPAN_TOKENS, left + row);
-        sum += chosen[q];
-    }
-    bool product = s->n_rows >= PRODUCT_ROWS_MIN && s->n_queries > 1 && sum * 2 > span->n * s->n_queries;
-    if (product) multiply_span(s, item, span, scratch);
-    for (size_t q = 0; q < s->n_queries; q++) {
-        size_t row = q * s->group;
-        bool all = product || chosen[q] * 4 > span->n;
-        read[q] += (uint32_t)(all ? span->n : chosen[q]);
-        for (size_t g = row; !all && g < row + s->group; g++) s->item_dropped[item->item_row + g] += left[g];
-        if (!product)
-            s->ops->gather(s->params->format, values, all ? NULL : scratch->tokens + q * SPAN_TOKENS, all ? span->n : chosen[q],
-                           weights + row * s->stride, s->stride, s->group, acc + row * s->d);
+    if (s->cuts[row] == -FLT_MAX) return span->n; /* then so are those of the other heads, or they do not matter */
+    return s->ops->select(s->scores + row * s->stride + span->at, s->stride, s->group, kern_n_units(span->n) * KERN_UNIT_TOKENS,
+                          s->cuts + row, ret_tokens, ret_scores, LIST_TOKENS);
+}
+
+static void fetch_rows(const kern_kv_format *format, kern_value_rows values, const uint32_t *tokens, size_t n)
+{
+    size_t row_bytes = kern_kv_value_row_bytes(format), n_scales = kern_kv_value_n_scales(format);
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t *row = values.rows + tokens[i] * row_bytes;
+        for (size_t b = 0; b < row_bytes; b += KERN_ALIGN_BYTES) __builtin_prefetch(row + b, 0, 3);
+        if (n_scales) __builtin_prefetch(values.scales + tokens[i] * n_scales, 0, 3);
     }
 }
 
-static void add_mass(const scan *s, const scan_item *item, const key_span *span)
+static void add_values(const scan *s, const value_pick *pick, const scan_scratch *scratch)
 {
-    if (!s->job->mass || span->block == s->job->n_blocks) return;
-    for (size_t first = 0; first < span->n; first += KERN_MASS_TOKENS) {
-        size_t n = kern_n_units(span->n - first) * KERN_UNIT_TOKENS;
-        if (n > KERN_MASS_TOKENS) n = KERN_MASS_TOKENS;
-        double sum = 0;
-        for (size_t r = 0; r < s->n_rows; r++) {
-            double total = s->totals[item->row + r];
-            if (total > 0) sum += s->ops->sum(s->scores + (item->row + r) * s->stride + span->at + first, n) / total;
-        }
-        kern_mass_add(&s->mass[span->part + first / KERN_MASS_TOKENS], sum);
+    if (!pick->span || pick->n == 0) return;
+    size_t n = pick->n, n_padded = kern_n_units(n) * KERN_UNIT_TOKENS, stride = pick->all ? s->stride : LIST_TOKENS;
+    float *weights = scratch->weights[pick->buffer];
+    const float *scores = pick->all ? s->scores + pick->row * s->stride + pick->span->at : weights;
+    for (size_t g = 0; g < s->group; g++) {
+        for (size_t i = n; i < n_padded && !pick->all; i++) weights[g * LIST_TOKENS + i] = -INFINITY;
+        s->item_kept[pick->item_row + g] += s->ops->exp_sum(scores + g * stride, n_padded, s->max[pick->row + g], weights + g * LIST_TOKENS);
     }
+    s->ops->gather(s->params->format, key_span_values(pick->span, s->params->format, s->first_kv + pick->kv, 0),
+                   pick->all ? NULL : scratch->tokens[pick->buffer], n, weights, LIST_TOKENS, s->group, s->item_acc + pick->item_row * s->d);
 }
 
+/* Chooses, and sums up what was chosen before, whose rows have come meanwhile. */
+static void pick_values(const scan *s, const scan_item *item, const key_span *span, size_t q, const scan_scratch *scratch, value_pick *last)
+{
+    unsigned buffer = 1 - last->buffer;
+    value_pick pick = {.span = span, .kv = item->kv, .row = item->row + q * s->group,
+                       .item_row = item->item_row + q * s->group, .buffer = buffer};
+    pick.n = choose_tokens(s, pick.row, span, scratch->tokens[buffer], scratch->weights[buffer]);
+    pick.all = pick.n * 4 > span->n;
+    if (pick.all) pick.n = span->n;
+    else fetch_rows(s->params->format, key_span_values(span, s->params->format, s->first_kv + item->kv, 0), scratch->tokens[buffer], pick.n);
+    s->item_read[(item->kv * s->n_items + item->item) * s->n_queries + q] += (uint32_t)pick.n;
+    add_values(s, last, scratch);
+    *last = pick;
+}
+
+/* Several query tokens gather for themselves, unless so much is wanted that a product with all rows is less work. */
+static void read_span(const scan *s, const scan_item *item, const key_span *span, const scan_scratch *scratch, value_pick *last)
+{
+    size_t sum = 0;
+    bool may_multiply = s->n_rows >= PRODUCT_ROWS_MIN && s->n_queries > 1;
+    for (size_t q = 0; q < s->n_queries && may_multiply; q++) {
+        unsigned buffer = 1 - last->buffer;
+        sum += choose_tokens(s, item->row + q * s->group, span, scratch->tokens[buffer], scratch->weights[buffer]);
+    }
+    if (sum * 2 > span->n * s->n_queries) {
+        uint32_t *read = s->item_read + (item->kv * s->n_items + item->item) * s->n_queries;
+        multiply_span(s, item, span, scratch);
+        for (size_t q = 0; q < s->n_queries; q++) read[q] += (uint32_t)span->n;
+        return;
+    }
+    for (size_t q = 0; q < s->n_queries; q++) pick_values(s, item, span, q, scratch, last);
+}
+
+/* A few items, one after the other. */
 static void scan_values(void *user, size_t index, unsigned thread)
 {
     const scan *s = user;
     if (kern_context_cancelled(s->context)) return;
-    scan_item item = item_of(s, index);
-    memset(s->item_acc + item.item_row * s->d, 0, s->n_rows * s->d * sizeof(float));
-    memset(s->item_dropped + item.item_row, 0, s->n_rows * sizeof(float));
-    memset(s->item_read + index * s->n_queries, 0, s->n_queries * sizeof(uint32_t));
-    for (size_t i = 0; i < item.n_spans; i++) {
-        const key_span *span = &s->spans[item.first_span + i];
-        read_span(s, &item, span, &s->threads[thread]);
-        add_mass(s, &item, span);
+    size_t first = index * VALUE_ITEMS, end = s->n_kv * s->n_items, offset = 0;
+    if (s->redo_kv != SIZE_MAX) end = s->n_items, offset = s->redo_kv * s->n_items;
+    value_pick last = {0};
+    for (size_t i = first; i < end && i < first + VALUE_ITEMS; i++) {
+        scan_item item = item_of(s, offset + i);
+        memset(s->item_acc + item.item_row * s->d, 0, s->n_rows * s->d * sizeof(float));
+        memset(s->item_kept + item.item_row, 0, s->n_rows * sizeof(float));
+        memset(s->item_read + (offset + i) * s->n_queries, 0, s->n_queries * sizeof(uint32_t));
+        for (size_t j = 0; j < item.n_spans; j++) read_span(s, &item, &s->spans[item.first_span + j], &s->threads[thread], &last);
     }
+    add_values(s, &last, &s->threads[thread]);
 }
 
-static void scan_weights(void *user, size_t index, unsigned thread)
+static size_t n_value_tasks(const scan *s, size_t n_kv) { return (n_kv * s->n_items + VALUE_ITEMS - 1) / VALUE_ITEMS; }
+
+static void scan_mass(void *user, size_t index, unsigned thread)
 {
     const scan *s = user;
-    if (kern_context_cancelled(s->context)) return;
     scan_item item = item_of(s, index);
-    bool drops = s->params->drop_mass > 0;
-    for (size_t r = 0; r < s->n_rows; r++) {
-        const key_span *first = &s->spans[item.first_span], *last = first + item.n_spans - 1;
-        float *row = s->scores + (item.row + r) * s->stride + first->at, *sums = s->item_sums + (item.item_row + r) * (1 + KERN_TAIL_CUTS);
-        size_t n = last->at + kern_n_units(last->n) * KERN_UNIT_TOKENS - first->at;
-        memset(sums, 0, (1 + KERN_TAIL_CUTS) * sizeof *sums);
-        sums[0] = drops ? s->ops->exp_tails(row, n, s->max[item.row + r], sums + 1) : s->ops->exp_sum(row, n, s->max[item.row + r]);
-    }
-}
-
-/* Totals of all rows, and their cuts. */
-static void find_cuts(scan *s)
-{
-    for (size_t kv = 0; kv < s->n_kv; kv++)
-        for (size_t r = 0; r < s->n_rows; r++) {
-            double sums[1 + KERN_TAIL_CUTS] = {0}, cut = 0.5;
-            for (size_t i = 0; i < s->n_items; i++)
-                for (size_t c = 0; c <= KERN_TAIL_CUTS; c++)
-                    sums[c] += (double)s->item_sums[((kv * s->n_items + i) * s->n_rows + r) * (1 + KERN_TAIL_CUTS) + c];
-            s->totals[kv * s->n_rows + r] = sums[0];
-            /* a little less than is allowed: the sums are rounded */
-            double allowed = (double)s->params->drop_mass * sums[0] * (1 - 1e-5);
-            for (size_t c = 1; c <= KERN_TAIL_CUTS && allowed > 0; c++, cut *= 0.5)
-                if (sums[c] <= allowed) {
-                    s->cuts[kv * s->n_rows + r] = (float)cut;
-                    break;
-                }
+    for (size_t i = 0; i < item.n_spans; i++) {
+        const key_span *span = &s->spans[item.first_span + i];
+        for (size_t first = 0; first < span->n && span->block < s->job->n_blocks; first += KERN_MASS_TOKENS) {
+            size_t n = kern_n_units(span->n - first) * KERN_UNIT_TOKENS;
+            if (n > KERN_MASS_TOKENS) n = KERN_MASS_TOKENS;
+            double sum = 0;
+            for (size_t r = item.row; r < item.row + s->n_rows; r++)
+                if (s->totals[r] > 0) sum += s->ops->exp_total(s->scores + r * s->stride + span->at + first, n, s->max[r]) / s->totals[r];
+            kern_mass_add(&s->mass[span->part + first / KERN_MASS_TOKENS], sum);
         }
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------------ merging */
 
-/* One KV head of the pass: outputs of all its rows. */
+/* One KV head of the pass: outputs of all its rows, and what was left out. */
 static void merge_rows(void *user, size_t index, unsigned thread)
 {
     const scan *s = user;
-    size_t d = s->d, kv_head = s->first_kv + index;
+    if (s->redo_kv != SIZE_MAX) index = s->redo_kv;
+    size_t d = s->d, kv_head = s->first_kv + index, n_tokens = 0;
+    for (size_t i = 0; i < s->n_spans; i++) n_tokens += s->spans[i].n;
     for (size_t r = 0; r < s->n_rows; r++) {
         float sums[KERN_HEAD_DIM_MAX] = {0};
-        double dropped = 0;
+        double kept = 0, total = s->totals[index * s->n_rows + r];
+        size_t n_read = 0;
         for (size_t i = 0; i < s->n_items; i++) {
             size_t at = (index * s->n_items + i) * s->n_rows + r;
             for (size_t f = 0; f < d; f++) sums[f] += s->item_acc[at * d + f];
-            dropped += (double)s->item_dropped[at];
+            kept += (double)s->item_kept[at];
+            n_read += s->item_read[(index * s->n_items + i) * s->n_queries + r / s->group];
         }
-        double kept = s->totals[index * s->n_rows + r] - dropped;
+        s->dropped[index * s->n_rows + r] = n_read < n_tokens && kept < total ? (total - kept) / total : 0;
         float factor = kept > 0 ? (float)(1 / kept) : 0;
         size_t query = s->first_query + r / s->group, head = kv_head * s->group + r % s->group;
         float *out = s->job->out + query * s->job->out_stride + head * d;
         for (size_t f = 0; f < d; f++) out[f] = sums[f] * factor;
     }
+}
+
+/* Always, unless rounding had its way. */
+static bool keeps_bound(const scan *s, size_t kv)
+{
+    for (size_t r = kv * s->n_rows; r < (kv + 1) * s->n_rows; r++)
+        if (s->dropped[r] > (double)s->params->drop_mass) return false;
+    return true;
 }
 
 static void count(scan *s)
@@ -396,18 +545,24 @@ static void count(scan *s)
     for (size_t b = 0; b < job->n_blocks; b++) cached += job->blocks[b].n_tokens;
     for (size_t kv = 0; kv < s->n_kv; kv++)
         for (size_t r = 0; r < s->n_rows; r++) {
-            double dropped = 0, total = s->totals[kv * s->n_rows + r];
+            double mass = s->dropped[kv * s->n_rows + r];
             uint64_t read = 0, visible = cached + kern_own_visible(job, s->first_query + r / s->group);
-            for (size_t i = 0; i < s->n_items; i++) {
-                dropped += (double)s->item_dropped[(kv * s->n_items + i) * s->n_rows + r];
-                read += s->item_read[(kv * s->n_items + i) * s->n_queries + r / s->group];
-            }
-            double mass = total > 0 ? dropped / total : 0;
+            for (size_t i = 0; i < s->n_items; i++) read += s->item_read[(kv * s->n_items + i) * s->n_queries + r / s->group];
             job->ret_dropped_mass += mass;
             if (mass > job->ret_dropped_mass_max) job->ret_dropped_mass_max = mass;
             job->ret_rows_read += read < visible ? read : visible;
             job->ret_rows += visible;
         }
+}
+
+/* Values of one KV head again, all of them. */
+static void read_whole(scan *s, kern_pool *pool, size_t kv)
+{
+    s->redo_kv = kv;
+    for (size_t r = kv * s->n_rows; r < (kv + 1) * s->n_rows; r++) s->cuts[r] = -FLT_MAX;
+    kern_pool_run(pool, n_value_tasks(s, 1), scan_values, s);
+    kern_pool_run(pool, 1, merge_rows, s);
+    s->redo_kv = SIZE_MAX;
 }
 
 static void run_pass(scan *s)
@@ -422,13 +577,14 @@ static void run_pass(scan *s)
     }
     kern_pool_run(pool, n_tasks, scan_scores, s);
     if (kern_context_cancelled(s->context)) return;
-    find_max(s);
-    kern_pool_run(pool, n_tasks, scan_weights, s);
+    kern_pool_run(pool, s->n_kv * s->n_rows, scan_cuts, s);
     if (kern_context_cancelled(s->context)) return;
-    find_cuts(s);
-    kern_pool_run(pool, n_tasks, scan_values, s);
+    if (s->job->mass) kern_pool_run(pool, n_tasks, scan_mass, s);
+    kern_pool_run(pool, n_value_tasks(s, s->n_kv), scan_values, s);
     if (kern_context_cancelled(s->context)) return;
     kern_pool_run(pool, s->n_kv, merge_rows, s);
+    for (size_t kv = 0; kv < s->n_kv; kv++)
+        if (!keeps_bound(s, kv)) read_whole(s, pool, kv);
     count(s);
 }
 
@@ -443,6 +599,7 @@ kern_status kern_attend_scan(kern_context *context, const kern_attend_ops *ops, 
         .d = params->format->d,
         .tile_ops = kern_tile_ops_for(ops, params->format),
         .dense_stride = params->format->key_type == KERN_KEY_CODE32 ? params->format->d : 0,
+        .redo_kv = SIZE_MAX,
     };
     if (s.group > SCAN_ROWS_MAX || job->n_queries > SCAN_QUERIES_MAX) return KERN_BAD_ARGUMENT;
     kern_status status = plan_keys(&s);

@@ -160,7 +160,7 @@ static void rank_rows(const rank_task *task, const rank_scratch *scratch, const 
             for (size_t t = n; t < n_units * KERN_UNIT_TOKENS; t++) row[t] = -INFINITY;
             float here = task->ops->max(row, n_units * KERN_UNIT_TOKENS);
             if (here > max[r]) sum[r] *= expf(max[r] - here), max[r] = here;
-            if (max[r] > -INFINITY) sum[r] += task->ops->exp_sum(row, n_units * KERN_UNIT_TOKENS, max[r]);
+            if (max[r] > -INFINITY) sum[r] += task->ops->exp_total(row, n_units * KERN_UNIT_TOKENS, max[r]);
         }
     }
     for (size_t r = 0; r < n_rows; r++) {

@@ -67,10 +67,12 @@ static void update_buttons(UiAskView *self)
 
 static void update_model(UiAskView *self)
 {
-    const char *problem = ui_context_get_engine_problem(self->context);
+    AppEngine *engine = ui_context_get_engine(self->context);
     bool is_loading = ui_context_is_engine_loading(self->context);
-    gtk_label_set_text(self->model_label, is_loading ? _("Loading the model…") : problem != NULL ? problem : "");
-    gtk_widget_set_visible(GTK_WIDGET(self->model_bar), is_loading || problem != NULL);
+    g_autofree char *note = engine != NULL ? app_engine_get_gpu_note(engine) : NULL;
+    const char *problem = ui_context_get_engine_problem(self->context), *words = is_loading ? _("Loading the model…") : problem != NULL ? problem : note;
+    gtk_label_set_text(self->model_label, words != NULL ? words : "");
+    gtk_widget_set_visible(GTK_WIDGET(self->model_bar), words != NULL);
 }
 
 static char *scope_words(UiAskView *self)
@@ -237,6 +239,7 @@ static void on_done(gpointer user, AppAsker *asker, const AppAnswer *answer, GPt
     else if (rows != NULL) ui_turn_set_rows(turn, rows, is_stopped);
     else show_failure(turn, error);
     update_buttons(self);
+    update_model(self); /* a GPU that failed says so, once there was something to do */
     if (answer != NULL) g_signal_emit(self, signals[SIGNAL_ANSWERED], 0, answer);
 }
 

@@ -7,6 +7,7 @@
 #include "ui-context.h"
 
 #include "app-settings.h"
+#include "app-watch.h"
 
 enum { CHANGED_DELAY_MS = 50, PROGRESS_DELAY_MS = 50 };
 
@@ -14,6 +15,7 @@ struct _UiContext {
     GObject parent;
     AppLibrary *library;
     AppReadQueue *queue;
+    AppWatcher *watcher; /* NULL: no folder was ever watched */
     AppEngine *engine;
     char *engine_problem;
     guint64 load; /* counts loads: an older one's end is ignored */
@@ -181,6 +183,15 @@ void ui_context_load_engine(UiContext *self, const char *model)
     ui_context_run(self, G_OBJECT(self), load_engine, load, free_load, NULL, on_engine_loaded, NULL);
 }
 
+void ui_context_update_watch(UiContext *self)
+{
+    g_autoptr(AppSettings) settings = app_settings_open(NULL, NULL);
+    g_auto(GStrv) folders = settings != NULL ? app_settings_get_folders(settings, APP_SETTING_WATCH) : NULL;
+    if (folders == NULL || (self->watcher == NULL && folders[0] == NULL)) return;
+    if (self->watcher == NULL) self->watcher = app_watcher_new(self->library, self->queue);
+    app_watcher_set_folders(self->watcher, (const char *const *)folders, 0);
+}
+
 void ui_context_run(UiContext *self, GObject *source, GTaskThreadFunc work, gpointer data, GDestroyNotify free_data,
                     GCancellable *cancellable, GAsyncReadyCallback done, gpointer user)
 {
@@ -193,6 +204,7 @@ void ui_context_run(UiContext *self, GObject *source, GTaskThreadFunc work, gpoi
 static void ui_context_dispose(GObject *object)
 {
     UiContext *self = UI_CONTEXT(object);
+    g_clear_pointer(&self->watcher, app_watcher_free); /* before its queue */
     g_clear_pointer(&self->queue, app_read_queue_free); /* joins its thread: no event follows */
     if (self->watch != 0) app_library_remove_watch(self->library, self->watch);
     self->watch = 0;

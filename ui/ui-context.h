@@ -1,6 +1,6 @@
 /* ui-context.h: what all windows and views share: the open library, the loaded model, the queue that reads.
  *
- * Owns: one AppLibrary, one AppEngine (loaded on a thread when first wanted), one AppReadQueue; turning their calls from other threads
+ * Owns: one AppLibrary, one AppEngine (loaded on a thread when first wanted), one AppReadQueue, watching folders; turning their calls from other threads
  *       into signals on the main loop; running blocking work on threads.
  * Does not own: any widget.
  *
@@ -35,6 +35,9 @@ const char *ui_context_get_engine_problem(UiContext *context); /* why there is n
 bool ui_context_is_engine_loading(UiContext *context);
 /* Loads a model (NULL: the default) on a thread; what is read goes on with it. "engine-changed" follows. */
 void ui_context_load_engine(UiContext *context, const char *model);
+
+/* Watches the folders of the setting library.watch: at the start, and after it was changed. */
+void ui_context_update_watch(UiContext *context);
 
 /* Runs work(data) on a thread, then done(source, result, user) on the main loop: g_task_propagate_* there gives what work returned with
  * g_task_return_*. free_data may be NULL. source is kept alive meanwhile. */

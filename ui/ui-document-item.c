@@ -125,15 +125,15 @@ static char *reading_state(UiDocumentItem *self)
     unsigned percent = (unsigned)(100 * ui_document_item_get_fraction(self));
     GString *text = g_string_new(NULL);
     g_string_append_printf(text, _("Reading, %u%%"), percent);
-    if (self->progress.tokens_per_s > 0) {
-        g_autofree char *count = ui_format_count((uint64_t)self->progress.tokens_per_s);
-        g_autofree char *rate = g_strdup_printf(_("%s tokens a second"), count);
-        join(text, rate);
-    }
     if (self->progress.seconds_left >= 0) {
         g_autofree char *left = ui_format_duration(self->progress.seconds_left);
         g_autofree char *time = g_strdup_printf(_("%s left"), left);
         join(text, time);
+    }
+    if (self->progress.tokens_per_s > 0) {
+        g_autofree char *count = ui_format_count((uint64_t)self->progress.tokens_per_s);
+        g_autofree char *rate = g_strdup_printf(_("%s tokens a second"), count);
+        join(text, rate);
     }
     return g_string_free(text, FALSE);
 }

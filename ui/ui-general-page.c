@@ -64,6 +64,7 @@ static void set_folders(UiGeneralPage *self, const char *add, const char *drop)
         ui_preferences_say(GTK_WIDGET(self), error->message);
     }
     show_folders(self);
+    ui_context_update_watch(self->context);
 }
 
 static void on_drop_folder(UiGeneralPage *self, GtkButton *button)

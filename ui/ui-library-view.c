@@ -278,6 +278,10 @@ void ui_library_view_set_title_buttons(UiLibraryView *self, bool start, bool end
     adw_header_bar_set_show_start_title_buttons(self->header, start);
     adw_header_bar_set_show_end_title_buttons(self->header, end);
     gtk_widget_set_visible(self->back_button, back);
+    /* Where the side bar is a page of its own there is room for one way to add and one button of the window. */
+    gtk_widget_set_visible(self->add_button, !back);
+    gtk_widget_set_visible(self->narrow_add_button, back);
+    adw_header_bar_set_decoration_layout(self->header, back ? ":close" : NULL);
 }
 
 void ui_library_view_focus_list(UiLibraryView *self)
@@ -325,6 +329,8 @@ static void ui_library_view_class_init(UiLibraryViewClass *class)
 #define CHILD(NAME) gtk_widget_class_bind_template_child(widget_class, UiLibraryView, NAME)
     CHILD(header);
     CHILD(back_button);
+    CHILD(add_button);
+    CHILD(narrow_add_button);
     CHILD(title);
     CHILD(search_bar);
     CHILD(search_entry);

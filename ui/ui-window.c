@@ -19,7 +19,7 @@ struct _UiWindow {
     UiSidebar *sidebar;
     GtkStack *views;
     UiLibraryView *library_view;
-    AdwHeaderBar *reader_header;
+    AdwHeaderBar *reader_header, *ask_header;
     AdwWindowTitle *reader_title;
     GtkWidget *close_ask_button;
     UiReader *reader;
@@ -49,6 +49,8 @@ static void update_headers(UiWindow *self)
     ui_library_view_set_title_buttons(self->library_view, narrow, !end, narrow);
     adw_header_bar_set_show_start_title_buttons(self->reader_header, narrow);
     adw_header_bar_set_show_end_title_buttons(self->reader_header, !end);
+    adw_header_bar_set_decoration_layout(self->reader_header, narrow ? ":close" : NULL);
+    adw_header_bar_set_decoration_layout(self->ask_header, narrow ? ":close" : NULL);
     gtk_widget_set_visible(self->close_ask_button, ui_panes_get_end_over(self->panes));
     GAction *toggle = g_action_map_lookup_action(G_ACTION_MAP(self), "toggle-ask");
     if (toggle != NULL) g_simple_action_set_state(G_SIMPLE_ACTION(toggle), g_variant_new_boolean(end));
@@ -347,6 +349,7 @@ static gboolean on_drop(GtkDropTarget *target, const GValue *value, double x, do
 
 static GdkDragAction on_drop_enter(GtkDropTarget *target, double x, double y, UiWindow *self)
 {
+    gtk_widget_set_visible(GTK_WIDGET(self->drop_revealer), TRUE);
     gtk_revealer_set_reveal_child(self->drop_revealer, TRUE);
     return GDK_ACTION_COPY;
 }
@@ -354,6 +357,12 @@ static GdkDragAction on_drop_enter(GtkDropTarget *target, double x, double y, Ui
 static void on_drop_leave(GtkDropTarget *target, UiWindow *self)
 {
     gtk_revealer_set_reveal_child(self->drop_revealer, FALSE);
+}
+
+/* Out of the way, and out of a screen reader's, once it has faded. */
+static void on_drop_faded(UiWindow *self)
+{
+    gtk_widget_set_visible(GTK_WIDGET(self->drop_revealer), gtk_revealer_get_child_revealed(self->drop_revealer));
 }
 
 static void add_drop_target(UiWindow *self)
@@ -436,6 +445,7 @@ static void ui_window_class_init(UiWindowClass *class)
     CHILD(views);
     CHILD(library_view);
     CHILD(reader_header);
+    CHILD(ask_header);
     CHILD(reader_title);
     CHILD(close_ask_button);
     CHILD(reader);
@@ -451,6 +461,7 @@ static void ui_window_init(UiWindow *self)
     g_action_map_add_action_entries(G_ACTION_MAP(self), ACTIONS, G_N_ELEMENTS(ACTIONS), self);
     gtk_widget_init_template(GTK_WIDGET(self));
     add_drop_target(self);
+    g_signal_connect_object(self->drop_revealer, "notify::child-revealed", G_CALLBACK(on_drop_faded), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::narrow", G_CALLBACK(update_headers), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-shown", G_CALLBACK(on_end_shown), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-over", G_CALLBACK(on_end_over), self, G_CONNECT_SWAPPED);

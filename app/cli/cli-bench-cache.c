@@ -9,8 +9,10 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+enum { PAGE_BYTES = 4096 };
 static const char *const DOCUMENT = "bench";
 
 /* Section i's ids: the given ones with a first token of its own, so that no two sections are the same. */
@@ -76,6 +78,22 @@ static void forget_file(const char *path)
 
 static void remove_file(const char *path) { g_unlink(path); }
 
+uint64_t cli_bench_resident_bytes(const char *folder)
+{
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    const char *name;
+    uint64_t n_pages = 0;
+    while (dir && (name = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *path = g_build_filename(folder, name, NULL);
+        g_autoptr(GMappedFile) file = g_mapped_file_new(path, FALSE, NULL);
+        size_t n_bytes = file ? g_mapped_file_get_length(file) : 0, n = (n_bytes + PAGE_BYTES - 1) / PAGE_BYTES;
+        g_autofree unsigned char *in_memory = g_malloc0(n + 1);
+        if (n == 0 || mincore(g_mapped_file_get_contents(file), n_bytes, in_memory) != 0) continue;
+        for (size_t i = 0; i < n; i++) n_pages += in_memory[i] & 1;
+    }
+    return n_pages * PAGE_BYTES;
+}
+
 void cli_bench_forget_pages(const char *folder) { each_file(folder, forget_file); }
 
 void cli_bench_remove_folder(const char *folder)
@@ -84,8 +102,8 @@ void cli_bench_remove_folder(const char *folder)
     g_rmdir(folder);
 }
 
-eng_status cli_bench_first_token(eng_runtime *runtime, const char *folder, const uint32_t *ids, uint32_t n, size_t n_sections, size_t n_question,
-                                 eng_error *error)
+eng_status cli_bench_answer(eng_runtime *runtime, const char *folder, const uint32_t *ids, uint32_t n, size_t n_sections, bool verify,
+                            size_t n_question, size_t n_tokens, double *ret_seconds, eng_error *error)
 {
     eng_cache *cache = NULL;
     eng_store *store = NULL;
@@ -97,10 +115,15 @@ eng_status cli_bench_first_token(eng_runtime *runtime, const char *folder, const
     if (status == ENG_OK) status = eng_store_open(cache, eng_runtime_model(runtime), DOCUMENT, &store, error);
     for (size_t i = 0; i < n_sections && status == ENG_OK; i++) {
         ids_of(ids, n, i, own);
-        status = eng_store_find(store, NULL, own, n, true, &sections[i], error);
+        status = eng_store_find(store, NULL, own, n, verify, &sections[i], error);
     }
-    if (status == ENG_OK) status = eng_session_new(runtime, sections, n_sections, n_question, &session, error);
+    if (status == ENG_OK) status = eng_session_new(runtime, sections, n_sections, n_question + n_tokens, &session, error);
     if (status == ENG_OK) status = eng_session_eval(session, ids, n_question, &logits, error);
+    for (size_t i = 0; i < n_tokens && status == ENG_OK; i++) {
+        int64_t start = g_get_monotonic_time();
+        status = eng_session_eval(session, ids + i, 1, &logits, error);
+        ret_seconds[i] = (double)(g_get_monotonic_time() - start) / 1e6;
+    }
     eng_session_free(session);
     eng_store_close(store);
     eng_cache_close(cache);

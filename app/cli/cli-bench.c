@@ -25,7 +25,7 @@
 
 enum { BENCH_SECTION_TOKENS = 2048, BENCH_SAMPLES_MAX = 64, BENCH_QUESTION_TOKENS = 16 };
 
-typedef struct Bench {
+struct CliBench {
     CliContext *context;
     eng_model *model;
     const eng_model_info *info;
@@ -38,7 +38,13 @@ typedef struct Bench {
     eng_section *sections;
     size_t n_sections;
     uint32_t ids[BENCH_SECTION_TOKENS];
-} Bench;
+};
+
+/* Instead of everything about the model. */
+typedef struct Wanted {
+    bool attention, million;
+    const char *book;
+} Wanted;
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -46,11 +52,15 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Records a figure: the median of samples, with their spread, and prints it. */
-static void report(Bench *bench, const char *name, const char *unit, double *samples, size_t n, const char *beside)
+double cli_bench_median(double *samples, size_t n)
 {
     qsort(samples, n, sizeof *samples, compare_doubles);
-    double median = n % 2 ? samples[n / 2] : (samples[n / 2 - 1] + samples[n / 2]) / 2;
+    return n % 2 ? samples[n / 2] : (samples[n / 2 - 1] + samples[n / 2]) / 2;
+}
+
+void cli_bench_report(CliBench *bench, const char *name, const char *unit, double *samples, size_t n, const char *beside)
+{
+    double median = cli_bench_median(samples, n);
     json_array_append_new(bench->results, json_pack("{s:s, s:f, s:s, s:f, s:f, s:i}", "name", name, "value", median, "unit", unit, "min",
                                                     samples[0], "max", samples[n - 1], "samples", (int)n));
     if (!bench->context->json)
@@ -58,15 +68,15 @@ static void report(Bench *bench, const char *name, const char *unit, double *sam
     fflush(stdout);
 }
 
-static void report_one(Bench *bench, const char *name, const char *unit, double value, const char *beside)
+static void report_one(CliBench *bench, const char *name, const char *unit, double value, const char *beside)
 {
-    report(bench, name, unit, &value, 1, beside);
+    cli_bench_report(bench, name, unit, &value, 1, beside);
 }
 
 static double now_s(void) { return g_get_monotonic_time() / 1e6; }
 
 /* Page-aligned memory for a section of n tokens, its blocks in ret_section. */
-static void new_section(Bench *bench, uint32_t n_tokens, eng_section *ret_section, void **ret_pointers)
+static void new_section(CliBench *bench, uint32_t n_tokens, eng_section *ret_section, void **ret_pointers)
 {
     const eng_model_info *info = bench->info;
     uint32_t capacity = eng_section_capacity(n_tokens);
@@ -85,7 +95,7 @@ static void new_section(Bench *bench, uint32_t n_tokens, eng_section *ret_sectio
 }
 
 /* Sections enough for n tokens: the first is read, the others are copies of it (reading 128k tokens would take minutes). */
-static int have_sections(Bench *bench, size_t n_tokens, eng_error *error)
+static int have_sections(CliBench *bench, size_t n_tokens, eng_error *error)
 {
     const eng_model_info *info = bench->info;
     size_t n_wanted = (n_tokens + BENCH_SECTION_TOKENS - 1) / BENCH_SECTION_TOKENS;
@@ -104,7 +114,7 @@ static int have_sections(Bench *bench, size_t n_tokens, eng_error *error)
     return 0;
 }
 
-static int bench_decode(Bench *bench, size_t n_tokens, float drop_mass, const char *name, eng_error *error)
+static int bench_decode(CliBench *bench, size_t n_tokens, float drop_mass, const char *name, eng_error *error)
 {
     if (have_sections(bench, n_tokens, error)) return -1;
     size_t n_sections = n_tokens / BENCH_SECTION_TOKENS, n_samples = MIN(MAX(bench->n_runs * 4, 8), BENCH_SAMPLES_MAX);
@@ -126,12 +136,12 @@ static int bench_decode(Bench *bench, size_t n_tokens, float drop_mass, const ch
     if (status != ENG_OK) return -1;
     g_autofree char *beside = g_strdup_printf("%.1f%% of the value rows read, dropped mass at most %.2g",
                                               stats.value_rows ? 100.0 * stats.value_rows_read / stats.value_rows : 0, stats.dropped_mass_max);
-    report(bench, name, "tok/s", samples, n_samples, beside);
+    cli_bench_report(bench, name, "tok/s", samples, n_samples, beside);
     return 0;
 }
 
 /* One sequence of n tokens: sections of 2,048 that attend to all before them. */
-static int bench_prefill(Bench *bench, size_t n_tokens, const char *name, eng_error *error)
+static int bench_prefill(CliBench *bench, size_t n_tokens, const char *name, eng_error *error)
 {
     if (have_sections(bench, n_tokens, error)) return -1;
     double samples[BENCH_SAMPLES_MAX];
@@ -148,12 +158,12 @@ static int bench_prefill(Bench *bench, size_t n_tokens, const char *name, eng_er
         }
         if (run) samples[run - 1] = n_tokens / (now_s() - start);
     }
-    report(bench, name, "tok/s", samples, n_runs, "");
+    cli_bench_report(bench, name, "tok/s", samples, n_runs, "");
     return 0;
 }
 
 /* Sections of many lengths, several a batch: what reading a document does. */
-static int bench_sections(Bench *bench, eng_error *error)
+static int bench_sections(CliBench *bench, eng_error *error)
 {
     static const uint32_t lengths[] = {2048, 1311, 702, 1900, 148, 512, 1024, 397};
     enum { N = sizeof lengths / sizeof lengths[0] };
@@ -174,13 +184,13 @@ static int bench_sections(Bench *bench, eng_error *error)
         result = eng_read(bench->runtime, jobs, N, error) == ENG_OK ? 0 : -1;
         if (run) samples[run - 1] = n_tokens / (now_s() - start);
     }
-    if (!result) report(bench, "prefill_sections_tok_s", "tok/s", samples, bench->n_runs, "lengths 148 to 2,048, packed");
+    if (!result) cli_bench_report(bench, "prefill_sections_tok_s", "tok/s", samples, bench->n_runs, "lengths 148 to 2,048, packed");
     for (size_t i = 0; i < N; i++) g_free(pointers[i]);
     return result;
 }
 
 /* Writes a cache of 32k tokens, drops it from the page cache, and times opening it to the first token of an answer. */
-static int bench_cold_open(Bench *bench, eng_error *error)
+static int bench_cold_open(CliBench *bench, eng_error *error)
 {
     enum { SECTIONS = 16 };
     g_autofree char *folder = g_dir_make_tmp("lectern-bench-XXXXXX", NULL);
@@ -191,15 +201,43 @@ static int bench_cold_open(Bench *bench, eng_error *error)
     for (size_t run = 0; run < n_runs && status == ENG_OK; run++) {
         cli_bench_forget_pages(folder);
         double start = now_s();
-        status = cli_bench_first_token(bench->runtime, folder, bench->ids, BENCH_SECTION_TOKENS, SECTIONS, BENCH_QUESTION_TOKENS, error);
+        status = cli_bench_answer(bench->runtime, folder, bench->ids, BENCH_SECTION_TOKENS, SECTIONS, true, BENCH_QUESTION_TOKENS, 0, NULL, error);
         samples[run] = 1e3 * (now_s() - start);
     }
-    if (status == ENG_OK) report(bench, "cold_open_first_token_32k", "ms", samples, n_runs, "checksums verified, 16 question tokens");
+    if (status == ENG_OK) cli_bench_report(bench, "cold_open_first_token_32k", "ms", samples, n_runs, "checksums verified, 16 question tokens");
     if (folder) cli_bench_remove_folder(folder);
     return status == ENG_OK ? 0 : -1;
 }
 
-static void bench_probes(Bench *bench)
+/* A million tokens in a cache on disk, attended to as a whole: how fast, and how much of the files comes into memory for it. */
+static int bench_million(CliBench *bench, eng_error *error)
+{
+    enum { SECTIONS = 488, TOKENS = 8 };
+    g_autofree char *folder = g_dir_make_tmp("lectern-bench-XXXXXX", NULL);
+    double samples[TOKENS];
+    eng_status status = folder ? cli_bench_write_cache(bench->runtime, folder, bench->ids, BENCH_SECTION_TOKENS, SECTIONS, error)
+                               : eng_fail(error, ENG_IO, "no folder for temporary files");
+    if (status == ENG_OK) {
+        cli_bench_forget_pages(folder);
+        double start = now_s();
+        status = cli_bench_answer(bench->runtime, folder, bench->ids, BENCH_SECTION_TOKENS, SECTIONS, false, BENCH_QUESTION_TOKENS, TOKENS, samples,
+                                  error);
+        report_one(bench, "million_cold_answer_s", "s", now_s() - start, "opened cold, 16 question tokens, 8 more one by one");
+        report_one(bench, "million_pages_mb", "MB", (double)cli_bench_resident_bytes(folder) / 1e6, "of the cache's files that came into memory");
+    }
+    if (status == ENG_OK) /* once more, warm */
+        status = cli_bench_answer(bench->runtime, folder, bench->ids, BENCH_SECTION_TOKENS, SECTIONS, false, BENCH_QUESTION_TOKENS, TOKENS, samples,
+                                  error);
+    for (size_t i = 0; i < TOKENS && status == ENG_OK; i++) samples[i] = 1 / samples[i];
+    if (status == ENG_OK) cli_bench_report(bench, "decode_tok_s_1m", "tok/s", samples, TOKENS, "999,424 tokens cached");
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    report_one(bench, "million_peak_mb", "MB", (double)usage.ru_maxrss / 1e3, "of this process, mapped files included");
+    if (folder) cli_bench_remove_folder(folder);
+    return status == ENG_OK ? 0 : -1;
+}
+
+static void bench_probes(CliBench *bench)
 {
     double read_s[BENCH_SAMPLES_MAX], vnni[BENCH_SAMPLES_MAX];
     kern_context *kern = NULL;
@@ -209,11 +247,11 @@ static void bench_probes(Bench *bench)
         vnni[i] = kern_probe_dot8_ops_s(kern) / 1e9;
     }
     kern_context_free(kern);
-    report(bench, "probe_read_gb_s", "GB/s", read_s, bench->n_runs, "memory read, all threads");
-    report(bench, "probe_dot8_gop_s", "GOP/s", vnni, bench->n_runs, "8-bit multiply-adds, all threads");
+    cli_bench_report(bench, "probe_read_gb_s", "GB/s", read_s, bench->n_runs, "memory read, all threads");
+    cli_bench_report(bench, "probe_dot8_gop_s", "GOP/s", vnni, bench->n_runs, "8-bit multiply-adds, all threads");
 }
 
-static int run_all(Bench *bench, eng_error *error)
+static int run_all(CliBench *bench, eng_error *error)
 {
     bool deep = bench->info->n_layers * bench->info->n_kv_heads * 131072ull * 164 < 12ull << 30;
     if (bench_prefill(bench, 2048, "prefill_tok_s_2k", error) || bench_prefill(bench, 8192, "prefill_tok_s_8k", error) ||
@@ -241,7 +279,7 @@ static double own_cpu_s(void)
     return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-static int open_model(Bench *bench, const char *geometry, float sharpness, eng_error *error)
+static int open_model(CliBench *bench, const char *geometry, float sharpness, eng_error *error)
 {
     if (geometry) return eng_model_random(geometry, sharpness, &bench->model, error) == ENG_OK ? 0 : -1;
     g_autoptr(GError) problem = NULL;
@@ -253,7 +291,7 @@ static int open_model(Bench *bench, const char *geometry, float sharpness, eng_e
     return eng_model_open(path, NULL, &bench->model, error) == ENG_OK ? 0 : -1;
 }
 
-static int run_bench(Bench *bench, const char *geometry, double sharpness)
+static int run_bench(CliBench *bench, const char *geometry, double sharpness, const Wanted *wanted)
 {
     eng_error error = {0};
     eng_runtime_options options = {.n_threads = bench->context->n_threads, .pin_threads = true,
@@ -272,17 +310,23 @@ static int run_bench(Bench *bench, const char *geometry, double sharpness)
     double start = now_s(), cpu = own_cpu_s();
     bench_probes(bench);
     report_one(bench, "kv_bytes_per_token", "bytes", (double)token * bench->info->n_kv_heads * bench->info->n_layers, "");
-    if (run_all(bench, &error)) return cli_fail("%s", error.message);
+    if (wanted->attention) cli_bench_attend(bench, bench->context->n_threads);
+    if (!wanted->attention && !wanted->million && !wanted->book && run_all(bench, &error)) return cli_fail("%s", error.message);
+    if (wanted->million && bench_million(bench, &error)) return cli_fail("%s", error.message);
+    if (wanted->book && cli_bench_book(bench, bench->runtime, wanted->book, &error) != ENG_OK) return cli_fail("%s", error.message);
     report_one(bench, "busy_others", "cpus", busy_others(cpu, own_cpu_s(), now_s() - start), "load average less this process's own use");
     return CLI_OK;
 }
 
-static const char HELP[] = "Usage: lectern bench [--geometry NAME] [--runs N] [--sharpness X] [--json]\n"
+static const char HELP[] = "Usage: lectern bench [--geometry NAME] [--attention | --million | --book FILE] [--runs N] [--sharpness X] [--json]\n"
                            "\n"
                            "Measures reading and answering on this machine, beside its limits.\n"
                            "\n"
                            "  -g, --geometry NAME  random weights in this geometry (qwen3-0.6b, qwen3-0.6b-4bit-values, qwen3-1.7b,\n"
                            "                       starter, gpt2) instead of the model\n"
+                           "      --attention      attention alone, by depth, beside dense attention of 8 and 16 bits, and in GPT-2's geometry\n"
+                           "      --million        one million cached tokens in a file: tokens a second, pages read, memory\n"
+                           "      --book FILE      a plain text's own keys: value rows read at each bound on the dropped attention mass\n"
                            "  -n, --runs N         samples of each figure (default 7)\n"
                            "      --sharpness X    scale of random queries: 1 is a flat softmax (default 8.5)\n";
 
@@ -291,7 +335,12 @@ int cli_bench(CliContext *context, int argc, char **argv)
     g_autofree char *geometry = NULL;
     int n_runs = 7;
     double sharpness = 8.5;
+    g_autofree char *book = NULL;
+    gboolean attention = FALSE, million = FALSE;
     const GOptionEntry entries[] = {
+        {"attention", 0, 0, G_OPTION_ARG_NONE, &attention, "Attention alone", NULL},
+        {"million", 0, 0, G_OPTION_ARG_NONE, &million, "One million cached tokens", NULL},
+        {"book", 0, 0, G_OPTION_ARG_FILENAME, &book, "A plain text's own keys", "FILE"},
         {"geometry", 'g', 0, G_OPTION_ARG_STRING, &geometry, "Random weights in this geometry: qwen3-0.6b, starter, gpt2", "NAME"},
         {"runs", 'n', 0, G_OPTION_ARG_INT, &n_runs, "Samples of each figure (default 7)", "N"},
         {"sharpness", 0, 0, G_OPTION_ARG_DOUBLE, &sharpness, "Scale of random queries; 1 is flat (default 8.5)", "X"},
@@ -299,9 +348,10 @@ int cli_bench(CliContext *context, int argc, char **argv)
     if (cli_wants_help(argc, argv, HELP)) return CLI_OK;
     if (!cli_parse_options("bench", entries, &argc, &argv)) return CLI_USAGE;
     if (argc > 1) return cli_usage("bench", "there is nothing to name here: “%s”", argv[1]);
-    Bench bench = {.context = context, .results = json_array(), .n_runs = CLAMP(n_runs, 3, BENCH_SAMPLES_MAX),
+    CliBench bench = {.context = context, .results = json_array(), .n_runs = CLAMP(n_runs, 3, BENCH_SAMPLES_MAX),
                    .memory = g_ptr_array_new_with_free_func(free)};
-    int code = run_bench(&bench, geometry, sharpness);
+    if (geometry && book) return cli_usage("bench", "a model of random weights has no tokenizer to read a book with");
+    int code = run_bench(&bench, geometry, sharpness, &(Wanted){attention, million, book});
     if (code == CLI_OK && context->json) {
         json_t *record = json_pack("{s:s, s:s, s:O}", "model", bench.info->name, "instruction_set", kern_isa_name(), "results", bench.results);
         json_dumpf(record, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));

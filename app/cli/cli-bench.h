@@ -1,15 +1,32 @@
-/* cli-bench.h: see cli-bench-cache.c. */
+/* cli-bench.h: the parts of `lectern bench` (private to app/cli/).
+ *
+ * Owns: what they share. cli-bench.c reports figures and runs models, cli-bench-attend.c attention alone, cli-bench-book.c a book's own
+ * keys, cli-bench-cache.c caches on disk.
+ */
 #ifndef CLI_BENCH_H
 #define CLI_BENCH_H
 
 #include "eng.h"
 
+typedef struct CliBench CliBench;
+
+double cli_bench_median(double *samples, size_t n); /* sorts them */
+/* Records a figure: the median of the samples with their spread; prints it with `beside` after it. */
+void cli_bench_report(CliBench *bench, const char *name, const char *unit, double *samples, size_t n, const char *beside);
+
+void cli_bench_attend(CliBench *bench, unsigned n_threads);
+/* path: a plain text. */
+eng_status cli_bench_book(CliBench *bench, eng_runtime *runtime, const char *path, eng_error *error);
+
 /* n_sections sections of n tokens: the first is read, the others hold copies of its states under ids of their own. */
 eng_status cli_bench_write_cache(eng_runtime *runtime, const char *folder, const uint32_t *ids, uint32_t n, size_t n_sections, eng_error *error);
 void cli_bench_forget_pages(const char *folder);
-/* Opens that cache, verifies every checksum and runs a question over all of it. */
-eng_status cli_bench_first_token(eng_runtime *runtime, const char *folder, const uint32_t *ids, uint32_t n, size_t n_sections, size_t n_question,
-                                 eng_error *error);
+/* Opens that cache (verify: with every checksum), runs a question over all of it, then n_tokens tokens one by one, whose seconds go to
+ * ret_seconds. */
+eng_status cli_bench_answer(eng_runtime *runtime, const char *folder, const uint32_t *ids, uint32_t n, size_t n_sections, bool verify,
+                            size_t n_question, size_t n_tokens, double *ret_seconds, eng_error *error);
+/* Bytes of the files in a folder that are in memory. */
+uint64_t cli_bench_resident_bytes(const char *folder);
 void cli_bench_remove_folder(const char *folder);
 
 #endif

@@ -26,6 +26,7 @@ static const CliCommand commands[] = {
     {"cache", "look after the saved states: list, check, repair, limit", cli_cache},
     {"model", "list, import, show, pack and remove models", cli_model},
     {"settings", "show and change what is kept between runs", cli_settings},
+    {"doctor", "check everything, and say what to do about what is wrong", cli_doctor},
     {"bench", "measure this machine", cli_bench},
 };
 
@@ -155,7 +156,7 @@ int main(int argc, char **argv)
         g_free(context.data_folder);
         context.data_folder = g_strdup(app_paths_data());
         /* A broken settings file keeps nothing from being used but itself: `settings` and `doctor` say more of it. */
-        if (command->run != cli_settings) cli_apply_settings(&context);
+        if (command->run != cli_settings && command->run != cli_doctor) cli_apply_settings(&context);
         code = command->run(&context, n_left, left);
     }
     g_free(context.data_folder);

@@ -48,6 +48,7 @@ int cli_conversation(CliContext *context, int argc, char **argv);
 int cli_remove(CliContext *context, int argc, char **argv);
 int cli_cache(CliContext *context, int argc, char **argv);
 int cli_model(CliContext *context, int argc, char **argv);
+int cli_doctor(CliContext *context, int argc, char **argv);
 int cli_settings(CliContext *context, int argc, char **argv);
 
 /* "lectern: <message>" on standard error; returns CLI_FAILED. */

@@ -210,9 +210,15 @@ typedef struct AppHit {
     int64_t section;          /* ordinal of the section that holds the passage's start, -1: not cut yet */
     double score;             /* BM25, higher is better */
     char *snippet;            /* "" with no_snippet */
+    char *value, *column;     /* app_library_find_values: the cell and the head above it; NULL else */
 } AppHit;
 void app_hit_free(AppHit *hit);
 GPtrArray *app_library_search(AppLibrary *library, const AppSearch *search, GError **error); /* AppHit*, best first */
+
+/* Cells of tables that `words`, a question, ask for by row, column, company and year: AppHit* with `value` and `column`, best first; the
+ * passage is the row, the match is the cell. Empty when no row fits well. Of `search`, words, collection, documents and limit count.
+ * No model: rows are found by their words, columns by the year above them. */
+GPtrArray *app_library_find_values(AppLibrary *library, const AppSearch *search, GError **error);
 
 /* Sections by the best of their passages' BM25 and the sum of the others', for choosing what a question attends to. */
 typedef struct AppSectionScore {

@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +24,7 @@
 #include "app-reader.h"
 #include "eng.h"
 #include "fault-calls.h"
+#include "fault-memory.h"
 #include "power-disk.h"
 #include "select-tests.h"
 
@@ -396,6 +399,47 @@ static void test_promise_04_an_answer_goes_on_and_people_are_told(void **state)
     remove_tree(folder);
 }
 
+/* -------------------------------------------------------------------------------------------------------------- memory */
+
+#ifdef TEST_MEMORY
+/* Runs the work in a child whose allocation number n fails. What GLib asks for and does not get ends the process, by its abort; what others
+ * do not get is a clean error. Never anything else: an invalid access would be a signal of another kind. */
+static bool run_without_memory(Work work, const char *folder, uint64_t n)
+{
+    int result = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        g_assert_true(freopen("/dev/null", "w", stderr) != NULL); /* GLib's last words */
+        fault_memory_fail_at = n;
+        work(folder);
+        _exit(fault_memory_calls < n ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &result, 0), child);
+    bool aborted = WIFSIGNALED(result) && (WTERMSIG(result) == SIGABRT || WTERMSIG(result) == SIGTRAP);
+    if (!WIFEXITED(result) && !aborted) fail_msg("allocation %llu: signal %d", (unsigned long long)n, WTERMSIG(result));
+    return WIFEXITED(result) && WEXITSTATUS(result) == 0;
+}
+
+static void test_promise_05_the_library_outlives_a_failed_allocation(void **state)
+{
+    /* Too many to try each: the first ones, then ever fewer. */
+    unsigned n_tried = 0;
+    for (uint64_t n = 1; n < UINT64_MAX; n += 1 + n / 40, n_tried++) {
+        g_autofree char *folder = new_folder();
+        copy_tree(base, folder);
+        bool beyond = run_without_memory(work_library, folder, n);
+        const char *problem = find_problem(folder, true, false);
+        if (problem) fail_msg("allocation %llu: %s", (unsigned long long)n, problem);
+        remove_tree(folder);
+        if (!beyond) continue;
+        print_message("%u tried of %llu allocations\n", n_tried, (unsigned long long)n);
+        assert_true(n > 2000);
+        return;
+    }
+}
+#endif
+
 /* --------------------------------------------------------------------------------------------------------------- power */
 
 static void power_fails_during(Work work, bool from_nothing)
@@ -451,6 +495,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_promise_03_a_call_fails_once),
         cmocka_unit_test(test_promise_03_calls_fail_from_there_on),
         cmocka_unit_test(test_promise_04_full_disk_while_importing),
+#ifdef TEST_MEMORY
+        cmocka_unit_test(test_promise_05_the_library_outlives_a_failed_allocation),
+#endif
         cmocka_unit_test(test_promise_04_an_answer_goes_on_and_people_are_told),
     };
     return RUN_SELECTED_TESTS(tests, argc, argv, set_up_all, tear_down_all);

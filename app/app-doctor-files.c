@@ -1,0 +1,207 @@
+/* app-doctor-files.c: the doctor's checks of the user's own files: who may read them, the library, the caches, what was left behind. */
+#include "app-doctor-internal.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app-format.h"
+#include "app-library.h"
+#include "app-paths.h"
+#include "app-sqlite.h"
+#include "eng.h"
+
+enum { ENTRIES_MAX = 500000, SHOWN_MAX = 3, DEPTH_MAX = 8 };
+
+/* ----------------------------------------------------------------------------------------------------------- permissions */
+
+typedef struct Walk {
+    AppDoctor *doctor;
+    uint64_t n, n_open, n_foreign;
+    GString *examples;
+} Walk;
+
+static void look_at(Walk *walk, const char *path, const GStatBuf *info)
+{
+    bool is_open = !S_ISLNK(info->st_mode) && (info->st_mode & 077) != 0, is_foreign = info->st_uid != getuid();
+    walk->n++;
+    walk->n_open += is_open;
+    walk->n_foreign += is_foreign;
+    if ((is_open || is_foreign) && walk->n_open + walk->n_foreign <= SHOWN_MAX)
+        g_string_append_printf(walk->examples, "%s%s", walk->examples->len > 0 ? ", " : "", path);
+}
+
+static void walk_folder(Walk *walk, const char *path, unsigned depth)
+{
+    GStatBuf info;
+    if (g_lstat(path, &info) != 0 || walk->n > ENTRIES_MAX) return;
+    look_at(walk, path, &info);
+    if (!S_ISDIR(info.st_mode) || depth == 0) return;
+    GDir *dir = g_dir_open(path, 0, NULL);
+    for (const char *entry; dir != NULL && !app_doctor_is_stopped(walk->doctor) && (entry = g_dir_read_name(dir)) != NULL;) {
+        g_autofree char *below = g_build_filename(path, entry, NULL);
+        walk_folder(walk, below, depth - 1);
+    }
+    if (dir != NULL) g_dir_close(dir);
+}
+
+static void check_private(AppDoctor *doctor, const char *folder, const char *what)
+{
+    if (!g_file_test(folder, G_FILE_TEST_EXISTS)) return;
+    Walk walk = {.doctor = doctor, .examples = g_string_new(NULL)};
+    walk_folder(&walk, folder, DEPTH_MAX);
+    if (walk.n_open > 0) {
+        g_autofree char *quoted = g_shell_quote(folder), *advice = g_strdup_printf("chmod -R go-rwx %s", quoted);
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, advice, "%" G_GUINT64_FORMAT " of %s can be read by others (%s%s)", walk.n_open, what, walk.examples->str,
+                       walk.n_open + walk.n_foreign > SHOWN_MAX ? ", …" : "");
+    }
+    if (walk.n_foreign > 0)
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, "Were they made with sudo? Give them back to yourself with chown.", "%" G_GUINT64_FORMAT " of %s belong to another user (%s)",
+                       walk.n_foreign, what, walk.examples->str);
+    if (g_access(folder, R_OK | W_OK | X_OK) != 0)
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, "Give yourself the right to write there, or choose another folder with LECTERN_DATA.", "%s cannot be written", folder);
+    if (walk.n_open + walk.n_foreign == 0) app_doctor_add(doctor, APP_FINDING_GOOD, "", "%s are readable by you alone (%s)", what, folder);
+    g_string_free(walk.examples, TRUE);
+}
+
+void app_doctor_check_permissions(AppDoctor *doctor)
+{
+    check_private(doctor, doctor->options->data_folder, "the library's files");
+    check_private(doctor, app_paths_config(), "the settings' files");
+}
+
+/* --------------------------------------------------------------------------------------------------------------- library */
+
+/* What SQLite finds wrong, at most a few lines; "" when nothing. NULL: it cannot be asked. */
+static char *quick_check(AppDb *db, GError **error)
+{
+    g_autoptr(GString) faults = g_string_new(NULL);
+    sqlite3_stmt *statement = app_db_query(db, error, "SELECT quick_check FROM pragma_quick_check(3) WHERE quick_check <> 'ok'", "");
+    int code = statement != NULL ? 1 : -1;
+    while (code == 1 && (code = app_db_step(db, statement, error)) == 1) {
+        g_autofree char *line = app_db_dup_text(statement, 0);
+        g_string_append_printf(faults, "%s%s", faults->len > 0 ? "; " : "", line);
+    }
+    return code == 0 ? g_strdup(faults->str) : NULL;
+}
+
+static void check_search_index(AppDoctor *doctor, const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    AppDb *db = app_db_open(path, false, &error);
+    bool good = db != NULL && app_db_exec(db, "INSERT INTO passages_fts(passages_fts, rank) VALUES('integrity-check', 1)", &error);
+    if (good)
+        app_doctor_add(doctor, APP_FINDING_GOOD, "", "the search index agrees with the texts");
+    else
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, "Remove and read the documents again; their files are untouched.", "the search index is damaged: %s", error->message);
+    app_db_close(db);
+}
+
+static void count_states(AppDoctor *doctor, AppDb *db)
+{
+    static const struct {
+        const char *sql, *words, *advice;
+    } counts[] = {
+        {"SELECT count(*) FROM documents WHERE importer = ''", "in the library", ""},
+        {"SELECT count(*) FROM documents WHERE importer = '' AND state IN (0, 1, 2, 3)", "not read to the end", "`lectern read` goes on with them."},
+        {"SELECT count(*) FROM documents WHERE importer = '' AND state = 5", "that could not be read", "`lectern library list` says why."},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(counts); i++) {
+        int64_t n = 0;
+        if (!app_db_get_int(db, NULL, 0, &n, counts[i].sql, "") || (n == 0 && i > 0)) continue;
+        g_autofree char *count = app_format_count((uint64_t)n);
+        app_doctor_add(doctor, i == 0 ? APP_FINDING_GOOD : APP_FINDING_NOTE, counts[i].advice, "%s document%s %s", count, n == 1 ? "" : "s", counts[i].words);
+    }
+}
+
+void app_doctor_check_library(AppDoctor *doctor)
+{
+    if (!doctor->has_library) {
+        app_doctor_add(doctor, APP_FINDING_GOOD, "", "there is no library yet; `lectern read FILE` begins one in %s", doctor->options->data_folder);
+        return;
+    }
+    g_autofree char *path = g_build_filename(doctor->options->data_folder, "library.sqlite", NULL), *faults = NULL;
+    g_autoptr(GError) error = NULL;
+    AppDb *db = app_db_open(path, true, &error);
+    if (db != NULL) faults = quick_check(db, &error);
+    if (faults == NULL || faults[0] != '\0') {
+        app_doctor_add(doctor, APP_FINDING_PROBLEM,
+                       "Keep a copy of the file. Then move it away, and read the documents again: caches are found again by their text. `sqlite3 library.sqlite .recover` may save conversations.",
+                       "the library %s is damaged: %s", path, faults != NULL ? faults : error->message);
+        app_db_close(db);
+        return;
+    }
+    app_doctor_add(doctor, APP_FINDING_GOOD, "", "the library is whole");
+    count_states(doctor, db);
+    app_db_close(db);
+    if (doctor->options->read_data) check_search_index(doctor, path);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- caches */
+
+typedef struct Damage {
+    GString *examples;
+    unsigned n;
+} Damage;
+
+static void take_finding(void *user, const char *file, uint64_t offset, const char *what)
+{
+    Damage *damage = user;
+    if (damage->n++ < SHOWN_MAX) g_string_append_printf(damage->examples, "%s%s: %s", damage->examples->len > 0 ? "; " : "", file, what);
+}
+
+static void check_budget(AppDoctor *doctor, eng_cache *cache)
+{
+    uint64_t budget = eng_cache_get_budget(cache), used = eng_cache_used_bytes(cache);
+    g_autofree char *limit = app_format_bytes(budget), *there = app_format_bytes(used), *free_text = app_format_bytes(doctor->free_bytes);
+    bool tight = doctor->free_bytes > 0 && budget > used && budget - used > doctor->free_bytes;
+    app_doctor_add(doctor, tight ? APP_FINDING_WARNING : APP_FINDING_GOOD, tight ? "`lectern cache limit SIZE` sets a lower limit, so that old states go before the disk is full." : "",
+                   "saved states take %s of their limit of %s%s%s%s", there, limit, tight ? ", and only " : "", tight ? free_text : "", tight ? " are free on the disk" : "");
+}
+
+static void check_leftovers(AppDoctor *doctor)
+{
+    g_autofree char *folder = g_build_filename(doctor->options->data_folder, "models", NULL);
+    GDir *dir = g_dir_open(folder, 0, NULL);
+    for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
+        char *end = NULL;
+        guint64 pid = entry[0] == '.' ? g_ascii_strtoull(entry + 1, &end, 10) : 0;
+        g_autofree char *process = g_strdup_printf("/proc/%" G_GUINT64_FORMAT, pid);
+        if (pid == 0 || *end != '.' || g_file_test(process, G_FILE_TEST_EXISTS)) continue;
+        g_autofree char *path = g_build_filename(folder, entry, NULL), *quoted = g_shell_quote(path), *advice = g_strdup_printf("rm -r %s", quoted);
+        app_doctor_add(doctor, APP_FINDING_WARNING, advice, "an import that was cut off left something behind: %s", path);
+    }
+    if (dir != NULL) g_dir_close(dir);
+}
+
+void app_doctor_check_caches(AppDoctor *doctor)
+{
+    check_leftovers(doctor);
+    g_autofree char *folder = g_build_filename(doctor->options->data_folder, "cache", NULL);
+    if (!doctor->has_library || !g_file_test(folder, G_FILE_TEST_IS_DIR)) {
+        app_doctor_add(doctor, APP_FINDING_GOOD, "", "there are no saved states yet");
+        return;
+    }
+    eng_cache *cache = NULL;
+    eng_error error = {0};
+    if (eng_cache_open(folder, NULL, &cache, &error) != ENG_OK) {
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, "`lectern cache rebuild-index` makes the index anew from the files.", "the saved states cannot be opened: %s", error.message);
+        return;
+    }
+    Damage damage = {.examples = g_string_new(NULL)};
+    eng_cache_report report = {0};
+    bool read_data = doctor->options->read_data;
+    if (eng_cache_check(cache, read_data, take_finding, NULL, &damage, doctor->options->cancel, &report, &error) != ENG_OK)
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, "", "the saved states cannot be checked: %s", error.message);
+    else if (damage.n > 0)
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, read_data ? "`lectern cache repair --read-data` deletes what is damaged; it is read again when needed." : "`lectern cache repair` deletes what is damaged; it is read again when needed.",
+                       "the saved states are damaged in %u place%s: %s%s", damage.n, damage.n == 1 ? "" : "s", damage.examples->str, damage.n > SHOWN_MAX ? "; …" : "");
+    else
+        app_doctor_add(doctor, APP_FINDING_GOOD, read_data ? "" : "`lectern doctor --read-data` compares the checksums of all data too.",
+                       "%" G_GUINT64_FORMAT " saved section%s in %" G_GUINT64_FORMAT " file%s: whole", report.n_records, report.n_records == 1 ? "" : "s", report.n_files,
+                       report.n_files == 1 ? "" : "s");
+    check_budget(doctor, cache);
+    g_string_free(damage.examples, TRUE);
+    eng_cache_close(cache);
+}

@@ -1,0 +1,283 @@
+"""A desktop of its own for each test: X server, session bus, the window, driven through AT-SPI and the keyboard.
+
+Owns: starting and ending all of it, waiting for conditions (never for a time), finding and using what a screen reader would find.
+Quirks of GTK 4.8 that are worked around here: a text button's accessible name doubles; entries take no "activate" action; SHOWING is
+unreliable; extents exist in window coordinates alone.
+"""
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import gi
+
+gi.require_version("Atspi", "2.0")
+
+TIMEOUT_S = float(os.environ.get("LECTERN_UI_TIMEOUT", "300"))
+
+
+def end_with_parent():
+    """In a child: it is killed when the test is, however that ends (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Desktop:
+    """Use as a context: `with Desktop() as desktop: window = desktop.start()`."""
+
+    def __init__(self, size="1280x900"):
+        self.folder = tempfile.mkdtemp(prefix="lectern-ui-")
+        self.size, self.children, self.window_process, self.log = size, [], None, None
+
+    def __enter__(self):
+        data = os.path.join(self.folder, "data")
+        for name in ("home", "config", "cache", "run", "data"):
+            os.makedirs(os.path.join(self.folder, name), mode=0o700)
+        self.library = data
+        read, write = os.pipe()
+        server = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", self.size + "x24", "-noreset", "-nolisten", "tcp"],
+                                  pass_fds=[write], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=end_with_parent)
+        os.close(write)
+        self.children.append(server)
+        with os.fdopen(read) as answer:
+            display = answer.readline().strip()
+        assert display, "the X server did not start"
+        os.environ.update({
+            "DISPLAY": ":" + display, "HOME": os.path.join(self.folder, "home"), "XDG_CONFIG_HOME": os.path.join(self.folder, "config"),
+            "XDG_CACHE_HOME": os.path.join(self.folder, "cache"), "XDG_RUNTIME_DIR": os.path.join(self.folder, "run"),
+            "LECTERN_DATA": data, "GDK_BACKEND": "x11", "GDK_DEBUG": "gl-disable", "GSK_RENDERER": "cairo", "GSETTINGS_BACKEND": "keyfile",
+            "NO_AT_BRIDGE": "0", "LC_ALL": "C.UTF-8", "LANGUAGE": "C", "GTK_USE_PORTAL": "0", "ADW_DISABLE_PORTAL": "1",
+        })
+        os.environ.pop("WAYLAND_DISPLAY", None)
+        bus = subprocess.Popen(["dbus-daemon", "--session", "--print-address", "--nofork"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                               preexec_fn=end_with_parent)
+        self.children.append(bus)
+        os.environ["DBUS_SESSION_BUS_ADDRESS"] = bus.stdout.readline().strip()
+        from gi.repository import Atspi  # finds the bus in the environment
+        self.atspi = Atspi
+        Atspi.init()
+        Atspi.set_timeout(5000, 20000)
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is not None:
+            self.report()
+        self.stop(kill=True)
+        for child in reversed(self.children):
+            child.terminate()
+            child.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        # The AT-SPI library keeps threads and a bus that is gone now: leave without its clean-up.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if kind is not None:
+            import traceback
+            traceback.print_exception(kind, value, trace)
+        os._exit(1 if kind is not None else 0)
+
+    def report(self):
+        """What there was to see when a test failed."""
+        picture = os.environ.get("LECTERN_UI_PICTURE")
+        if picture:
+            subprocess.run(["import", "-window", "root", picture], check=False)
+        try:
+            for line in self.tree():
+                print(line, file=sys.stderr)
+        except Exception as error:  # the window may be gone
+            print("no tree:", error, file=sys.stderr)
+        if self.log and os.path.exists(self.log):
+            print(open(self.log, errors="replace").read()[-4000:], file=sys.stderr)
+
+    # ------------------------------------------------------------------------------------------------------ the program
+
+    def start(self, *arguments, env=None):
+        self.log = os.path.join(self.folder, "window.log")
+        program = os.environ["LECTERN_WINDOW"]
+        with open(self.log, "a") as log:
+            self.window_process = subprocess.Popen([program, *arguments], stdout=log, stderr=log, env={**os.environ, "G_DEBUG": "fatal-criticals", **(env or {})},
+                                                   preexec_fn=end_with_parent)
+        self.app = self.wait(self._find_app)
+        self.x_window = self.wait(lambda: self._x_windows()[0])
+        return self.app
+
+    def _find_app(self):
+        desktop = self.atspi.get_desktop(0)
+        for i in range(desktop.get_child_count()):
+            app = desktop.get_child_at_index(i)
+            if app is not None and app.get_process_id() == self.window_process.pid and app.get_child_count() > 0:
+                return app
+        assert self.window_process.poll() is None, "the window ended"
+        return None
+
+    def _x_windows(self):
+        found = subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "."], capture_output=True, text=True).stdout.split()
+        return found
+
+    def stop(self, kill=False):
+        """Ends the window as a user would (Ctrl+Q), or at once as a crash would."""
+        process, self.window_process = self.window_process, None
+        if process is None:
+            return None
+        if kill:
+            process.kill()
+        elif process.poll() is None:
+            self.call_action("quit")
+        return process.wait(timeout=TIMEOUT_S)
+
+    def call_action(self, name, *parameters):
+        """An action of the application, as the desktop calls it over D-Bus. Parameters in GVariant text."""
+        subprocess.run(["gdbus", "call", "--session", "--dest", "org.lectern.Lectern", "--object-path", "/org/lectern/Lectern", "--method",
+                        "org.freedesktop.Application.ActivateAction", name, "[" + ", ".join("<%s>" % p for p in parameters) + "]", "{}"],
+                       check=True, capture_output=True)
+
+    def call_window_action(self, name, *parameters):
+        subprocess.run(["gdbus", "call", "--session", "--dest", "org.lectern.Lectern", "--object-path", "/org/lectern/Lectern/window/1", "--method",
+                        "org.gtk.Actions.Activate", name, "[" + ", ".join("<%s>" % p for p in parameters) + "]", "{}"],
+                       check=True, capture_output=True)
+
+    # ---------------------------------------------------------------------------------------------------------- waiting
+
+    def wait(self, condition, what=None, timeout=TIMEOUT_S):
+        """The first true value of condition(); errors count as false, as things vanish while one looks."""
+        end, error = time.monotonic() + timeout, None
+        while True:
+            began = time.monotonic()
+            try:
+                value = condition()
+                if value:
+                    return value
+            except AssertionError:
+                raise
+            except Exception as problem:
+                error = problem
+            if self.window_process is not None and self.window_process.poll() is not None:
+                raise AssertionError("the window ended with %s" % self.window_process.returncode)
+            if time.monotonic() > end:
+                raise TimeoutError("waited %g s for %s (%s)" % (timeout, what or condition, error))
+            time.sleep(max(0.1, 2 * (time.monotonic() - began)))  # looking costs the window time, too
+
+    # ---------------------------------------------------------------------------------------------------------- finding
+
+    @staticmethod
+    def children_of(node):
+        return [c for c in (node.get_child_at_index(i) for i in range(node.get_child_count())) if c is not None]
+
+    def walk(self, root=None, most=20000):
+        stack = [root or self.app]
+        while stack and most:
+            node = stack.pop()
+            most -= 1
+            yield node
+            try:
+                stack.extend(reversed(self.children_of(node)))
+            except Exception:
+                pass
+
+    def visible(self, root=None):
+        """Only what can be seen: GTK marks what a stack or a revealer hides as not visible."""
+        stack = [root or self.app]
+        while stack:
+            node = stack.pop()
+            try:
+                if node.get_role_name() != "application" and not node.get_state_set().contains(self.atspi.StateType.VISIBLE):
+                    continue
+                yield node
+                stack.extend(reversed(self.children_of(node)))
+            except Exception:
+                pass
+
+    def text(self, node):
+        if node.get_text_iface():
+            return self.atspi.Text.get_text(node, 0, self.atspi.Text.get_character_count(node))
+        return node.get_name() or ""
+
+    def is_named(self, node, name):
+        if node.get_name() == name:
+            return True
+        return node.get_role_name() in ("push button", "toggle button", "check box") and any(
+            c.get_role_name() == "label" and self.text(c) == name for c in self.walk(node, 20))
+
+    def look(self, role=None, name=None, contains=None):
+        """The first visible node that fits, or None, at once."""
+        for node in self.visible():
+            try:
+                if role is not None and node.get_role_name() != role:
+                    continue
+                if name is not None and not self.is_named(node, name):
+                    continue
+                if contains is not None and contains not in self.text(node) and contains not in (node.get_name() or ""):
+                    continue
+                return node
+            except Exception:
+                continue
+        return None
+
+    def find(self, role=None, name=None, contains=None, timeout=TIMEOUT_S):
+        return self.wait(lambda: self.look(role, name, contains), "%s “%s”" % (role or "anything", name or contains), timeout)
+
+    def gone(self, role=None, name=None, contains=None):
+        self.wait(lambda: self.look(role, name, contains) is None, "%s “%s” to go" % (role, name or contains))
+
+    def tree(self):
+        """The visible tree as indented lines, for reports."""
+        lines, stack = [], [(self.app, 0)]
+        while stack:
+            node, depth = stack.pop()
+            try:
+                if depth > 0 and not node.get_state_set().contains(self.atspi.StateType.VISIBLE):
+                    continue
+                lines.append("%s%s “%s”" % ("  " * depth, node.get_role_name(), self.text(node)[:70]))
+                stack.extend((c, depth + 1) for c in reversed(self.children_of(node)))
+            except Exception:
+                pass
+        return lines
+
+    # ------------------------------------------------------------------------------------------------------------ using
+
+    def press(self, name, role="push button"):
+        """A button by its name: its own action, as a screen reader's user presses it."""
+        def act():
+            node = self.look(role, name)
+            return node is not None and node.get_action_iface() is not None and node.do_action(0)
+        self.wait(act, "to press “%s”" % name)
+
+    def focus_window(self):
+        subprocess.run(["xdotool", "windowfocus", "--sync", self.x_window], check=False, capture_output=True)
+
+    def key(self, *keys):
+        self.focus_window()
+        subprocess.run(["xdotool", "key", "--clearmodifiers", *keys], check=True)
+
+    def type(self, text):
+        self.focus_window()
+        subprocess.run(["xdotool", "type", "--delay", "20", text], check=True)
+
+    def click(self, node, button="1", repeat=1):
+        """With the pointer, in the middle of what is there."""
+        extents = node.get_component_iface().get_extents(self.atspi.CoordType.WINDOW)
+        x, y = extents.x + extents.width // 2, extents.y + extents.height // 2
+        self.focus_window()
+        subprocess.run(["xdotool", "mousemove", "--window", self.x_window, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
+                       check=True)
+
+    def resize(self, width, height):
+        subprocess.run(["xdotool", "windowsize", "--sync", self.x_window, str(width), str(height)], check=True)
+
+    # ------------------------------------------------------------------------------------------------------- the library
+
+    def lectern(self, *arguments):
+        """The command line over the same library: makes what a test needs, looks at what the window did."""
+        done = subprocess.run([os.environ["LECTERN"], "--json", *arguments], capture_output=True, text=True, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, "home", name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        mode = "wb" if isinstance(text, bytes) else "w"
+        with open(path, mode) as file:
+            file.write(text)
+        return path
