@@ -199,6 +199,7 @@ void ui_search_view_set_context(UiSearchView *self, UiContext *context, UiDocume
 static void ui_search_view_dispose(GObject *object)
 {
     UiSearchView *self = UI_SEARCH_VIEW(object);
+    if (self->stack != NULL) adw_bin_set_child(ADW_BIN(object), NULL); /* the bin lets go of it before the template does */
     gtk_widget_dispose_template(GTK_WIDGET(object), UI_TYPE_SEARCH_VIEW);
     g_clear_object(&self->titles);
     g_clear_object(&self->model);

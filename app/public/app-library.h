@@ -156,6 +156,25 @@ typedef struct AppHeading {
 void app_heading_free(AppHeading *heading);
 GPtrArray *app_library_list_headings(AppLibrary *library, int64_t document, GError **error); /* AppHeading*, in text order */
 
+/* -------------------------------------------------------------------------------------------------- reading positions */
+
+typedef enum AppReadingView { APP_VIEW_TEXT = 0, APP_VIEW_PAGES } AppReadingView;
+
+typedef struct AppReadingPosition {
+    uint64_t start;  /* of the first line in sight */
+    uint32_t page;   /* index of the first page in sight, UINT32_MAX: no pages */
+    float page_y;    /* what of that page is above the window, 0 to 1 */
+    AppReadingView view;
+    float text_zoom; /* 1: the usual size */
+    float page_zoom; /* 1: its natural size; 0: as wide as the window */
+} AppReadingPosition;
+
+/* Where the document was left. True with *ret_known false when it was never opened. */
+bool app_library_get_reading_position(AppLibrary *library, int64_t document, bool *ret_known, AppReadingPosition *ret_position,
+                                      GError **error);
+/* Watchers are not told. Fails (NOT_FOUND) when the document is gone; with the document the position goes. */
+bool app_library_set_reading_position(AppLibrary *library, int64_t document, const AppReadingPosition *position, GError **error);
+
 /* ----------------------------------------------------------------------------------------------------------- sections */
 
 /* How a text is cut depends on the tokenizer and the section length, so a document has one list of sections for each rule, a
