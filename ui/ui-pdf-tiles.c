@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { KEPT_BYTES = 96 << 20 };
+enum { KEPT_BYTES = 64 << 20 };
 
 typedef struct Shared { /* what a thread may use after the tiles are gone */
     gatomicrefcount n_refs;
