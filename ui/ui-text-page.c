@@ -494,6 +494,18 @@ static void on_adjustment(UiTextPage *self)
     if (self->adjustment != NULL) g_signal_connect_swapped(self->adjustment, "value-changed", G_CALLBACK(on_scrolled), self);
 }
 
+/* Keys of someone who reads. With a caret (F7) they are the text view's own. */
+static gboolean on_reading_key(GtkWidget *widget, GVariant *arguments, gpointer user)
+{
+    int pages;
+    const char *action;
+    if (gtk_text_view_get_cursor_visible(GTK_TEXT_VIEW(widget))) return GDK_EVENT_PROPAGATE;
+    g_variant_get(arguments, "(i&s)", &pages, &action);
+    if (pages != 0) g_signal_emit_by_name(widget, "move-cursor", GTK_MOVEMENT_PAGES, pages, FALSE);
+    else gtk_widget_activate_action(widget, action, NULL);
+    return GDK_EVENT_STOP;
+}
+
 static void ui_text_page_dispose(GObject *object)
 {
     UiTextPage *self = UI_TEXT_PAGE(object);
@@ -516,6 +528,10 @@ static void ui_text_page_class_init(UiTextPageClass *class)
     widget_class->size_allocate = ui_text_page_size_allocate;
     widget_class->map = ui_text_page_map;
     GTK_TEXT_VIEW_CLASS(class)->snapshot_layer = ui_text_page_snapshot_layer;
+    gtk_widget_class_add_binding(widget_class, GDK_KEY_Home, 0, on_reading_key, "(is)", 0, "reader.first-page");
+    gtk_widget_class_add_binding(widget_class, GDK_KEY_End, 0, on_reading_key, "(is)", 0, "reader.last-page");
+    gtk_widget_class_add_binding(widget_class, GDK_KEY_space, 0, on_reading_key, "(is)", 1, "");
+    gtk_widget_class_add_binding(widget_class, GDK_KEY_space, GDK_SHIFT_MASK, on_reading_key, "(is)", -1, "");
     signals[SIGNAL_MOVED] = g_signal_new("moved", UI_TYPE_TEXT_PAGE, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 

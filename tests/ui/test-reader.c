@@ -449,14 +449,16 @@ static void test_renderer_dies(void **state)
     g_setenv("LECTERN_RENDER", "/bin/false", TRUE);
     Window window = open_window(fixture);
     open_document(&window, id);
-    wait_until(ui_pdf_pages_is_crisp(window.reader->pdf_pages)); /* or failed */
-    wait_frames(&window, 3);
-    activate(&window, "reader.toggle-view");
-    assert_string_equal(shown_view(&window), "text");
+    wait_until(strcmp(shown_view(&window), "text") == 0);
+    assert_true(gtk_revealer_get_reveal_child(window.reader->notice));
+    assert_non_null(strstr(gtk_label_get_text(window.reader->notice_label), "cannot be"));
     wait_until(ui_text_page_is_settled(window.reader->text_page));
     uint64_t start, end;
     ui_text_page_get_visible(window.reader->text_page, &start, &end);
     assert_true(end > start);
+    activate(&window, "reader.toggle-view"); /* the pages say what is wrong with them */
+    assert_string_equal(shown_view(&window), "pages");
+    wait_until(ui_pdf_pages_is_crisp(window.reader->pdf_pages));
     close_window(&window);
     g_setenv("LECTERN_RENDER", before, TRUE);
 }
