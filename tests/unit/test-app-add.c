@@ -309,7 +309,7 @@ static void test_scan(void **state)
     int64_t id = g_array_index(first->documents, int64_t, 0);
     g_autoptr(AppDocument) scan = get_document(f, id);
     assert_int_equal(scan->state, APP_DOCUMENT_NO_TEXT);
-    assert_non_null(strstr(scan->note, "images (a scan); text recognition can read them"));
+    assert_non_null(strstr(scan->note, "its only page is an image (a scan); text recognition can read it"));
 
     /* The user agrees: the same file is read anew, once. */
     if (!app_reader_can_ocr(NULL, &reason)) fail_msg("%s", reason);

@@ -288,8 +288,8 @@ static void test_promise_21_malformed_pdf(void **state)
         {"truncated.pdf", APP_EXTRACT_ERROR_DAMAGED, "not a readable PDF"},
         {"no-objects.pdf", APP_EXTRACT_ERROR_DAMAGED, "not a readable PDF"},
         {"loop.pdf", APP_EXTRACT_ERROR_DAMAGED, "pages can be read"},
-        {"form-loop.pdf", APP_EXTRACT_ERROR_NO_TEXT, "no text"},
-        {"scan.pdf", APP_EXTRACT_ERROR_NO_TEXT, "images (a scan)"},
+        {"form-loop.pdf", APP_EXTRACT_ERROR_NO_TEXT, "no text on its pages"},
+        {"scan.pdf", APP_EXTRACT_ERROR_NO_TEXT, "an image (a scan)"},
         {"empty.pdf", APP_EXTRACT_ERROR_NO_TEXT, "empty"},
     };
     assert_refused(files, G_N_ELEMENTS(files));
