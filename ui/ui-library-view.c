@@ -75,7 +75,6 @@ static void on_engine_changed(UiLibraryView *self)
 static void on_search_changed(UiLibraryView *self)
 {
     const char *words = gtk_search_bar_get_search_mode(self->search_bar) ? gtk_editable_get_text(GTK_EDITABLE(self->search_entry)) : "";
-    ui_document_model_set_words(self->model, words);
     ui_search_view_search(self->search_view, words, self->collection);
     update_page(self);
 }
@@ -195,7 +194,10 @@ static void on_loaded(UiLibraryView *self)
 {
     update_page(self);
     update_selection(self);
-    if (!self->has_resumed) ui_library_adding_resume(self);
+    if (!self->has_resumed) {
+        ui_library_adding_resume(self);
+        if (gtk_widget_get_mapped(GTK_WIDGET(self->list))) gtk_widget_grab_focus(GTK_WIDGET(self->list));
+    }
     self->has_resumed = true;
 }
 
@@ -206,8 +208,8 @@ void ui_library_view_set_context(UiLibraryView *self, UiContext *context)
     ui_document_model_set_order(self->model, (UiDocumentOrder)g_settings_get_enum(ui_settings_get(), "order"));
     self->selection = gtk_multi_selection_new(G_LIST_MODEL(g_object_ref(self->model)));
     gtk_list_view_set_model(self->list, GTK_SELECTION_MODEL(self->selection));
-    ui_search_view_set_context(self->search_view, context, self->model);
-    self->removals = ui_removals_new(context, self->model, add_toast, self);
+    ui_search_view_set_context(self->search_view, context);
+    self->removals = ui_removals_new(context, self->model, ui_search_view_get_model(self->search_view), add_toast, self);
     g_signal_connect_object(self->model, "loaded", G_CALLBACK(on_loaded), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->model, "items-changed", G_CALLBACK(update_page), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->selection, "selection-changed", G_CALLBACK(update_selection), self, G_CONNECT_SWAPPED);
@@ -278,10 +280,7 @@ void ui_library_view_set_title_buttons(UiLibraryView *self, bool start, bool end
     adw_header_bar_set_show_start_title_buttons(self->header, start);
     adw_header_bar_set_show_end_title_buttons(self->header, end);
     gtk_widget_set_visible(self->back_button, back);
-    /* Where the side bar is a page of its own there is room for one way to add and one button of the window. */
-    gtk_widget_set_visible(self->add_button, !back);
-    gtk_widget_set_visible(self->narrow_add_button, back);
-    adw_header_bar_set_decoration_layout(self->header, back ? ":close" : NULL);
+    adw_header_bar_set_decoration_layout(self->header, back ? ":close" : NULL); /* there is no room for more */
 }
 
 void ui_library_view_focus_list(UiLibraryView *self)
@@ -329,8 +328,6 @@ static void ui_library_view_class_init(UiLibraryViewClass *class)
 #define CHILD(NAME) gtk_widget_class_bind_template_child(widget_class, UiLibraryView, NAME)
     CHILD(header);
     CHILD(back_button);
-    CHILD(add_button);
-    CHILD(narrow_add_button);
     CHILD(title);
     CHILD(search_bar);
     CHILD(search_entry);
