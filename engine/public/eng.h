@@ -333,7 +333,8 @@ void eng_store_close(eng_store *store); /* records obtained from it become inval
 
 /* The valid record of exactly these tokens after exactly this prefix (NULL: none, as in section mode). ENG_MISS with the reason:
  * never read, other model (and what differs), damaged (which checksum). Checks the header and, at the first use in a process, the
- * payload's checksum if verify_payload; the ids are compared, not only their hash. */
+ * payload's checksum if verify_payload; the ids are compared, not only their hash. Only with verify_payload it counts as a use of the
+ * file, which puts off its eviction. */
 eng_status eng_store_find(eng_store *store, const eng_digest *prefix, const uint32_t *ids, uint32_t n_tokens, bool verify_payload,
                           eng_section *ret_section, eng_error *error);
 
