@@ -71,6 +71,8 @@ static json_t *passage_to_json(const AppHit *hit)
                                "section", (json_int_t)hit->section, "heading", hit->heading, "start", (json_int_t)hit->char_start, "end",
                                (json_int_t)hit->char_end, "start_byte", (json_int_t)hit->start, "end_byte", (json_int_t)hit->end, "page", page_to_json(hit->page, hit->page_label), "snippet", snippet->str);
     g_string_free(snippet, TRUE);
+    if (object && hit->value) json_object_set_new(object, "value", json_string(hit->value));
+    if (object && hit->column) json_object_set_new(object, "column", json_string(hit->column));
     return object;
 }
 
@@ -179,6 +181,8 @@ static AppHit *passage_from_json(const json_t *object)
     hit->end = hit->match_end = get_number(object, "end_byte");
     page_from_json(json_object_get(object, "page"), &hit->page, &hit->page_label);
     hit->snippet = dup_text(object, "snippet");
+    if (json_object_get(object, "value")) hit->value = dup_text(object, "value");
+    if (json_object_get(object, "column")) hit->column = dup_text(object, "column");
     return hit;
 }
 

@@ -14,7 +14,7 @@
 
 G_DEFINE_QUARK(app-ask-error-quark, app_ask_error)
 
-enum { REPLY_TOKENS_MAX = 256, PASSAGES = 3 };
+enum { REPLY_TOKENS_MAX = 256, PASSAGES = 3, VALUES = 2 };
 
 /* ------------------------------------------------------------------------------------------------------------ the asker */
 
@@ -270,8 +270,16 @@ static void fill_passages(AppAsking *asking)
         AppSearch search;
         g_autofree char *words =
             app_choose_fill_search(asking->asker->shelf, asking->question, app_engine_get_section_rule(asking->asker->engine), &search);
-        search.limit = n;
-        asking->answer->passages = app_library_search(asking->asker->library, &search, NULL);
+        /* Cells of tables that fit go first: nobody looks for a figure in prose when its row is there. */
+        search.words = asking->question;
+        search.limit = MIN(n, (uint32_t)VALUES);
+        asking->answer->passages = app_library_find_values(asking->asker->library, &search, NULL);
+        guint n_values = asking->answer->passages ? asking->answer->passages->len : 0;
+        search.words = words;
+        search.limit = n - n_values;
+        g_autoptr(GPtrArray) passages = search.limit ? app_library_search(asking->asker->library, &search, NULL) : NULL;
+        if (!asking->answer->passages) asking->answer->passages = g_ptr_array_new_with_free_func((GDestroyNotify)app_hit_free);
+        while (passages && passages->len) g_ptr_array_add(asking->answer->passages, g_ptr_array_steal_index(passages, 0));
     }
     if (!asking->answer->passages) asking->answer->passages = g_ptr_array_new();
 }

@@ -9,6 +9,7 @@
 
 #include "app-engine-internal.h"
 #include "app-rank.h"
+#include "app-table-values.h"
 
 /* Above so many tokens the key codes of the sections that words or heads rank best are looked at, not of all: each costs about a
  * kilobyte a token to read. */
@@ -16,6 +17,9 @@ enum { KEY_RANK_TOKENS_MAX = 3000000 };
 #define WORDS_WEIGHT 1.0f
 #define HEADS_WEIGHT 1.0f
 #define KEYS_WEIGHT 1.0f
+#define DOCUMENTS_WEIGHT 2.0f
+#define VALUES_WEIGHT 2.0f
+enum { VALUES_MAX = 3, RANKINGS = 5 };
 
 /* "Osborne's" is asked, "Osborne" stands in the text: the possessive goes, be its apostrophe straight or curly. */
 static char *strip_possessives(const char *question)
@@ -138,15 +142,52 @@ static bool rank_by_keys(const AppChoice *choice, const float *fused, float *ret
     return true;
 }
 
+/* Sections of documents whose company or year the question names. */
+static bool rank_by_documents(const AppChoice *choice, float *ret_scores)
+{
+    size_t n = app_shelf_n_sections(choice->shelf), n_documents = app_shelf_n_documents(choice->shelf);
+    g_autofree float *fits = g_new0(float, MAX(n_documents, 1));
+    bool differ = app_table_values_rate_documents(choice->library, app_shelf_documents(choice->shelf), n_documents, choice->question, fits);
+    for (size_t i = 0; i < n; i++) {
+        float fit = fits[app_shelf_get(choice->shelf, i)->index_of_document];
+        ret_scores[i] = fit > 0 ? fit : NAN;
+    }
+    return differ;
+}
+
+/* Sections that hold a table's cell which the question asks for by row and year. */
+static bool rank_by_values(const AppChoice *choice, float *ret_scores)
+{
+    size_t n = app_shelf_n_sections(choice->shelf);
+    fill_nan(ret_scores, n);
+    g_autoptr(GPtrArray) hits = app_table_values_find(choice->library, app_shelf_documents(choice->shelf), app_shelf_n_documents(choice->shelf),
+                                                      choice->question, VALUES_MAX, NULL);
+    bool any = false;
+    for (guint h = 0; hits && h < hits->len; h++) {
+        const AppHit *hit = hits->pdata[h];
+        for (size_t i = 0; i < n; i++) {
+            const AppShelfSection *section = app_shelf_get(choice->shelf, i);
+            bool holds = section->document->id == hit->document && section->info->start <= hit->start && section->info->end > hit->start;
+            if (!holds) continue;
+            ret_scores[i] = isnan(ret_scores[i]) ? (float)hit->score : MAX(ret_scores[i], (float)hit->score);
+            any = true;
+        }
+    }
+    return any;
+}
+
 GArray *app_choose_sections(const AppChoice *choice, GError **error)
 {
     size_t n = app_shelf_n_sections(choice->shelf), n_rankings = 0;
     g_autofree float *words = g_new(float, n), *heads = g_new(float, n), *keys = g_new(float, n), *fused = g_new(float, n);
+    g_autofree float *documents = g_new(float, n), *values = g_new(float, n);
     g_autofree uint32_t *n_tokens = g_new(uint32_t, n);
-    AppRanking rankings[3];
+    AppRanking rankings[RANKINGS];
     if (!rank_by_words(choice, words, error)) return NULL;
     rankings[n_rankings++] = (AppRanking){words, WORDS_WEIGHT};
     if (rank_by_heads(choice, heads)) rankings[n_rankings++] = (AppRanking){heads, HEADS_WEIGHT};
+    if (rank_by_documents(choice, documents)) rankings[n_rankings++] = (AppRanking){documents, DOCUMENTS_WEIGHT};
+    if (rank_by_values(choice, values)) rankings[n_rankings++] = (AppRanking){values, VALUES_WEIGHT};
     app_rank_fuse(rankings, n_rankings, n, fused);
     if (!rank_by_keys(choice, fused, keys, error)) return NULL;
     rankings[n_rankings++] = (AppRanking){keys, KEYS_WEIGHT};

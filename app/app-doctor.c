@@ -105,6 +105,9 @@ static void check_installation(AppDoctor *doctor)
     check_resource(doctor, "starter.safetensors", "the starter model");
     check_resource(doctor, "catalogue.json", "the catalogue of models");
     check_extractor(doctor);
+    if (!app_http_has_certificates())
+        app_doctor_add(doctor, APP_FINDING_WARNING, "Only downloads and an encrypted second machine need them: install ca-certificates.",
+                       "this machine has no certificates to know others by");
     g_autofree char *reason = NULL;
     if (app_extract_can_ocr(NULL, &reason))
         app_doctor_add(doctor, APP_FINDING_GOOD, "", "Tesseract is there to read scanned pages (--ocr)");

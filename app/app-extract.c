@@ -4,13 +4,12 @@
  */
 #include "app-extract.h"
 
-#include "app-config.h"
+#include "app-program.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,17 +27,7 @@ typedef struct Child {
 
 char *app_extract_find_program(void)
 {
-    const char *chosen = g_getenv("LECTERN_EXTRACT");
-    if (chosen && *chosen) return g_strdup(chosen);
-    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-    g_autofree char *folder = self ? g_path_get_dirname(self) : NULL;
-    g_autofree char *beside = folder ? g_build_filename(folder, "lectern-extract", NULL) : NULL;
-    g_autofree char *below = folder ? g_build_filename(folder, "extract", "lectern-extract", NULL) : NULL;
-    const char *const candidates[] = {beside, below, LECTERN_LIBEXECDIR "/lectern-extract"};
-    for (size_t i = 0; i < G_N_ELEMENTS(candidates); i++) {
-        if (candidates[i] && g_file_test(candidates[i], G_FILE_TEST_IS_EXECUTABLE)) return g_strdup(candidates[i]);
-    }
-    return NULL;
+    return app_program_find("lectern-extract", "LECTERN_EXTRACT");
 }
 
 static bool fail(GError **error, const char *name, AppExtractError code, const char *format, ...) G_GNUC_PRINTF(4, 5);
@@ -67,41 +56,6 @@ static int password_pipe(const char *password)
     return -1;
 }
 
-/* posix_spawn's dup2 onto the same number would leave close-on-exec set; numbers above those that the child gets avoid that. */
-static int move_up(int fd)
-{
-    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 10);
-    if (fd >= 0) close(fd);
-    return high;
-}
-
-static int spawn(Child *child, const char *program, char *const *arguments, int document, int stream, int password)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    posix_spawn_file_actions_adddup2(&actions, document, EX_FD_DOCUMENT);
-    posix_spawn_file_actions_adddup2(&actions, stream, EX_FD_STREAM);
-    if (password >= 0) posix_spawn_file_actions_adddup2(&actions, password, EX_FD_PASSWORD);
-    /* Signals as a new program expects them, whatever this one blocks or ignores. */
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    sigdelset(&all, SIGKILL);
-    sigdelset(&all, SIGSTOP);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    /* Its environment is empty but for the locale's needs: nothing in it is the document's business. */
-    static char path[] = "PATH=/nonexistent";
-    char *const environment[] = {path, NULL};
-    int failed = posix_spawn(&child->pid, program, &actions, &attributes, arguments, environment);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return failed;
-}
-
 /* Recognising a page takes seconds, and there may be a thousand; that it gets on is what the time without progress sees to. */
 static unsigned max_cpu_s(const AppExtractOptions *options)
 {
@@ -128,10 +82,11 @@ static bool start(Child *child, int fd, const char *name, const AppExtractOption
     if (unpack) arguments[n_arguments++] = unpack;
 
     int ends[2] = {-1, -1}, document = fcntl(fd, F_DUPFD_CLOEXEC, 10);
-    int password = options->password ? move_up(password_pipe(options->password)) : -1;
+    int password = options->password ? app_program_move_up(password_pipe(options->password)) : -1;
     bool is_ready = document >= 0 && (!options->password || password >= 0) && pipe2(ends, O_CLOEXEC) == 0;
-    int stream = is_ready ? move_up(ends[1]) : -1;
-    int failed = stream >= 0 ? spawn(child, program, arguments, document, stream, password) : errno;
+    int stream = is_ready ? app_program_move_up(ends[1]) : -1;
+    const int fds[] = {[EX_FD_DOCUMENT] = document, [EX_FD_STREAM] = stream, [STDERR_FILENO] = -1, [EX_FD_PASSWORD] = password};
+    int failed = stream >= 0 ? app_program_spawn(&child->pid, program, arguments, fds, G_N_ELEMENTS(fds)) : errno;
     if (document >= 0) close(document);
     if (stream >= 0) close(stream);
     if (password >= 0) close(password);

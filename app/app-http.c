@@ -232,6 +232,10 @@ static void set_options(Transfer *transfer, struct curl_slist *headers, char *me
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)transfer->http->stall_s);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    /* Certificates of one's own company, as OpenSSL's programs take them; libcurl by itself does not look there. */
+    const char *cert_file = g_getenv("SSL_CERT_FILE"), *cert_folder = g_getenv("SSL_CERT_DIR");
+    if (cert_file != NULL && cert_file[0] != '\0') curl_easy_setopt(easy, CURLOPT_CAINFO, cert_file);
+    if (cert_folder != NULL && cert_folder[0] != '\0') curl_easy_setopt(easy, CURLOPT_CAPATH, cert_folder);
     if (address->reach == APP_ADDRESS_LOOPBACK)
         curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     else if (transfer->http->proxy[0] != '\0')
@@ -419,6 +423,20 @@ bool app_http_fetch_text(AppHttp *http, const AppHttpRequest *request, AppHttpRe
         g_string_free(text, TRUE);
     }
     return good;
+}
+
+bool app_http_has_certificates(void)
+{
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    const char *const places[] = {g_getenv("SSL_CERT_FILE"), g_getenv("SSL_CERT_DIR"), info->cainfo, info->capath};
+    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
+        if (places[i] == NULL || places[i][0] == '\0') continue;
+        GDir *dir = g_dir_open(places[i], 0, NULL);
+        bool found = dir != NULL ? g_dir_read_name(dir) != NULL : g_file_test(places[i], G_FILE_TEST_IS_REGULAR);
+        if (dir != NULL) g_dir_close(dir);
+        if (found) return true;
+    }
+    return false;
 }
 
 bool app_http_wait(int64_t ms, const bool *cancel, GError **error)

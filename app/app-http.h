@@ -77,6 +77,9 @@ bool app_http_fetch(AppHttp *http, const AppHttpRequest *request, AppHttpReply *
 /* The same with the body of a 2xx reply as text (g_free; a NUL byte at its end); request->on_body and on_reply are not used. */
 bool app_http_fetch_text(AppHttp *http, const AppHttpRequest *request, AppHttpReply *ret_reply, char **ret_text, size_t *ret_n, GError **error);
 
+/* Whether this machine has certificates to check others' with: SSL_CERT_FILE, SSL_CERT_DIR, else where libcurl looks. */
+bool app_http_has_certificates(void);
+
 /* Waits; false: cancelled. */
 bool app_http_wait(int64_t ms, const bool *cancel, GError **error);
 

@@ -20,6 +20,8 @@ void app_hit_free(AppHit *hit)
     g_free(hit->heading);
     g_free(hit->page_label);
     g_free(hit->snippet);
+    g_free(hit->value);
+    g_free(hit->column);
     g_free(hit);
 }
 

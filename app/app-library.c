@@ -110,6 +110,9 @@ static const char *const migrations[] = {
     " UPDATE conversations_fts SET title=new.title WHERE rowid=new.id; END;"
     "CREATE TRIGGER conversations_delete AFTER DELETE ON conversations BEGIN"
     " DELETE FROM conversations_fts WHERE rowid=old.id; END;",
+    /* Where each document was left. */
+    "CREATE TABLE positions(document INTEGER PRIMARY KEY REFERENCES documents(id) ON DELETE CASCADE, start INTEGER NOT NULL,"
+    " page INTEGER NOT NULL, page_y REAL NOT NULL, view INTEGER NOT NULL, text_zoom REAL NOT NULL, page_zoom REAL NOT NULL);",
 };
 
 const char *const app_library_part_tables[] = {"passages", "headings", "pages", "items", "tables", "offset_runs", "box_runs", "sections", NULL};

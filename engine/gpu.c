@@ -28,6 +28,7 @@ struct eng_gpu {
     const eng_model *model;
     uint64_t memory_bytes;
     size_t n_rows_max;
+    bool measures;
     bool waiting; /* not opened yet: for a pass that is worth it */
     const kern_gpu_module *module;
     kern_gpu *kern;
@@ -135,7 +136,7 @@ static void open_gpu(eng_gpu *gpu)
     kern_gpu_layer *layers = new_layers(model);
     kern_gpu_model description = {.n_layers = info->n_layers, .n_hidden = info->n_hidden, .n_heads = info->n_heads, .n_kv_heads = info->n_kv_heads,
                                   .n_ffn = info->n_ffn, .n_vocabulary = info->n_vocabulary, .n_rows_max = (uint32_t)gpu->n_rows_max,
-                                  .n_positions = positions_of(info), .norm_eps = model->norm_eps, .rope_inv_freq = model->rope_inv_freq,
+                                  .n_positions = positions_of(info), .measure = gpu->measures, .norm_eps = model->norm_eps, .rope_inv_freq = model->rope_inv_freq,
                                   .rope_attention_scale = model->rope_attention_scale, .format = info->kv_format,
                                   .embed = model->embed, .lm_head = model->lm_head, .final_norm = model->final_norm, .layers = layers};
     kern_gpu_error problem = {.message = "not enough memory"};
@@ -146,15 +147,15 @@ static void open_gpu(eng_gpu *gpu)
     free(layers);
 }
 
-eng_gpu *eng_gpu_new(const eng_model *model, eng_gpu_use use, uint64_t memory_bytes, size_t n_rows_max)
+eng_gpu *eng_gpu_new(const eng_model *model, const eng_runtime_options *options, size_t n_rows_max)
 {
     eng_gpu *gpu = calloc(1, sizeof *gpu);
     if (!gpu) return NULL;
     gpu->model = model;
-    gpu->memory_bytes = memory_bytes;
+    if (options) gpu->memory_bytes = options->gpu_memory_bytes, gpu->measures = options->gpu_measures;
     gpu->n_rows_max = n_rows_max;
-    gpu->waiting = use == ENG_GPU_AUTO;
-    if (use == ENG_GPU_WANTED) open_gpu(gpu);
+    gpu->waiting = !options || options->gpu == ENG_GPU_AUTO;
+    if (!gpu->waiting) open_gpu(gpu);
     return gpu;
 }
 
@@ -285,4 +286,6 @@ void eng_gpu_get_info(const eng_gpu *gpu, eng_gpu_info *ret_info)
     ret_info->sections_evicted = stats.section_evictions;
     ret_info->streamed_bytes = stats.bytes_streamed;
     ret_info->streamed_s = stats.stream_s;
+    ret_info->copy_bytes_s = stats.copy_bytes_s;
+    ret_info->attend_s = stats.attend_s;
 }

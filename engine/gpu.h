@@ -17,7 +17,7 @@ typedef struct eng_gpu eng_gpu;
 void eng_gpu_set_module(const kern_gpu_module *module);
 
 /* Never NULL but for memory: without a usable GPU the result runs nothing and its note says why. n_rows_max: tokens of one pass. */
-eng_gpu *eng_gpu_new(const eng_model *model, eng_gpu_use use, uint64_t memory_bytes, size_t n_rows_max);
+eng_gpu *eng_gpu_new(const eng_model *model, const eng_runtime_options *options, size_t n_rows_max);
 void eng_gpu_free(eng_gpu *gpu);
 bool eng_gpu_runs(const eng_gpu *gpu); /* a GPU is there and has not failed */
 

@@ -73,7 +73,7 @@ eng_status eng_runtime_new(eng_model *model, const eng_runtime_options *options,
         return eng_fail_kern(error, status);
     }
     eng_gpu_use use = options ? options->gpu : ENG_GPU_AUTO;
-    if (use != ENG_GPU_NEVER) runtime->gpu = eng_gpu_new(model, use, options ? options->gpu_memory_bytes : 0, runtime->n_rows_max);
+    if (use != ENG_GPU_NEVER) runtime->gpu = eng_gpu_new(model, options, runtime->n_rows_max);
     if (use == ENG_GPU_WANTED && !eng_gpu_runs(runtime->gpu)) {
         eng_gpu_info gpu;
         eng_gpu_get_info(runtime->gpu, &gpu);

@@ -48,6 +48,7 @@ static GtkWidget *place_new(const AppAskRow *row)
     GtkWidget *button = gtk_button_new_with_label(place);
     gtk_widget_add_css_class(button, "flat");
     gtk_widget_set_valign(button, GTK_ALIGN_START);
+    gtk_widget_set_halign(button, GTK_ALIGN_START);
     gtk_widget_set_tooltip_text(button, quotation->text);
     g_autofree char *name = g_strdup_printf(_("Show the passage in %s, %s"), row->title, place);
     gtk_accessible_update_property(GTK_ACCESSIBLE(button), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
@@ -151,12 +152,9 @@ static void ui_answer_table_init(UiAnswerTable *self)
         gtk_grid_attach(self->grid, title, i, 0, 1, 1);
     }
     GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 6), *buttons = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6);
-    GtkWidget *scroller = gtk_scrolled_window_new(); /* wide tables scroll by themselves */
-    gtk_scrolled_window_set_policy(GTK_SCROLLED_WINDOW(scroller), GTK_POLICY_AUTOMATIC, GTK_POLICY_NEVER);
-    gtk_scrolled_window_set_child(GTK_SCROLLED_WINDOW(scroller), GTK_WIDGET(self->grid));
     gtk_box_append(GTK_BOX(buttons), button_new(self, _("_Copy Table"), G_CALLBACK(on_copy)));
     gtk_box_append(GTK_BOX(buttons), button_new(self, _("_Save as CSV…"), G_CALLBACK(on_save)));
-    gtk_box_append(GTK_BOX(box), scroller);
+    gtk_box_append(GTK_BOX(box), GTK_WIDGET(self->grid));
     gtk_box_append(GTK_BOX(box), buttons);
     adw_bin_set_child(ADW_BIN(self), box);
 }

@@ -37,7 +37,7 @@ struct _UiAskView {
     char *waiting;    /* a question put before the model was loaded */
     bool waiting_each;
     GPtrArray *unshown; /* AppTurn: of a conversation being shown, what is not made into widgets yet */
-    guint unshown_at, show_source;
+    guint unshown_at, show_source, scroll_source;
     bool follows; /* the end of the list stays in view */
 };
 
@@ -548,16 +548,26 @@ static void on_export(GtkWidget *widget, const char *name, GVariant *parameter)
 
 /* --------------------------------------------------------------------------------------------------------- the object */
 
+static gboolean scroll_to_end(gpointer user)
+{
+    UiAskView *self = user;
+    GtkAdjustment *adjustment = gtk_scrolled_window_get_vadjustment(self->scroller);
+    self->scroll_source = 0;
+    gtk_adjustment_set_value(adjustment, gtk_adjustment_get_upper(adjustment) - gtk_adjustment_get_page_size(adjustment));
+    return G_SOURCE_REMOVE;
+}
+
+/* Not at once: this comes in the middle of an allocation. */
 static void on_extent_changed(GtkAdjustment *adjustment, gpointer user)
 {
-    if (UI_ASK_VIEW(user)->follows) {
-        gtk_adjustment_set_value(adjustment, gtk_adjustment_get_upper(adjustment) - gtk_adjustment_get_page_size(adjustment));
-    }
+    UiAskView *self = user;
+    if (self->follows && self->scroll_source == 0) self->scroll_source = g_idle_add(scroll_to_end, self);
 }
 
 /* Scrolling up by hand ends following; reaching the end begins it again. */
 static void on_scrolled(GtkAdjustment *adjustment, gpointer user)
 {
+    if (UI_ASK_VIEW(user)->scroll_source != 0) return;
     double left = gtk_adjustment_get_upper(adjustment) - gtk_adjustment_get_page_size(adjustment) - gtk_adjustment_get_value(adjustment);
     UI_ASK_VIEW(user)->follows = left < 8;
 }
@@ -590,6 +600,7 @@ static void ui_ask_view_dispose(GObject *object)
     if (self->asking != NULL) ui_asking_detach(self->asking);
     self->asking = NULL;
     g_clear_handle_id(&self->show_source, g_source_remove);
+    g_clear_handle_id(&self->scroll_source, g_source_remove);
     g_clear_pointer(&self->unshown, g_ptr_array_unref);
     g_clear_pointer(&self->waiting, g_free);
     g_clear_pointer(&self->asker, app_asker_free);

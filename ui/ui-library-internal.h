@@ -12,7 +12,7 @@ struct _UiLibraryView {
     AdwBin parent;
     AdwHeaderBar *header;
     AdwWindowTitle *title;
-    GtkWidget *back_button, *add_button, *narrow_add_button;
+    GtkWidget *back_button;
     GtkSearchBar *search_bar;
     GtkSearchEntry *search_entry;
     GtkStack *stack;

@@ -195,7 +195,10 @@ static void on_loaded(UiLibraryView *self)
 {
     update_page(self);
     update_selection(self);
-    if (!self->has_resumed) ui_library_adding_resume(self);
+    if (!self->has_resumed) {
+        ui_library_adding_resume(self);
+        if (gtk_widget_get_mapped(GTK_WIDGET(self->list))) gtk_widget_grab_focus(GTK_WIDGET(self->list));
+    }
     self->has_resumed = true;
 }
 
@@ -278,10 +281,7 @@ void ui_library_view_set_title_buttons(UiLibraryView *self, bool start, bool end
     adw_header_bar_set_show_start_title_buttons(self->header, start);
     adw_header_bar_set_show_end_title_buttons(self->header, end);
     gtk_widget_set_visible(self->back_button, back);
-    /* Where the side bar is a page of its own there is room for one way to add and one button of the window. */
-    gtk_widget_set_visible(self->add_button, !back);
-    gtk_widget_set_visible(self->narrow_add_button, back);
-    adw_header_bar_set_decoration_layout(self->header, back ? ":close" : NULL);
+    adw_header_bar_set_decoration_layout(self->header, back ? ":close" : NULL); /* there is no room for more */
 }
 
 void ui_library_view_focus_list(UiLibraryView *self)
@@ -329,8 +329,6 @@ static void ui_library_view_class_init(UiLibraryViewClass *class)
 #define CHILD(NAME) gtk_widget_class_bind_template_child(widget_class, UiLibraryView, NAME)
     CHILD(header);
     CHILD(back_button);
-    CHILD(add_button);
-    CHILD(narrow_add_button);
     CHILD(title);
     CHILD(search_bar);
     CHILD(search_entry);

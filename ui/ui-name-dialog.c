@@ -44,11 +44,14 @@ void ui_name_dialog_show(GtkWidget *parent, const char *heading, const char *lab
                          UiNameFn done, gpointer user)
 {
     GtkWidget *dialog = adw_message_dialog_new(GTK_WINDOW(gtk_widget_get_root(parent)), heading, NULL);
+    gtk_window_set_title(GTK_WINDOW(dialog), heading);
     GtkWidget *list = gtk_list_box_new(), *entry = adw_entry_row_new();
     gtk_list_box_set_selection_mode(GTK_LIST_BOX(list), GTK_SELECTION_NONE);
     gtk_widget_add_css_class(list, "boxed-list");
     adw_preferences_row_set_title(ADW_PREFERENCES_ROW(entry), label);
     gtk_editable_set_text(GTK_EDITABLE(entry), name);
+    gtk_accessible_update_property(GTK_ACCESSIBLE(entry), GTK_ACCESSIBLE_PROPERTY_LABEL, label, -1);
+    gtk_accessible_update_property(GTK_ACCESSIBLE(list), GTK_ACCESSIBLE_PROPERTY_LABEL, heading, -1);
     gtk_list_box_append(GTK_LIST_BOX(list), entry);
     adw_message_dialog_set_extra_child(ADW_MESSAGE_DIALOG(dialog), list);
     adw_message_dialog_add_responses(ADW_MESSAGE_DIALOG(dialog), "cancel", _("_Cancel"), "accept", accept, NULL);

@@ -26,6 +26,7 @@ static void ui_panes_add_child(GtkBuildable *buildable, GtkBuilder *builder, GOb
     UiPanes *self = UI_PANES(buildable);
     if (g_strcmp0(type, "sidebar") == 0) {
         self->sidebar = GTK_WIDGET(child);
+        gtk_widget_set_hexpand(self->sidebar, FALSE); /* whatever in it would expand */
         adw_leaflet_prepend(self->leaflet, self->sidebar);
         adw_leaflet_set_visible_child(self->leaflet, GTK_WIDGET(self->flap));
     } else if (g_strcmp0(type, "content") == 0) {

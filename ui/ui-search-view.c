@@ -158,7 +158,14 @@ void ui_search_view_search(UiSearchView *self, const char *words, int64_t collec
     g_free(self->words);
     self->words = g_strdup(words);
     self->collection = collection;
-    if (*words != '\0') begin(self, 0);
+    gtk_slice_list_model_set_size(self->titles, *words != '\0' ? TITLES_MAX : 0);
+    if (*words != '\0') {
+        begin(self, 0);
+    } else {
+        self->number++; /* what is on its way comes too late */
+        self->n_hits = 0;
+        clear(self->passages);
+    }
 }
 
 void ui_search_view_focus_first(UiSearchView *self)
@@ -191,7 +198,7 @@ void ui_search_view_set_context(UiSearchView *self, UiContext *context, UiDocume
 {
     g_set_object(&self->context, context);
     g_set_object(&self->model, model);
-    self->titles = gtk_slice_list_model_new(G_LIST_MODEL(g_object_ref(model)), 0, TITLES_MAX);
+    self->titles = gtk_slice_list_model_new(G_LIST_MODEL(g_object_ref(model)), 0, 0);
     gtk_list_box_bind_model(self->documents, G_LIST_MODEL(self->titles), make_document_row, self, NULL);
     g_signal_connect_object(model, "loaded", G_CALLBACK(update_pages), self, G_CONNECT_SWAPPED);
 }
@@ -199,6 +206,7 @@ void ui_search_view_set_context(UiSearchView *self, UiContext *context, UiDocume
 static void ui_search_view_dispose(GObject *object)
 {
     UiSearchView *self = UI_SEARCH_VIEW(object);
+    if (self->stack != NULL) adw_bin_set_child(ADW_BIN(object), NULL); /* the bin lets go of it before the template does */
     gtk_widget_dispose_template(GTK_WIDGET(object), UI_TYPE_SEARCH_VIEW);
     g_clear_object(&self->titles);
     g_clear_object(&self->model);

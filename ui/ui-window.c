@@ -312,6 +312,12 @@ static gboolean on_find(GtkWidget *widget, GVariant *arguments, gpointer user)
     return TRUE;
 }
 
+static gboolean on_go_to(GtkWidget *widget, GVariant *arguments, gpointer user)
+{
+    UiWindow *self = UI_WINDOW(widget);
+    return is_reading(self) && gtk_widget_activate_action(GTK_WIDGET(self->reader), "reader.go-to", NULL);
+}
+
 static gboolean on_escape(GtkWidget *widget, GVariant *arguments, gpointer user)
 {
     UiWindow *self = UI_WINDOW(widget);
@@ -452,6 +458,7 @@ static void ui_window_class_init(UiWindowClass *class)
     CHILD(ask_view);
 #undef CHILD
     gtk_widget_class_add_binding(widget_class, GDK_KEY_f, GDK_CONTROL_MASK, on_find, NULL);
+    gtk_widget_class_add_binding(widget_class, GDK_KEY_g, GDK_CONTROL_MASK, on_go_to, NULL);
     gtk_widget_class_add_binding(widget_class, GDK_KEY_Escape, 0, on_escape, NULL);
     gtk_widget_class_add_binding(widget_class, GDK_KEY_z, GDK_CONTROL_MASK, on_undo_key, NULL);
 }

@@ -107,9 +107,12 @@ static char *flatten(const char *snippet)
 static void print_passages(CliAskPrinter *printer, const AppAnswer *answer)
 {
     if (!answer->passages || answer->passages->len == 0) return;
-    fputs(answer->found ? "See also:\n" : "The closest passages by search:\n", printer->out);
+    bool in_values = false;
     for (guint i = 0; i < answer->passages->len; i++) {
         const AppHit *hit = answer->passages->pdata[i];
+        if (hit->value && !in_values) fputs("In the tables:\n", printer->out);
+        if (!hit->value && (i == 0 || in_values)) fputs(answer->found ? "See also:\n" : "The closest passages by search:\n", printer->out);
+        in_values = hit->value != NULL;
         g_autofree char *line = flatten(hit->snippet);
         g_autofree char *place = cli_safe_text(g_str_has_prefix(hit->heading, hit->title) ? hit->heading : hit->title);
         fprintf(printer->out, "  %u. %s", i + 1, place);

@@ -8,6 +8,7 @@
  * scaled so that 1% of the keys hold about 99% of the mass, as trained models' retrieving heads do; the flat figure, in which no
  * value row can be left out, stands beside it.
  */
+#include <errno.h>
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <jansson.h>
@@ -15,7 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "app-models.h"
 #include "cli-bench.h"
@@ -33,11 +36,16 @@ struct CliBench {
     json_t *results;
     unsigned n_runs;
     double read_bytes_s; /* the probe's figure */
+    size_t kv_token_bytes; /* of all layers */
     /* Sections at hand: copies of one that was read, each in memory of its own. */
     GPtrArray *memory;
     eng_section *sections;
     size_t n_sections;
     uint32_t ids[BENCH_SECTION_TOKENS];
+    /* On a GPU, which has copies of its own: all sections are one file in memory, mapped as often as there are sections. */
+    int sections_fd;
+    size_t section_bytes;
+    eng_gpu_info gpu; /* as last asked for */
 };
 
 static int compare_doubles(const void *a, const void *b)
@@ -88,15 +96,43 @@ static void new_section(CliBench *bench, uint32_t n_tokens, eng_section *ret_sec
     *ret_section = (eng_section){.ids = bench->ids, .n_tokens = n_tokens, .blocks = blocks};
 }
 
+/* Another mapping of the first section, at an address of its own. */
+static int map_section(CliBench *bench, eng_section *ret_section, eng_error *error)
+{
+    const eng_model_info *info = bench->info;
+    size_t layer_bytes = kern_kv_layout_of(&info->kv_format, info->n_kv_heads, BENCH_SECTION_TOKENS).total_bytes;
+    if (bench->sections_fd < 0) {
+        bench->section_bytes = layer_bytes * info->n_layers;
+        bench->sections_fd = memfd_create("lectern-bench", MFD_CLOEXEC);
+        for (size_t l = 0; l < info->n_layers && bench->sections_fd >= 0; l++)
+            if (pwrite(bench->sections_fd, bench->sections[0].blocks[l].data, layer_bytes, (off_t)(l * layer_bytes)) != (ssize_t)layer_bytes) return -1;
+    }
+    uint8_t *memory = mmap(NULL, bench->section_bytes, PROT_READ, MAP_SHARED, bench->sections_fd, 0);
+    if (memory == MAP_FAILED) {
+        eng_fail(error, ENG_NO_MEMORY, "the sections for the benchmark cannot be mapped: %s", g_strerror(errno));
+        return -1;
+    }
+    kern_kv_block *blocks = g_new0(kern_kv_block, info->n_layers);
+    for (uint32_t l = 0; l < info->n_layers; l++)
+        blocks[l] = (kern_kv_block){.data = memory + l * layer_bytes, .n_tokens = BENCH_SECTION_TOKENS, .capacity = BENCH_SECTION_TOKENS};
+    g_ptr_array_add(bench->memory, blocks);
+    *ret_section = (eng_section){.ids = bench->ids, .n_tokens = BENCH_SECTION_TOKENS, .blocks = blocks};
+    return 0;
+}
+
 /* Sections enough for n tokens: the first is read, the others are copies of it (reading 128k tokens would take minutes). */
 static int have_sections(CliBench *bench, size_t n_tokens, eng_error *error)
 {
     const eng_model_info *info = bench->info;
     size_t n_wanted = (n_tokens + BENCH_SECTION_TOKENS - 1) / BENCH_SECTION_TOKENS;
-    bench->sections = g_renew(eng_section, bench->sections, n_wanted);
+    if (n_wanted > bench->n_sections) bench->sections = g_renew(eng_section, bench->sections, n_wanted);
     g_autofree void **pointers = g_new0(void *, info->n_layers);
     kern_kv_layout layout = kern_kv_layout_of(&info->kv_format, info->n_kv_heads, BENCH_SECTION_TOKENS);
     for (; bench->n_sections < n_wanted; bench->n_sections++) {
+        if (bench->n_sections && bench->gpu.active) {
+            if (map_section(bench, &bench->sections[bench->n_sections], error)) return -1;
+            continue;
+        }
         new_section(bench, BENCH_SECTION_TOKENS, &bench->sections[bench->n_sections], pointers);
         if (bench->n_sections == 0) {
             eng_read_job job = {.ids = bench->ids, .n_tokens = BENCH_SECTION_TOKENS, .blocks = pointers, .first_position = UINT32_MAX};
@@ -142,12 +178,14 @@ static int bench_prefill(CliBench *bench, size_t n_tokens, const char *name, eng
     size_t n_runs = MAX(n_tokens > BENCH_SECTION_TOKENS ? bench->n_runs / 2 : bench->n_runs, 3);
     g_autofree void **pointers = g_new0(void *, bench->info->n_layers);
     eng_section own;
+    /* a model of short sections is asked for more than its positions: the work is the same at the last of them */
+    size_t last_position = bench->info->n_context > BENCH_SECTION_TOKENS ? bench->info->n_context - BENCH_SECTION_TOKENS : 0;
     new_section(bench, BENCH_SECTION_TOKENS, &own, pointers);
     for (size_t run = 0; run < n_runs + 1; run++) {
         double start = now_s();
         for (size_t at = 0; at < n_tokens; at += BENCH_SECTION_TOKENS) {
             eng_read_job job = {.ids = bench->ids, .n_tokens = BENCH_SECTION_TOKENS, .blocks = pointers, .before = bench->sections,
-                                .n_before = at / BENCH_SECTION_TOKENS, .first_position = (uint32_t)at};
+                                .n_before = at / BENCH_SECTION_TOKENS, .first_position = (uint32_t)MIN(at, last_position)};
             if (eng_read(bench->runtime, &job, 1, error) != ENG_OK) return -1;
         }
         if (run) samples[run - 1] = n_tokens / (now_s() - start);
@@ -201,6 +239,61 @@ static int bench_cold_open(CliBench *bench, eng_error *error)
     if (status == ENG_OK) cli_bench_report(bench, "cold_open_first_token_32k", "ms", samples, n_runs, "checksums verified, 16 question tokens");
     if (folder) cli_bench_remove_folder(folder);
     return status == ENG_OK ? 0 : -1;
+}
+
+/* Decoding over n tokens that are in GPU memory, and how much of it attends, beside the time that reading what it reads would take at the
+ * bandwidth of a copy. */
+static int bench_gpu_decode(CliBench *bench, size_t n_tokens, const char *name, eng_error *error)
+{
+    uint64_t n_bytes = (uint64_t)bench->kv_token_bytes * n_tokens;
+    if (n_bytes > bench->gpu.section_budget_bytes) {
+        if (!bench->context->json) printf("%-28s left out: its %.1f GB are more than the GPU has room for\n", name, n_bytes / 1e9);
+        return 0;
+    }
+    if (have_sections(bench, n_tokens, error)) return -1;
+    size_t n_samples = MIN(MAX(bench->n_runs * 4, 8), BENCH_SAMPLES_MAX);
+    double samples[BENCH_SAMPLES_MAX], attend_us[BENCH_SAMPLES_MAX];
+    const float *logits;
+    eng_session *session;
+    if (eng_session_new(bench->runtime, bench->sections, n_tokens / BENCH_SECTION_TOKENS, BENCH_QUESTION_TOKENS + BENCH_SAMPLES_MAX + 8, &session, error) != ENG_OK)
+        return -1;
+    eng_status status = eng_session_eval(session, bench->ids, BENCH_QUESTION_TOKENS, &logits, error);
+    for (size_t i = 0; i < n_samples + 2 && status == ENG_OK; i++) {
+        eng_runtime_get_gpu(bench->runtime, &bench->gpu);
+        double start = now_s(), attend_s = bench->gpu.attend_s;
+        status = eng_session_eval(session, bench->ids + i, 1, &logits, error);
+        double seconds = now_s() - start;
+        eng_runtime_get_gpu(bench->runtime, &bench->gpu);
+        if (i < 2) continue; /* they warm up */
+        samples[i - 2] = 1 / seconds;
+        attend_us[i - 2] = 1e6 * (bench->gpu.attend_s - attend_s) / bench->info->n_layers;
+    }
+    eng_session_free(session);
+    if (status != ENG_OK) return -1;
+    g_autofree char *beside = g_strdup_printf("sections in GPU memory: %.1f MB", bench->gpu.section_used_bytes / 1e6);
+    cli_bench_report(bench, name, "tok/s", samples, n_samples, beside);
+    if (!n_tokens) return 0;
+    g_autofree char *attend_name = g_strdup_printf("attend_us_layer_%s", strrchr(name, '_') + 1);
+    double at_copy_us = 1e6 * n_bytes / bench->info->n_layers / bench->gpu.copy_bytes_s;
+    qsort(attend_us, n_samples, sizeof *attend_us, compare_doubles);
+    g_autofree char *share = g_strdup_printf("its bytes at copy bandwidth: %.1f us, %.0f%%", at_copy_us, 100 * at_copy_us / attend_us[n_samples / 2]);
+    cli_bench_report(bench, attend_name, "us", attend_us, n_samples, share);
+    return 0;
+}
+
+static int run_gpu(CliBench *bench, eng_error *error)
+{
+    report_one(bench, "gpu_copy_gb_s", "GB/s", bench->gpu.copy_bytes_s / 1e9, bench->gpu.name);
+    report_one(bench, "gpu_weights_mb", "MB", bench->gpu.weight_bytes / 1e6, "8-bit, and bf16 for many rows at once");
+    report_one(bench, "gpu_mb_per_1000_tokens", "MB", bench->kv_token_bytes * 1e3 / 1e6, "of cached sections");
+    if (bench_prefill(bench, 2048, "prefill_tok_s_2k", error) || bench_prefill(bench, 8192, "prefill_tok_s_8k", error) ||
+        bench_prefill(bench, 16384, "prefill_tok_s_16k", error) || bench_sections(bench, error) ||
+        bench_gpu_decode(bench, 0, "decode_tok_s_0", error) || bench_gpu_decode(bench, 32768, "decode_tok_s_32k", error) ||
+        bench_gpu_decode(bench, 131072, "decode_tok_s_128k", error) || bench_gpu_decode(bench, 1048576, "decode_tok_s_1m", error))
+        return -1;
+    eng_runtime_get_gpu(bench->runtime, &bench->gpu);
+    report_one(bench, "gpu_passes_on_cpu", "passes", (double)bench->gpu.passes_on_cpu, bench->gpu.note);
+    return bench_cold_open(bench, error);
 }
 
 /* A million tokens in a cache on disk, attended to as a whole: how fast, and how much of the files comes into memory for it. */
@@ -278,6 +371,7 @@ static const struct Part {
 /* only NULL: what runs by default. */
 static int run_parts(CliBench *bench, const char *only, eng_error *error)
 {
+    if (!only && bench->gpu.active) return run_gpu(bench, error);
     for (size_t i = 0; i < G_N_ELEMENTS(PARTS); i++)
         if ((only ? strcmp(PARTS[i].name, only) == 0 : PARTS[i].by_default) && PARTS[i].run(bench, error)) return -1;
     return 0;
@@ -322,21 +416,24 @@ static int run_bench(CliBench *bench, const char *geometry, double sharpness, co
 {
     eng_error error = {0};
     eng_runtime_options options = {.n_threads = bench->context->n_threads, .pin_threads = true,
-                                   .gpu = bench->context->gpu == APP_GPU_WANTED ? ENG_GPU_WANTED : ENG_GPU_NEVER};
+                                   .gpu = bench->context->gpu == APP_GPU_WANTED ? ENG_GPU_WANTED : ENG_GPU_NEVER,
+                                   .gpu_measures = true};
     if (open_model(bench, geometry, (float)sharpness, &error) || eng_runtime_new(bench->model, &options, &bench->runtime, &error) != ENG_OK)
         return cli_fail("%s", error.message);
     bench->info = eng_model_get_info(bench->model);
+    eng_runtime_get_gpu(bench->runtime, &bench->gpu);
     for (size_t i = 0; i < BENCH_SECTION_TOKENS; i++) bench->ids[i] = (uint32_t)((i * 2654435761u >> 7) % bench->info->n_vocabulary);
     kern_kv_format format = bench->info->kv_format;
     size_t unit = kern_kv_unit_bytes(&format) / KERN_UNIT_TOKENS;
     size_t token = kern_kv_value_row_bytes(&format) + 2 * kern_kv_value_n_scales(&format) + unit;
+    bench->kv_token_bytes = token * bench->info->n_kv_heads * bench->info->n_layers;
     if (!bench->context->json)
         printf("%s, %u layers, %u query and %u KV heads of %u, %s weights; %s, %u threads\n", bench->info->name, bench->info->n_layers,
                bench->info->n_heads, bench->info->n_kv_heads, bench->info->head_dim, bench->info->weight_types, kern_isa_name(),
                bench->context->n_threads ? bench->context->n_threads : g_get_num_processors());
     double start = now_s(), cpu = own_cpu_s();
     bench_probes(bench);
-    report_one(bench, "kv_bytes_per_token", "bytes", (double)token * bench->info->n_kv_heads * bench->info->n_layers, "");
+    report_one(bench, "kv_bytes_per_token", "bytes", (double)bench->kv_token_bytes, "");
     if (book && cli_bench_book(bench, bench->runtime, book, &error) != ENG_OK) return cli_fail("%s", error.message);
     if (!book && run_parts(bench, only, &error)) return cli_fail("%s", error.message);
     report_one(bench, "busy_others", "cpus", busy_others(cpu, own_cpu_s(), now_s() - start), "load average less this process's own use");
@@ -345,7 +442,7 @@ static int run_bench(CliBench *bench, const char *geometry, double sharpness, co
 
 static const char HELP[] = "Usage: lectern bench [--geometry NAME] [--only PART | --book FILE] [--runs N] [--sharpness X] [--json]\n"
                            "\n"
-                           "Measures reading and answering on this machine, beside its limits.\n"
+                           "Measures reading and answering on this machine, beside its limits; with --gpu, on its GPU.\n"
                            "\n"
                            "  -g, --geometry NAME  random weights in this geometry (qwen3-0.6b, qwen3-0.6b-4bit-values, qwen3-1.7b,\n"
                            "                       starter, gpt2) instead of the model\n"
@@ -373,7 +470,7 @@ int cli_bench(CliContext *context, int argc, char **argv)
     if (cli_wants_help(argc, argv, HELP)) return CLI_OK;
     if (!cli_parse_options("bench", entries, &argc, &argv)) return CLI_USAGE;
     if (argc > 1) return cli_usage("bench", "there is nothing to name here: “%s”", argv[1]);
-    CliBench bench = {.context = context, .results = json_array(), .n_runs = CLAMP(n_runs, 3, BENCH_SAMPLES_MAX),
+    CliBench bench = {.sections_fd = -1, .context = context, .results = json_array(), .n_runs = CLAMP(n_runs, 3, BENCH_SAMPLES_MAX),
                    .memory = g_ptr_array_new_with_free_func(free)};
     if (only && !is_part(only))
         return cli_usage("bench", "there is no part “%s”: prefill, decode, open, attention or million", only);
@@ -385,6 +482,8 @@ int cli_bench(CliContext *context, int argc, char **argv)
         putchar('\n');
         json_decref(record);
     }
+    for (size_t i = 1; i < bench.n_sections && bench.sections_fd >= 0; i++) munmap((void *)bench.sections[i].blocks[0].data, bench.section_bytes);
+    if (bench.sections_fd >= 0) close(bench.sections_fd);
     g_ptr_array_unref(bench.memory);
     g_free(bench.sections);
     json_decref(bench.results);

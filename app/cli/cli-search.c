@@ -12,6 +12,7 @@
 static const char help[] = "Usage: lectern search [OPTION…] WORD…\n"
                            "Finds passages that hold all the words; \"words in quotes\" stay together. No model is loaded.\n\n"
                            "  --any                passages with any of the words\n"
+                           "  --values             cells of tables that a question asks for: Apple's total net sales in 2020\n"
                            "  --in DOCUMENT        look in this document only (may be given several times)\n"
                            "  --collection NAME    look in this collection only\n"
                            "  --limit N            at most N passages (default 10)\n";
@@ -28,6 +29,8 @@ static void print_json(AppLibrary *library, const AppHit *hit)
                                "snippet", snippet, "score", hit->score);
     if (object == NULL) return;
     json_object_set_new(object, "passage", json_pack("{s:I, s:I}", "start", (json_int_t)hit->char_start, "end", (json_int_t)hit->char_end));
+    if (hit->value != NULL) json_object_set_new(object, "value", json_string(hit->value));
+    if (hit->column != NULL) json_object_set_new(object, "column", json_string(hit->column));
     if (place != NULL) {
         json_object_set_new(object, "start", json_integer((json_int_t)place->char_start));
         json_object_set_new(object, "end", json_integer((json_int_t)place->char_end));
@@ -65,10 +68,11 @@ int cli_search(CliContext *context, int argc, char **argv)
     if (cli_wants_help(argc, argv, help)) return CLI_OK;
     g_auto(GStrv) documents = NULL;
     g_autofree char *collection = NULL;
-    gboolean any = FALSE;
+    gboolean any = FALSE, values = FALSE;
     int limit = 10;
     const GOptionEntry options[] = {
         {"any", 0, 0, G_OPTION_ARG_NONE, &any, NULL, NULL},
+        {"values", 0, 0, G_OPTION_ARG_NONE, &values, NULL, NULL},
         {"in", 0, 0, G_OPTION_ARG_STRING_ARRAY, &documents, NULL, NULL},
         {"collection", 0, 0, G_OPTION_ARG_STRING, &collection, NULL, NULL},
         {"limit", 0, 0, G_OPTION_ARG_INT, &limit, NULL, NULL},
@@ -87,7 +91,7 @@ int cli_search(CliContext *context, int argc, char **argv)
     if (resolve_scope(library, documents, collection, ids, &search.collection, &error)) {
         search.documents = ids->len > 0 ? (const int64_t *)(void *)ids->data : NULL;
         search.n_documents = ids->len;
-        hits = app_library_search(library, &search, &error);
+        hits = values ? app_library_find_values(library, &search, &error) : app_library_search(library, &search, &error);
     }
     int code = hits == NULL ? cli_fail_error(error) : CLI_OK;
     for (guint i = 0; hits != NULL && i < hits->len; i++) {
@@ -98,7 +102,7 @@ int cli_search(CliContext *context, int argc, char **argv)
         }
     }
     if (hits != NULL && hits->len == 0 && !context->json) {
-        printf("Nothing found for “%s”%s\n", words, any ? "" : "; --any finds passages with some of the words");
+        printf("Nothing found for “%s”%s\n", words, any || values ? "" : "; --any finds passages with some of the words");
     }
     app_library_unref(library);
     return code;

@@ -82,10 +82,10 @@ static void find_report(ExFiling *filing, const GPtrArray *lines)
     }
 }
 
-/* "eBay Inc. Reports First Quarter 2023 Results". */
+/* "eBay Inc. Reports First Quarter 2023 Results", "... Reports Better Than Expected First Quarter ...". */
 static void find_release(ExFiling *filing, const GPtrArray *lines)
 {
-    static const char pattern[] = "^(.{2,60}?)\\s+(?:reports|announces)\\s+(first|second|third|fourth|full)[ -](?:fiscal[ -])?"
+    static const char pattern[] = "^(.{2,60}?)\\s+(?:reports|announces)\\s+(?:[\\w-]+\\s+){0,4}?(first|second|third|fourth|full)[ -](?:fiscal[ -])?"
                                   "(?:quarter|year)\\b.*?(20\\d\\d)";
     g_autofree char *ordinal = find_in_lines(lines, pattern, 2);
     g_autofree char *year = find_in_lines(lines, pattern, 3);

@@ -15,7 +15,6 @@
 #include "extract-unpack.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libxml/parser.h>
 #include <locale.h>
 #include <signal.h>
@@ -81,16 +80,6 @@ static char *read_password(void)
     return password;
 }
 
-/* Whatever a library wants to say goes nowhere: messages of hostile documents do not belong on a terminal. */
-static void silence(void)
-{
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (null >= 0) {
-        dup2(null, STDERR_FILENO);
-        if (null > STDERR_FILENO) close(null);
-    }
-}
-
 static void ignore_xml_error(void *context, const char *message, ...)
 {
 }
@@ -145,7 +134,7 @@ static void work(const ExInput *input, const char *unpack, ExWriter *writer)
 static int say_can_ocr(const char *languages)
 {
     char reason[256] = "";
-    silence(); /* Tesseract says itself, at length, what is missing */
+    ex_sandbox_silence(); /* Tesseract says itself, at length, what is missing */
     ExOcr *ocr = ex_ocr_new(languages, reason, sizeof reason);
     if (!ocr) puts(reason);
     ex_ocr_free(ocr);
@@ -164,7 +153,7 @@ int main(int argc, char **argv)
     g_autofree char *password = option(argc, argv, "password") ? read_password() : NULL;
     const char *languages = option(argc, argv, "ocr="), *unpack = option(argc, argv, "unpack=");
     input.password = password;
-    silence();
+    ex_sandbox_silence();
     set_signals();
     prepare_libraries();
     ExWriter *writer = ex_writer_new(EX_FD_STREAM, strtoull(argv[4], NULL, 10));

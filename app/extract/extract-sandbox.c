@@ -160,6 +160,14 @@ static bool restrict_calls(bool may_read_files, char *reason, size_t n_reason)
     return failed == 0;
 }
 
+void ex_sandbox_silence(void)
+{
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (null < 0) return;
+    dup2(null, STDERR_FILENO);
+    if (null > STDERR_FILENO) close(null);
+}
+
 bool ex_sandbox_enter(const ExSandbox *sandbox, ExSandboxState *ret_state, char *ret_reason, size_t n_reason)
 {
     ExSandboxState state = {0};

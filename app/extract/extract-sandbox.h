@@ -28,4 +28,7 @@ typedef struct ExSandboxState {
 /* False: `ret_reason` (n_reason bytes) says what could not be locked; the process must then stop. */
 bool ex_sandbox_enter(const ExSandbox *sandbox, ExSandboxState *ret_state, char *ret_reason, size_t n_reason);
 
+/* Before entering: whatever a library wants to say goes nowhere; messages of hostile documents do not belong on a terminal. */
+void ex_sandbox_silence(void);
+
 #endif

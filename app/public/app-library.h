@@ -156,6 +156,25 @@ typedef struct AppHeading {
 void app_heading_free(AppHeading *heading);
 GPtrArray *app_library_list_headings(AppLibrary *library, int64_t document, GError **error); /* AppHeading*, in text order */
 
+/* -------------------------------------------------------------------------------------------------- reading positions */
+
+typedef enum AppReadingView { APP_VIEW_TEXT = 0, APP_VIEW_PAGES } AppReadingView;
+
+typedef struct AppReadingPosition {
+    uint64_t start;  /* of the first line in sight */
+    uint32_t page;   /* index of the first page in sight, UINT32_MAX: no pages */
+    float page_y;    /* what of that page is above the window, 0 to 1 */
+    AppReadingView view;
+    float text_zoom; /* 1: the usual size */
+    float page_zoom; /* 1: its natural size; 0: as wide as the window */
+} AppReadingPosition;
+
+/* Where the document was left. True with *ret_known false when it was never opened. */
+bool app_library_get_reading_position(AppLibrary *library, int64_t document, bool *ret_known, AppReadingPosition *ret_position,
+                                      GError **error);
+/* Watchers are not told. Fails (NOT_FOUND) when the document is gone; with the document the position goes. */
+bool app_library_set_reading_position(AppLibrary *library, int64_t document, const AppReadingPosition *position, GError **error);
+
 /* ----------------------------------------------------------------------------------------------------------- sections */
 
 /* How a text is cut depends on the tokenizer and the section length, so a document has one list of sections for each rule, a
@@ -210,9 +229,15 @@ typedef struct AppHit {
     int64_t section;          /* ordinal of the section that holds the passage's start, -1: not cut yet */
     double score;             /* BM25, higher is better */
     char *snippet;            /* "" with no_snippet */
+    char *value, *column;     /* app_library_find_values: the cell and the head above it; NULL else */
 } AppHit;
 void app_hit_free(AppHit *hit);
 GPtrArray *app_library_search(AppLibrary *library, const AppSearch *search, GError **error); /* AppHit*, best first */
+
+/* Cells of tables that `words`, a question, ask for by row, column, company and year: AppHit* with `value` and `column`, best first; the
+ * passage is the row, the match is the cell. Empty when no row fits well. Of `search`, words, collection, documents and limit count.
+ * No model: rows are found by their words, columns by the year above them. */
+GPtrArray *app_library_find_values(AppLibrary *library, const AppSearch *search, GError **error);
 
 /* Sections by the best of their passages' BM25 and the sum of the others', for choosing what a question attends to. */
 typedef struct AppSectionScore {

@@ -170,6 +170,7 @@ typedef struct eng_runtime_options {
     bool pin_threads;
     eng_gpu_use gpu;
     uint64_t gpu_memory_bytes; /* for sections in GPU memory; 0: what the model leaves of it but for a tenth */
+    bool gpu_measures; /* for benchmarks: copy_bytes_s and attend_s below */
 } eng_runtime_options;
 eng_status eng_runtime_new(eng_model *model, const eng_runtime_options *options, eng_runtime **ret_runtime, eng_error *error);
 void eng_runtime_free(eng_runtime *runtime);
@@ -195,6 +196,7 @@ typedef struct eng_gpu_info {
     uint64_t section_bytes_uploaded, sections_found, sections_uploaded, sections_evicted;
     uint64_t streamed_bytes; /* of sections beyond the budget, sent through the GPU's memory once a pass */
     double streamed_s;       /* the time of those passes */
+    double copy_bytes_s, attend_s; /* its memory, read and written a second; its attention in all passes so far; 0 unless asked for */
 } eng_gpu_info;
 void eng_runtime_get_gpu(const eng_runtime *runtime, eng_gpu_info *ret_info);
 

@@ -492,7 +492,6 @@ __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_a
     while (gi + 1 < a.n_groups && part >= (int)a.groups[gi + 1].first_part) gi++;
     const gpu_group g = a.groups[gi];
     const float *dense[NC];
-    set_up<NC>(s, a, g, head, per_kv, dense);
     uint32_t split = part - g.first_part, first = (uint32_t)((uint64_t)g.n_tiles * split / g.n_splits);
     uint32_t end = (uint32_t)((uint64_t)g.n_tiles * (split + 1) / g.n_splits);
 
@@ -510,6 +509,7 @@ __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_a
         load_keys<SK, VK>(ahead, c, a.format, tile, lane);
         if (VK != VALUE_ANY) load_values<SK, VK>(ahead, c, 0, lane), load_values<SK, VK>(ahead, c, 1, lane);
     }
+    set_up<NC>(s, a, g, head, per_kv, dense); /* while the first tile is on its way */
     for (; tile < end; tile += WARPS) {
         float score[NC], scales[4] = {WEIGHT_ONE, WEIGHT_ONE, WEIGHT_ONE, WEIGHT_ONE}, log_scale = 0;
         score_token<SK, VK, NC>(s, ahead, c, a.format, dense, lane, score);

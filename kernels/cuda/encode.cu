@@ -277,7 +277,7 @@ template <bool FAST> __device__ void encode_queries(const gpu_encode_args &a, in
 }
 
 /* Kept entries of a key into the staging area of its unit, laid out as the unit is. */
-__device__ __forceinline__ void stage_key(const gpu_format &f, const Row &r, uint32_t mask, uint32_t word, int t, uint8_t *unit, int lane)
+__device__ __noinline__ void stage_key(const gpu_format &f, const Row &r, uint32_t mask, uint32_t word, int t, uint8_t *unit, int lane)
 {
     int before = 0; /* kept entries of lower index */
 #pragma unroll
@@ -348,7 +348,7 @@ __device__ void store_unit(const gpu_encode_args &a, uint8_t *to, const uint8_t 
         ((uint16_t *)to)[n_scaled * 2 + t] = ((const uint16_t *)staged)[n_scaled * 2 + t];
 }
 
-__device__ void encode_value(const gpu_encode_args &a, const gpu_section &where, uint8_t *block, int row, int token, int head, int lane)
+__device__ __noinline__ void encode_value(const gpu_encode_args &a, const gpu_section &where, uint8_t *block, int row, int token, int head, int lane)
 {
     const gpu_format &f = a.format;
     int d = f.d;
@@ -420,15 +420,401 @@ template <bool FAST> __global__ void __launch_bounds__(ENCODE_WARPS * 32) encode
     store_unit(a, to + head * segment.where.key_head_bytes + (int64_t)unit * a.format.unit_bytes, (const uint8_t *)staged, first < at ? at - first : 0);
 }
 
-cudaError_t gpu_encode(const gpu_encode_args *a, cudaStream_t stream)
+/* --------------------------------------------------------------------------------------- many rows: d = 128, k = 16, 8 bits */
+
+/* Eight lanes hold two rows (two heads of a token), 16 features of each to a lane, so that a warp holds eight rows: lane j has features
+ * 4 j + 32 m + 64 h + e, at [4 (m + 2 h) + e]; what RoPE turns together is in one lane. */
+#define WIDE_WARPS 4
+#define WIDE_ROWS_MIN 32
+struct Pair {
+    float x[2][16];
+};
+
+__device__ __forceinline__ float max_nan(float a, float b)
+{
+    float r;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
+    return r;
+}
+__device__ __forceinline__ uint32_t half2_max(uint32_t a, uint32_t b)
+{
+    uint32_t r;
+    asm("max.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+    return r;
+}
+__device__ __forceinline__ uint32_t half2_min(uint32_t a, uint32_t b)
+{
+    uint32_t r;
+    asm("min.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+    return r;
+}
+__device__ __forceinline__ uint32_t eight_sum(uint32_t x)
+{
+#pragma unroll
+    for (int o = 1; o < 8; o *= 2) x += __shfl_xor_sync(WARP_ALL, x, o);
+    return x;
+}
+
+/* Norm and rotation as prepare_row has them. Rows lie 128 floats apart. */
+__device__ __forceinline__ void prepare_pair(Pair &p, const float *rows, const float *norm, float eps, const float *cos_row, const float *sin_row, int j)
+{
+#pragma unroll
+    for (int r = 0; r < 2; r++)
+#pragma unroll
+        for (int b = 0; b < 4; b++) {
+            float4 v = __ldcs((const float4 *)(rows + r * 128) + j + 8 * b);
+            p.x[r][b * 4] = v.x, p.x[r][b * 4 + 1] = v.y, p.x[r][b * 4 + 2] = v.z, p.x[r][b * 4 + 3] = v.w;
+        }
+    if (norm) {
+        float factor[2];
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float sum = 0;
+#pragma unroll
+            for (int i = 0; i < 16; i++) sum += p.x[r][i] * p.x[r][i];
+#pragma unroll
+            for (int o = 1; o < 8; o *= 2) sum += __shfl_xor_sync(WARP_ALL, sum, o);
+            factor[r] = __fdiv_rn(1.0f, __fsqrt_rn(__fadd_rn(sum * (1 / 128.0f), eps)));
+        }
+#pragma unroll
+        for (int b = 0; b < 4; b++) {
+            float4 w = ((const float4 *)norm)[j + 8 * b];
+            float ws[4] = {w.x, w.y, w.z, w.w};
+#pragma unroll
+            for (int r = 0; r < 2; r++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) p.x[r][b * 4 + e] = p.x[r][b * 4 + e] * factor[r] * ws[e];
+        }
+    }
+    if (!cos_row) return;
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+        float4 c = ((const float4 *)cos_row)[j + 8 * m], s = ((const float4 *)sin_row)[j + 8 * m];
+        float cs[4] = {c.x, c.y, c.z, c.w}, sn[4] = {s.x, s.y, s.z, s.w};
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                float low = p.x[r][m * 4 + e], high = p.x[r][8 + m * 4 + e];
+                p.x[r][m * 4 + e] = __fsub_rn(__fmul_rn(low, cs[e]), __fmul_rn(high, sn[e]));
+                p.x[r][8 + m * 4 + e] = __fadd_rn(__fmul_rn(high, cs[e]), __fmul_rn(low, sn[e]));
+            }
+    }
+}
+
+/* Falling order of both rows' 16 (two f16 to a word): Batcher's odd-even merge sort. */
+__device__ __forceinline__ void order(uint32_t &a, uint32_t &b)
+{
+    uint32_t high = half2_max(a, b);
+    b = half2_min(a, b);
+    a = high;
+}
+__device__ __forceinline__ void sort_16(uint32_t (&v)[16])
+{
+#pragma unroll
+    for (int p = 1; p < 16; p *= 2)
+#pragma unroll
+        for (int k = p; k >= 1; k /= 2)
+#pragma unroll
+            for (int i = 0; i < 16; i++)
+                if (i + k < 16 && i >= k % p && (i - k % p) / k % 2 == 0 && i / (2 * p) == (i + k) / (2 * p)) order(v[i], v[i + k]);
+}
+
+/* The 16th largest of the 8 lanes' 128, of both rows: lists of 16 are merged by halves, of the last merge only the smallest is wanted. */
+__device__ __forceinline__ uint32_t sixteenth(uint32_t (&v)[16])
+{
+    sort_16(v);
+#pragma unroll
+    for (int o = 1; o < 8; o *= 2) {
+        uint32_t other[16];
+#pragma unroll
+        for (int i = 0; i < 16; i++) other[i] = __shfl_xor_sync(WARP_ALL, v[15 - i], o);
+#pragma unroll
+        for (int i = 0; i < 16; i++) v[i] = half2_max(v[i], other[i]);
+        if (o == 4) break;
+#pragma unroll
+        for (int step = 8; step; step /= 2)
+#pragma unroll
+            for (int i = 0; i < 16; i++)
+                if (!(i & step)) order(v[i], v[i + step]);
+    }
+#pragma unroll
+    for (int step = 8; step; step /= 2)
+#pragma unroll
+        for (int i = 0; i < step; i++) v[i] = half2_min(v[i], v[i + step]);
+    return v[0];
+}
+
+/* Bit i, and 16 + i for the second row: entry i's magnitude in f16 is at least `bound` (bits; of magnitudes they are ordered as the numbers). */
+__device__ __forceinline__ uint32_t at_least(const Pair &p, uint32_t bound)
+{
+    uint32_t mask = 0, add = 0x80008000u - bound;
+#pragma unroll
+    for (int i = 0; i < 16; i++) mask = mask >> 1 | ((pack_half2(fabsf(p.x[0][i]), fabsf(p.x[1][i])) + add) & 0x80008000u);
+    return mask;
+}
+
+/* More than 16 share or pass the 16th f16 magnitude: the smallest of those that share it go, by their floats. False: cannot be told by
+ * them (equal ones on both sides of the border), or too many. n: how many there are in the row; mask: the lane's 16 bits. */
+__device__ __noinline__ bool remove_smallest(const float (&x)[16], uint32_t &mask, uint32_t equal, int n)
+{
+    bool good = n <= 24;
+    if (!good) n = 16;
+    while (__any_sync(WARP_ALL, n > 16)) {
+        uint32_t least = 0xffffffffu, gone = 0;
+#pragma unroll
+        for (int i = 0; i < 16; i++) least = equal >> i & 1 ? min(least, __float_as_uint(x[i]) & MAGNITUDE) : least;
+#pragma unroll
+        for (int o = 1; o < 8; o *= 2) least = min(least, __shfl_xor_sync(WARP_ALL, least, o));
+#pragma unroll
+        for (int i = 0; i < 16; i++)
+            if ((equal >> i & 1) && (__float_as_uint(x[i]) & MAGNITUDE) == least) gone |= 1u << i;
+        int n_gone = (int)eight_sum(__popc(gone));
+        if (n <= 16) continue;
+        if (n - n_gone < 16) good = false, n = 16;
+        else n -= n_gone, mask &= ~gone, equal &= ~gone;
+    }
+    return good;
+}
+
+/* The 16 of largest magnitude of both rows: the lane's bits in mask[r], the largest, and whether the row is plain (else: the slow way). */
+__device__ __forceinline__ void keep_16_of_pair(const Pair &p, uint32_t (&mask)[2], float (&largest)[2], bool (&plain)[2])
+{
+    uint32_t v[16];
+#pragma unroll
+    for (int i = 0; i < 16; i++) v[i] = pack_half2(fabsf(p.x[0][i]), fabsf(p.x[1][i]));
+    uint32_t bound = sixteenth(v), both = at_least(p, bound);
+    uint32_t n = eight_sum(__popc(both & 0xffff) | __popc(both >> 16) << 16);
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        largest[r] = fabsf(p.x[r][0]);
+#pragma unroll
+        for (int i = 1; i < 16; i++) largest[r] = max_nan(largest[r], fabsf(p.x[r][i]));
+#pragma unroll
+        for (int o = 1; o < 8; o *= 2) largest[r] = max_nan(largest[r], __shfl_xor_sync(WARP_ALL, largest[r], o));
+        plain[r] = largest[r] < INFINITY;
+        mask[r] = both >> 16 * r & 0xffff;
+    }
+    if (!__any_sync(WARP_ALL, n != 0x00100010u)) return;
+    uint32_t above = at_least(p, bound + 0x00010001u);
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        float copy[16]; /* what a function is given by address lives in memory: not the rows themselves */
+        uint32_t kept = mask[r];
+#pragma unroll
+        for (int i = 0; i < 16; i++) copy[i] = p.x[r][i];
+        bool good = remove_smallest(copy, kept, kept & ~(above >> 16 * r), n >> 16 * r & 0xffff);
+        mask[r] = kept;
+        plain[r] = plain[r] && good;
+    }
+}
+
+/* Codes of the kept entries, words of features 4 j + 32 b ..; false when some quotient is so near a tie that its rounding is not certain:
+ * then a slightly smaller and a slightly larger reciprocal (by more than their own errors) give different codes. */
+__device__ __forceinline__ bool code_words(const float (&x)[16], uint32_t mask, float scale, uint32_t (&words)[4])
+{
+    float reciprocal = __fdividef(1.0f, scale), lower = reciprocal * (1 - 0x1p-20f), upper = reciprocal * (1 + 0x1p-20f);
+    uint32_t differ = 0;
+#pragma unroll
+    for (int b = 0; b < 4; b++) {
+        uint32_t bits[4];
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            float v = mask >> (b * 4 + e) & 1 ? x[b * 4 + e] : 0.0f;
+            bits[e] = __float_as_uint(__fmaf_rn(v, lower, 12582912.0f));
+            differ |= bits[e] ^ __float_as_uint(__fmaf_rn(v, upper, 12582912.0f));
+        }
+        words[b] = __byte_perm(__byte_perm(bits[0], bits[1], 0x0040), __byte_perm(bits[2], bits[3], 0x0040), 0x5410);
+    }
+    return differ == 0;
+}
+
+/* A row of the eight lanes from `first` on, as the slow way holds it. */
+__device__ __forceinline__ Row spread_row(const float (&x)[16], int first, float *row, int lane)
+{
+    if (lane / 8 == first / 8)
+#pragma unroll
+        for (int b = 0; b < 4; b++) ((float4 *)row)[lane % 8 + 8 * b] = make_float4(x[b * 4], x[b * 4 + 1], x[b * 4 + 2], x[b * 4 + 3]);
+    __syncwarp();
+    float4 v = ((const float4 *)row)[lane];
+    __syncwarp();
+    return (Row){{v.x, v.y, v.z, v.w}};
+}
+
+__global__ void __launch_bounds__(WIDE_WARPS * 32) encode_queries_kernel(gpu_encode_args a)
+{
+    __shared__ float4 slow_row[WIDE_WARPS][32];
+    int lane = threadIdx.x & 31, j = lane & 7, warp = threadIdx.x >> 5, pairs = a.n_heads / 2;
+    int64_t n_pairs = (int64_t)a.n_rows * pairs, wanted = ((int64_t)blockIdx.x * WIDE_WARPS + warp) * 4 + lane / 8, index = min(wanted, n_pairs - 1);
+    int64_t token = index / pairs, at = token * a.n_heads + index % pairs * 2, position = a.position ? a.position[token] : token;
+    bool valid = wanted < n_pairs, plain[2];
+    Pair p;
+    uint32_t mask[2];
+    float largest[2];
+    prepare_pair(p, a.q + at * 128, a.q_norm, a.norm_eps, a.rope_cos ? a.rope_cos + position * 64 : NULL, a.rope_cos ? a.rope_sin + position * 64 : NULL, j);
+    keep_16_of_pair(p, mask, largest, plain);
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        uint32_t words[4];
+        float scale = __fdiv_rn(largest[r], 127.0f);
+        bool done = code_words(p.x[r], mask[r], scale, words) && plain[r] && scale > 1e-30f;
+        uint32_t left = __ballot_sync(WARP_ALL, valid && !done), mine = 0xffu << (lane & 24);
+        if (valid && !(left & mine)) {
+#pragma unroll
+            for (int b = 0; b < 4; b++) ((uint32_t *)a.table)[(at + r) * 32 + j + 8 * b] = words[b];
+            if (j == 0) a.scale[at + r] = __fmul_rn(scale, a.q_root);
+        }
+        for (int first = 0; first < 32; first += 8) {
+            if (!(left >> first & 0xff)) continue;
+            Row row = spread_row(p.x[r], first, (float *)slow_row[warp], lane);
+            int64_t to = __shfl_sync(WARP_ALL, at, first) + r;
+            float slow_scale;
+            uint32_t word = slow_query_word(a.format, row, lane, &slow_scale);
+            ((uint32_t *)a.table)[to * 32 + lane] = word;
+            if (lane == 0) a.scale[to] = __fmul_rn(slow_scale, a.q_root);
+        }
+    }
+}
+
+/* Kept entries of one of the eight lanes' rows into its unit: before them come those of lower features, of blocks of 32 and then of lanes. */
+__device__ __forceinline__ void stage_codes(uint8_t *unit, const uint32_t (&words)[4], uint32_t mask, int t, int j, bool wanted)
+{
+    uint32_t counts = 0;
+#pragma unroll
+    for (int b = 0; b < 4; b++) counts |= (uint32_t)__popc(mask >> 4 * b & 15) << 8 * b;
+    uint32_t before = counts;
+#pragma unroll
+    for (int o = 1; o < 8; o *= 2) {
+        uint32_t lower = __shfl_up_sync(WARP_ALL, before, o, 8);
+        if (j >= o) before += lower;
+    }
+    uint32_t total = __shfl_sync(WARP_ALL, before, 7, 8);
+    before += (total * 0x01010101u << 8) - counts;
+    if (!wanted) mask = 0;
+    uint32_t to = smem_address(unit) + t * 4, feature = 4 * j;
+#pragma unroll
+    for (int b = 0; b < 4; b++) {
+        uint32_t place = before >> 8 * b & 255;
+#pragma unroll
+        for (int e = 0; e < 4; e++) { /* stores under a predicate: a branch for each would cost more */
+            uint32_t bit = mask >> (b * 4 + e) & 1;
+            asm volatile("{.reg .pred p;\nsetp.ne.u32 p, %0, 0;\n@p st.shared.u8 [%1], %2;\n@p st.shared.u8 [%1 + 256], %3;}" ::"r"(bit),
+                         "r"(to + place + (place >> 2) * 60), "r"(feature + 32 * b + e), "r"(words[b] >> 8 * e)
+                         : "memory");
+            place += bit;
+        }
+    }
+}
+
+/* An 8-bit value row of the eight lanes; false: the slow way. */
+__device__ __forceinline__ bool encode_value_q8(const float *from, uint8_t *rows, uint16_t *scales, int64_t token, int j, bool wanted)
+{
+    float x[16], largest = 0;
+#pragma unroll
+    for (int b = 0; b < 4; b++) {
+        float4 v = __ldcs((const float4 *)from + j + 8 * b);
+        x[b * 4] = v.x, x[b * 4 + 1] = v.y, x[b * 4 + 2] = v.z, x[b * 4 + 3] = v.w;
+    }
+#pragma unroll
+    for (int i = 0; i < 16; i++) largest = max_nan(largest, fabsf(x[i]));
+#pragma unroll
+    for (int o = 1; o < 8; o *= 2) largest = max_nan(largest, __shfl_xor_sync(WARP_ALL, largest, o));
+    uint16_t bits = scale_bits(largest, 127.0f);
+    float scale = half_bits_to_float(bits);
+    uint32_t words[4];
+    bool done = code_words(x, 0xffff, scale, words) && scale >= 0x1p-14f && largest < 8e6f;
+    done = !(__ballot_sync(WARP_ALL, !done) & 0xffu << (threadIdx.x & 24));
+    if (!done || !wanted) return done;
+#pragma unroll
+    for (int b = 0; b < 4; b++) ((uint32_t *)(rows + token * 128))[j + 8 * b] = words[b];
+    if (j == 0) scales[token] = bits;
+    return true;
+}
+
+/* A thread block: a unit of 16 tokens of two KV heads, four tokens to a warp. */
+__global__ void __launch_bounds__(WIDE_WARPS * 32) encode_keys_kernel(gpu_encode_args a)
+{
+    __shared__ float4 slow_row[WIDE_WARPS][32];
+    __shared__ uint4 staged[2][34]; /* 544 bytes each: 16 tokens of indices, of codes, of scales */
+    const gpu_format &f = a.format;
+    int lane = threadIdx.x & 31, j = lane & 7, warp = threadIdx.x >> 5, pairs = f.n_kv_heads / 2, index = blockIdx.x / pairs, head = blockIdx.x % pairs * 2;
+    const gpu_encode_segment &segment = a.segments[index / a.n_units_max];
+    int unit = segment.at / 16 + index % a.n_units_max, first = unit * 16, at = segment.at, end = at + segment.n_rows;
+    if (first >= end) return;
+    for (int i = threadIdx.x; i < 68; i += WIDE_WARPS * 32) staged[i / 34][i % 34] = make_uint4(0, 0, 0, 0);
+    __syncthreads();
+    const gpu_section &where = segment.where;
+    uint8_t *block = (uint8_t *)where.base + a.layer * where.layer_stride;
+    int t = warp * 4 + lane / 8, token = min(max(first + t, at), end - 1);
+    bool valid = token == first + t, plain[2];
+    int64_t row = (int64_t)segment.first_row + token - at, position = a.position ? a.position[row] : row;
+    Pair p;
+    uint32_t mask[2];
+    float largest[2];
+    prepare_pair(p, a.k + (row * f.n_kv_heads + head) * 128, a.k_norm, a.norm_eps, a.rope_cos ? a.rope_cos + position * 64 : NULL,
+                 a.rope_cos ? a.rope_sin + position * 64 : NULL, j);
+    keep_16_of_pair(p, mask, largest, plain);
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        uint8_t *to = (uint8_t *)staged[r];
+        uint32_t words[4], mine = 0xffu << (lane & 24);
+        uint16_t bits = scale_bits(largest[r], 127.0f);
+        float scale = half_bits_to_float(bits);
+        bool done = code_words(p.x[r], mask[r], scale, words) && plain[r] && scale >= 0x1p-14f && largest[r] < 8e6f;
+        uint32_t left = __ballot_sync(WARP_ALL, valid && !done);
+        bool fast = valid && !(left & mine);
+        stage_codes(to, words, mask[r], t, j, fast);
+        if (fast && j == 0) ((uint16_t *)(to + 512))[t] = bits;
+        for (int from = 0; from < 32; from += 8) {
+            if (!(left >> from & 0xff)) continue;
+            Row one = spread_row(p.x[r], from, (float *)slow_row[warp], lane);
+            uint16_t slow_bits;
+            uint32_t slow_mask, word = slow_key_word(f, one, lane, &slow_mask, &slow_bits);
+            stage_key(f, one, slow_mask, word, warp * 4 + from / 8, to, lane);
+            if (lane == 0) ((uint16_t *)(to + 512))[warp * 4 + from / 8] = slow_bits;
+        }
+    }
+    for (int r = 0; r < 2 && a.v; r++) {
+        bool done = false;
+        uint8_t *rows = block + where.rows_offset + (head + r) * where.row_head_bytes;
+        if (f.value_type == KERN_VALUE_Q8)
+            done = encode_value_q8(a.v + (row * f.n_kv_heads + head + r) * 128, rows,
+                                   (uint16_t *)(block + where.scales_offset + (head + r) * where.scale_head_bytes), token, j, valid);
+        uint32_t left = __ballot_sync(WARP_ALL, valid && !done);
+        for (int from = 0; from < 32; from += 8) {
+            if (!(left >> from & 0xff)) continue;
+            int one = __shfl_sync(WARP_ALL, token, from);
+            encode_value(a, where, block, (int)segment.first_row + one - at, one, head + r, lane);
+        }
+    }
+    __syncthreads();
+    for (int r = 0; r < 2; r++)
+        store_unit(a, block + (head + r) * where.key_head_bytes + (int64_t)unit * f.unit_bytes, (const uint8_t *)staged[r], first < at ? at - first : 0);
+}
+
+/* A warp to a row: few rows, and every format. */
+static cudaError_t encode_few(const gpu_encode_args *a, bool fast, cudaStream_t stream)
 {
     const gpu_format &f = a->format;
     int n_key_blocks = a->k ? a->n_units_max * f.n_kv_heads * a->n_segments : 0;
     int heads_each = a->n_rows >= 4096 ? a->n_heads : 1; /* few rows: all heads at once */
     int n_query_blocks = a->q ? (int)(((int64_t)a->n_rows * (a->n_heads / heads_each) + ENCODE_WARPS - 1) / ENCODE_WARPS) : 0;
     if (n_key_blocks + n_query_blocks == 0) return cudaSuccess;
-    bool fast = f.d == 128 && f.k_key == 16 && f.k_query == 16 && f.key_type == KERN_KEY_CODE8;
     if (fast) encode_kernel<true><<<n_key_blocks + n_query_blocks, ENCODE_WARPS * 32, f.unit_bytes, stream>>>(*a, n_key_blocks, heads_each);
     else encode_kernel<false><<<n_key_blocks + n_query_blocks, ENCODE_WARPS * 32, f.unit_bytes, stream>>>(*a, n_key_blocks, heads_each);
     return cudaGetLastError();
+}
+
+cudaError_t gpu_encode(const gpu_encode_args *a, cudaStream_t stream)
+{
+    const gpu_format &f = a->format;
+    bool fast = f.d == 128 && f.k_key == 16 && f.k_query == 16 && f.key_type == KERN_KEY_CODE8;
+    bool wide_q = fast && a->q && !a->dense && a->n_heads % 2 == 0 && a->n_rows >= WIDE_ROWS_MIN;
+    bool wide_k = fast && a->k && f.n_kv_heads % 2 == 0 && a->n_units_max * 16 >= WIDE_ROWS_MIN;
+    if (wide_k) encode_keys_kernel<<<a->n_units_max * (f.n_kv_heads / 2) * a->n_segments, WIDE_WARPS * 32, 0, stream>>>(*a);
+    if (wide_q) encode_queries_kernel<<<(unsigned)(((int64_t)a->n_rows * a->n_heads / 2 + WIDE_WARPS * 4 - 1) / (WIDE_WARPS * 4)), WIDE_WARPS * 32, 0, stream>>>(*a);
+    gpu_encode_args rest = *a;
+    if (wide_k) rest.k = NULL;
+    if (wide_q) rest.q = NULL;
+    return encode_few(&rest, fast, stream);
 }

@@ -11,7 +11,7 @@
 #define EXPAND_THREADS 256
 
 static bool float_keys(const gpu_format *f) { return f->key_type == KERN_KEY_CODE32; }
-static int value_rows(const gpu_format *f) { return f->d <= 64 ? 64 : 128; }
+static int value_rows(const gpu_format *f) { return f->d <= 64 ? 64 : 128 + GPU_SUM_ROWS; }
 
 size_t gpu_scratch_tile_bytes(const gpu_format *f)
 {
@@ -83,7 +83,7 @@ __device__ __forceinline__ float read_values(const gpu_format &f, const uint8_t 
 
 __global__ void __launch_bounds__(EXPAND_THREADS) expand_kernel(gpu_format f, gpu_scratch scratch, const gpu_expand_job *jobs, int layer, int n_value_rows)
 {
-    __shared__ uint4 tile[128 * 128 / 16]; /* keys (8 or 16 KB), then values (8 or 16 KB) */
+    __shared__ uint4 tile[(128 + GPU_SUM_ROWS) * 128 / 16]; /* keys (8 or 16 KB), then values (8 or 17 KB) */
     __shared__ float tops[EXPAND_THREADS / 32];
     const gpu_expand_job job = jobs[blockIdx.z];
     uint32_t first = blockIdx.x * GPU_FLASH_KEYS;
@@ -100,9 +100,10 @@ __global__ void __launch_bounds__(EXPAND_THREADS) expand_kernel(gpu_format f, gp
         uint32_t token = job.first + first + row;
         scale = spread_key(f, base + head * job.section.key_head_bytes + (uint64_t)(token / 16) * f.unit_bytes, token % 16, (uint8_t *)tile, row, quarter);
     }
-    /* a place without a key: score -inf, whatever the product */
+    /* a place without a key scores -inf, whatever the product: with this scale also where -12582912 * scale is worked out anew (it
+     * overflows before the multiply-add does) */
     float bias = row >= n ? -INFINITY : f.key_type == KERN_KEY_CODE8 ? -12582912.0f * scale : 0.0f;
-    if (quarter == 0) scratch.key_scale[out * GPU_FLASH_KEYS + row] = make_float2(row < n ? scale : 0.0f, bias);
+    if (quarter == 0) scratch.key_scale[out * GPU_FLASH_KEYS + row] = make_float2(row < n ? scale : 3e38f, bias);
     __syncthreads();
     uint4 *keys = (uint4 *)(scratch.keys + out * GPU_FLASH_KEYS * key_bytes);
     for (int i = threadIdx.x; i < GPU_FLASH_KEYS * key_bytes / 16; i += EXPAND_THREADS) keys[i] = tile[i];
@@ -119,12 +120,12 @@ __global__ void __launch_bounds__(EXPAND_THREADS) expand_kernel(gpu_format f, gp
     if (threadIdx.x % 32 == 0) tops[threadIdx.x / 32] = largest;
     __syncthreads(); /* also: everyone has copied the keys out of the tile */
     for (int i = 0; i < EXPAND_THREADS / 32; i++) largest = fmaxf(largest, tops[i]);
-    int exponent = largest > 0 ? max(-60, min(60, ilogbf(largest) + 1)) : -60;
+    int exponent = largest > 0 ? max((int)GPU_EXPONENT_MIN, min((int)GPU_EXPONENT_MAX, ilogbf(largest) + 1)) : (int)GPU_EXPONENT_MIN;
     float factor = ldexpf(1.0f, -exponent);
     __half *to = (__half *)tile;
     for (int i = 0; i < n_value_rows / 4; i++) {
         int feature = i < n_part ? part * n_part + i : f.d + part * (n_value_rows / 4 - n_part) + i - n_part;
-        float v = key < n && i < n_part ? x[i] * factor : 0.0f;
+        float v = key < n && i < n_part ? x[i] * factor : feature == 128 ? factor : 0.0f;
         to[feature * 64 + ((key / 8) ^ (feature & 7)) * 8 + key % 8] = __float2half_rn(v);
     }
     if (threadIdx.x == 0) scratch.value_exponent[out] = exponent;

@@ -51,7 +51,8 @@ __device__ void load_queries(const gpu_flash_args &a, const gpu_flash_job &job, 
 template <bool F16, int DV> __device__ __forceinline__ void load_tile(const gpu_flash_args &a, int64_t tile, uint8_t *stage)
 {
     typedef FlashShared<F16> S;
-    const uint8_t *keys = a.scratch.keys + tile * S::k_bytes, *values = (const uint8_t *)a.scratch.values + tile * DV * 128;
+    constexpr int value_rows = DV == 64 ? 64 : DV + GPU_SUM_ROWS;
+    const uint8_t *keys = a.scratch.keys + tile * S::k_bytes, *values = (const uint8_t *)a.scratch.values + tile * value_rows * 128;
     uint32_t to = smem_address(stage);
 #pragma unroll
     for (int i = 0; i < S::k_bytes / 16 / FLASH_THREADS; i++) {

@@ -52,13 +52,21 @@ template <int N> __device__ __forceinline__ void mask_scores(float (&s)[N][4], c
         for (int i = 0; i < 4; i++) s[n][i] = first_key + n * 8 + (i & 1) < seen[i / 2] ? s[n][i] * row[i / 2].scale : -INFINITY;
 }
 
+/* Four chains a row: a single one would wait for itself. */
 template <int N> __device__ __forceinline__ void row_tops(const float (&s)[N][4], float (&top)[2])
 {
-    top[0] = fmaxf(s[0][0], s[0][1]), top[1] = fmaxf(s[0][2], s[0][3]);
+    float part[2][4];
 #pragma unroll
-    for (int n = 1; n < N; n++) top[0] = fmaxf(top[0], fmaxf(s[n][0], s[n][1])), top[1] = fmaxf(top[1], fmaxf(s[n][2], s[n][3]));
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+        for (int c = 0; c < 4; c++) {
+            part[i][c] = fmaxf(s[c][i * 2], s[c][i * 2 + 1]);
+#pragma unroll
+            for (int n = c + 4; n < N; n += 4) part[i][c] = fmaxf(part[i][c], fmaxf(s[n][i * 2], s[n][i * 2 + 1]));
+        }
 #pragma unroll
     for (int i = 0; i < 2; i++) {
+        top[i] = fmaxf(fmaxf(part[i][0], part[i][1]), fmaxf(part[i][2], part[i][3]));
         top[i] = fmaxf(top[i], __shfl_xor_sync(WARP_ALL, top[i], 1));
         top[i] = fmaxf(top[i], __shfl_xor_sync(WARP_ALL, top[i], 2));
     }

@@ -22,7 +22,9 @@ enum {
     GPU_COLUMNS_MAX = 8,        /* decode: query rows x heads that share one reading of keys and values */
     GPU_FLASH_KEYS = 64,        /* prefill: keys of one expanded tile */
     GPU_FLASH_ROWS = 128,       /* prefill: query rows of one thread block */
-    GPU_EXPANDED_BYTES = 128,   /* a dense 8-bit key row: KERN_HEAD_DIM_MAX features */
+    GPU_SUM_ROWS = 8,           /* prefill: rows after the values' 128 features; the first is constant, so that P V sums the weights too */
+    GPU_EXPONENT_MIN = -15,     /* of an expanded tile's values: 2^-exponent is an f16 number */
+    GPU_EXPONENT_MAX = 24,
     GPU_GEMV_ROWS_MAX = 16,
 };
 
@@ -111,9 +113,9 @@ typedef struct gpu_expand_job {
 typedef struct gpu_scratch {
     uint32_t n_tiles; /* capacity for each KV head */
     uint8_t *keys;    /* s8 [kv_heads][n_tiles][64 keys][128], or f16 [..][2][64][64]; 16-byte pieces exchanged by row & 7 */
-    __half *values;   /* [kv_heads][n_tiles][d (64 or 128)][64 keys], pieces exchanged likewise */
+    __half *values;   /* [kv_heads][n_tiles][d (64, or 128 and GPU_SUM_ROWS)][64 keys], pieces exchanged likewise */
     float2 *key_scale; /* [kv_heads][n_tiles][64]: scale, and what is added: -12582912 * scale (8-bit), -inf where there is no key */
-    int *value_exponent; /* [kv_heads][n_tiles]: values are stored divided by 2^this */
+    int *value_exponent; /* [kv_heads][n_tiles]: values are stored divided by 2^this; row 128 is 2^-this */
 } gpu_scratch;
 size_t gpu_scratch_tile_bytes(const gpu_format *format);
 gpu_scratch gpu_scratch_at(const gpu_format *format, void *memory, size_t n_tiles);

@@ -232,6 +232,32 @@ static kern_gpu_status check_model(const kern_gpu_model *model, kern_gpu_error *
     return KERN_GPU_OK;
 }
 
+/* Half of the pool to the other half, which is empty yet: the median of some runs. */
+static kern_gpu_status measure(kern_gpu *gpu, kern_gpu_error *error)
+{
+    enum { RUNS = 7 };
+    size_t n = gpu->store.pool_bytes / 2 < (size_t)1 << 30 ? gpu->store.pool_bytes / 2 : (size_t)1 << 30;
+    float ms[RUNS];
+    gpu->attend_events = (cudaEvent_t *)calloc(2 * gpu->n_layers, sizeof *gpu->attend_events);
+    if (!gpu->attend_events) return gpu_fail(error, KERN_GPU_NO_MEMORY, "not enough memory");
+    for (uint32_t i = 0; i < 2 * gpu->n_layers; i++) GPU_TRY(cudaEventCreate(&gpu->attend_events[i]), "making an event");
+    GPU_TRY(cudaMemsetAsync(gpu->store.pool, 0x5a, 2 * n, gpu->stream), "clearing memory");
+    for (int i = -1; i < RUNS; i++) { /* the first warms up */
+        GPU_TRY(cudaEventRecord(gpu->attend_events[0], gpu->stream), "recording an event");
+        GPU_TRY(cudaMemcpyAsync(gpu->store.pool, gpu->store.pool + n, n, cudaMemcpyDeviceToDevice, gpu->stream), "copying");
+        GPU_TRY(cudaEventRecord(gpu->attend_events[1], gpu->stream), "recording an event");
+        GPU_TRY(cudaStreamSynchronize(gpu->stream), "copying");
+        if (i < 0) continue;
+        float one;
+        GPU_TRY(cudaEventElapsedTime(&one, gpu->attend_events[0], gpu->attend_events[1]), "asking the time");
+        int at = i;
+        for (; at > 0 && ms[at - 1] > one; at--) ms[at] = ms[at - 1];
+        ms[at] = one;
+    }
+    gpu->stats.copy_bytes_s = 2.0 * (double)n / (ms[RUNS / 2] * 1e-3);
+    return KERN_GPU_OK;
+}
+
 static kern_gpu_status fill(kern_gpu *gpu, const kern_gpu_model *model, uint64_t budget_bytes, kern_gpu_error *error)
 {
     size_t free_bytes = 0, total_bytes = 0;
@@ -255,7 +281,8 @@ static kern_gpu_status fill(kern_gpu *gpu, const kern_gpu_model *model, uint64_t
     if (budget_bytes && budget_bytes < pool) pool = budget_bytes;
     if (pool < (64u << 20)) return gpu_fail(error, KERN_GPU_NO_MEMORY, "the GPU has %zu MB left beside the model: too little for sections", free_bytes >> 20);
     gpu->stats.section_bytes_uploaded = 0; /* weights went the same way */
-    return gpu_store_open(gpu, pool, error);
+    status = gpu_store_open(gpu, pool, error);
+    return status == KERN_GPU_OK && model->measure ? measure(gpu, error) : status;
 }
 
 static void close_gpu(kern_gpu *gpu)
@@ -267,6 +294,9 @@ static void close_gpu(kern_gpu *gpu)
     for (size_t i = 0; i < gpu->n_allocations; i++) cudaFree(gpu->allocations[i]);
     for (int i = 0; i < STREAM_SLOTS; i++)
         if (gpu->slot_free[i]) cudaEventDestroy(gpu->slot_free[i]);
+    for (uint32_t i = 0; gpu->attend_events && i < 2 * gpu->n_layers; i++)
+        if (gpu->attend_events[i]) cudaEventDestroy(gpu->attend_events[i]);
+    free(gpu->attend_events);
     if (gpu->descriptor_host) cudaFreeHost(gpu->descriptor_host);
     if (gpu->gather_host) cudaFreeHost(gpu->gather_host);
     if (gpu->stream) cudaStreamDestroy(gpu->stream);

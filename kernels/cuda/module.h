@@ -27,7 +27,7 @@ typedef struct gpu_store {
     uint8_t *pool;
     uint64_t pool_bytes, clock;
     store_item *items; /* sorted by offset */
-    size_t n_items, n_items_max;
+    size_t n_items, n_items_max, last_found;
     uint8_t *stage[STAGES]; /* pinned host memory */
     cudaEvent_t stage_free[STAGES];
     cudaStream_t stream;
@@ -69,6 +69,7 @@ struct kern_gpu {
     uint32_t last_rows;
     uint8_t *slots; /* STREAM_SLOTS x STREAM_BYTES: sections that do not stay; weights while they are loaded */
     cudaEvent_t slot_free[2];
+    cudaEvent_t *attend_events; /* [n_layers][2], around attention; NULL: not measured */
     bool failed;
     kern_gpu_stats stats;
     pthread_t prefetcher;

@@ -5,8 +5,16 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "plan.h"
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + t.tv_nsec * 1e-9;
+}
 
 static bool cancelled(const bool *cancel)
 {
@@ -95,12 +103,12 @@ static gpu_decode_args decode_args(kern_gpu *gpu, uint32_t layer)
     return a;
 }
 
-/* Sections that do not stay: this layer's blocks, while earlier chunks are still being attended to. */
-static kern_gpu_status upload_chunk(kern_gpu *gpu, const gpu_plan *plan, const plan_chunk *chunk, uint32_t layer, kern_gpu_error *error)
+/* Sections that do not stay: this layer's blocks to a slot, while what is in the other is still being worked on. slot < 0: nothing to do. */
+static kern_gpu_status upload_to_slot(kern_gpu *gpu, const gpu_plan *plan, int slot, size_t first, size_t n, uint32_t layer, kern_gpu_error *error)
 {
-    if (chunk->slot < 0) return KERN_GPU_OK;
-    GPU_TRY(cudaStreamWaitEvent(gpu->store.stream, gpu->slot_free[chunk->slot], 0), "waiting");
-    for (size_t i = chunk->first_upload; i < chunk->first_upload + chunk->n_uploads; i++) {
+    if (slot < 0) return KERN_GPU_OK;
+    GPU_TRY(cudaStreamWaitEvent(gpu->store.stream, gpu->slot_free[slot], 0), "waiting");
+    for (size_t i = first; i < first + n; i++) {
         const plan_upload *u = &plan->uploads[i];
         kern_gpu_status status = gpu_store_upload(gpu, gpu->slots + u->slot_offset, u->blocks[layer * u->stride].data, u->n_bytes, error);
         if (status != KERN_GPU_OK) return status;
@@ -116,7 +124,7 @@ static kern_gpu_status attend_chunks(kern_gpu *gpu, const gpu_plan *plan, uint32
     for (size_t i = 0; i < plan->n_chunks; i++) {
         const plan_chunk *c = &plan->chunks[i];
         if (c->slot >= 0 && cancelled(cancel)) return gpu_fail(error, KERN_GPU_CANCELLED, "cancelled");
-        kern_gpu_status status = upload_chunk(gpu, plan, c, layer, error);
+        kern_gpu_status status = upload_to_slot(gpu, plan, c->slot, c->first_upload, c->n_uploads, layer, error);
         if (status != KERN_GPU_OK) return status;
         GPU_TRY(gpu_expand(&gpu->format, &gpu->scratch, c->expand, c->n_expand, c->n_tiles_max, (int)layer, gpu->stream), "expanding keys");
         if (c->slot >= 0) GPU_TRY(cudaEventRecord(gpu->slot_free[c->slot], gpu->stream), "recording an event");
@@ -148,11 +156,13 @@ static kern_gpu_status attend(kern_gpu *gpu, const gpu_plan *plan, uint32_t laye
     kern_gpu_status status = attend_chunks(gpu, plan, layer, cancel, error);
     if (status != KERN_GPU_OK) return status;
     for (size_t i = 0; i < plan->n_mass; i++) {
+        const plan_mass *m = &plan->mass[i];
+        status = upload_to_slot(gpu, plan, m->slot, m->first_upload, m->n_uploads, layer, error);
+        if (status != KERN_GPU_OK) return status;
         gpu_decode_args a = decode_args(gpu, layer);
-        a.first_row = plan->mass[i].first_row, a.n_rows = plan->mass[i].n_rows;
-        GPU_TRY(gpu_mass(&a, plan->mass[i].sections, plan->mass[i].first_part, plan->mass[i].n_sections, plan->mass[i].n_parts,
-                         gpu->mass + plan->mass[i].offset, gpu->stream),
-                "summing attention");
+        a.first_row = m->first_row, a.n_rows = m->n_rows;
+        GPU_TRY(gpu_mass(&a, m->sections, m->first_part, m->n_sections, m->n_parts, gpu->mass + m->offset, gpu->stream), "summing attention");
+        if (m->slot >= 0) GPU_TRY(cudaEventRecord(gpu->slot_free[m->slot], gpu->stream), "recording an event");
     }
     return KERN_GPU_OK;
 }
@@ -264,7 +274,7 @@ static kern_gpu_status fetch(kern_gpu *gpu, const gpu_plan *plan, const kern_gpu
         GPU_TRY(cudaMemcpyAsync(host, gpu->mass + m->offset, m->n_parts * sizeof *host, cudaMemcpyDeviceToHost, gpu->stream), "copying from the GPU");
         GPU_TRY(cudaStreamSynchronize(gpu->stream), "running the model");
         size_t part = 0;
-        for (size_t s = 0; s < m->segment->n_sections; s++) {
+        for (size_t s = m->first_section; s < m->first_section + m->n_sections; s++) {
             size_t n = (m->segment->sections_by_layer[s].n_tokens + KERN_MASS_TOKENS - 1) / KERN_MASS_TOKENS;
             for (size_t j = 0; j < n; j++, part++) m->segment->mass[m->segment->mass_first[s] + j] += host[part];
         }
@@ -308,7 +318,9 @@ static kern_gpu_status run_layers(kern_gpu *gpu, const gpu_plan *plan, size_t n_
     for (uint32_t layer = 0; layer < gpu->n_layers; layer++) {
         if (cancelled(cancel)) return gpu_fail(error, KERN_GPU_CANCELLED, "cancelled");
         kern_gpu_status status = project(gpu, plan, layer, n_segments, error);
+        if (status == KERN_GPU_OK && gpu->attend_events) GPU_TRY(cudaEventRecord(gpu->attend_events[layer * 2], gpu->stream), "recording an event");
         if (status == KERN_GPU_OK) status = attend(gpu, plan, layer, cancel, error);
+        if (status == KERN_GPU_OK && gpu->attend_events) GPU_TRY(cudaEventRecord(gpu->attend_events[layer * 2 + 1], gpu->stream), "recording an event");
         if (status == KERN_GPU_OK) status = finish_layer(gpu, plan->n_rows, layer, error);
         if (status != KERN_GPU_OK) return status;
     }
@@ -323,9 +335,15 @@ kern_gpu_status gpu_forward(kern_gpu *gpu, const kern_gpu_segment *segments, siz
     GPU_TRY(cudaSetDevice(gpu->device), "choosing the GPU");
     gpu_plan *plan = (gpu_plan *)calloc(1, sizeof *plan);
     if (!plan) return gpu_fail(error, KERN_GPU_NO_MEMORY, "not enough memory");
+    double start = now_s();
     status = gpu_plan_make(gpu, segments, n_segments, plan, error);
     if (status == KERN_GPU_OK) status = run_layers(gpu, plan, n_segments, cancel, error);
     if (status == KERN_GPU_OK) status = fetch(gpu, plan, segments, n_segments, error);
+    for (uint32_t layer = 0; status == KERN_GPU_OK && gpu->attend_events && layer < gpu->n_layers; layer++) {
+        float ms = 0;
+        if (cudaEventElapsedTime(&ms, gpu->attend_events[layer * 2], gpu->attend_events[layer * 2 + 1]) == cudaSuccess) gpu->stats.attend_s += ms * 1e-3;
+    }
+    if (plan->streams) gpu->stats.stream_s += now_s() - start;
     gpu->last_rows = status == KERN_GPU_OK ? plan->n_rows : 0;
     gpu_plan_clear(plan);
     free(plan);

@@ -252,6 +252,15 @@ static int section_jobs(const kern_gpu *gpu, const kern_gpu_segment *segment, ui
     return n;
 }
 
+static kern_gpu_status add_upload(gpu_plan *plan, const kern_gpu_segment *segment, size_t index, size_t n_bytes, size_t slot_offset, kern_gpu_error *error)
+{
+    plan_upload *uploads = (plan_upload *)grow(plan->uploads, plan->n_uploads, sizeof *uploads);
+    if (!uploads) return gpu_fail(error, KERN_GPU_NO_MEMORY, "not enough memory");
+    plan->uploads = uploads;
+    uploads[plan->n_uploads++] = (plan_upload){&segment->sections_by_layer[index], segment->n_sections, n_bytes, slot_offset};
+    return KERN_GPU_OK;
+}
+
 /* Many rows of one segment over its sections and its own tokens. */
 static kern_gpu_status plan_many(kern_gpu *gpu, gpu_plan *plan, chunk_builder *b, const kern_gpu_segment *segments, size_t index, const sources *s,
                                  uint32_t row, kern_gpu_error *error)
@@ -284,10 +293,8 @@ static kern_gpu_status plan_many(kern_gpu *gpu, gpu_plan *plan, chunk_builder *b
             gpu_section section = s->sections[i];
             if (n > room) n = room;
             if (!s->resident[i]) {
-                plan_upload *uploads = (plan_upload *)grow(plan->uploads, plan->n_uploads, sizeof *uploads);
-                if (!uploads) return gpu_fail(error, KERN_GPU_NO_MEMORY, "not enough memory");
-                plan->uploads = uploads;
-                uploads[plan->n_uploads++] = (plan_upload){&segment->sections_by_layer[i], segment->n_sections, n_bytes, b->slot * (size_t)STREAM_BYTES + b->slot_bytes};
+                kern_gpu_status status = add_upload(plan, segment, i, n_bytes, b->slot * (size_t)STREAM_BYTES + b->slot_bytes, error);
+                if (status != KERN_GPU_OK) return status;
                 section.base = gpu->slots + b->slot * (size_t)STREAM_BYTES + b->slot_bytes;
                 section.layer_stride = 0;
                 b->slot_bytes += n_bytes;
@@ -359,26 +366,63 @@ static kern_gpu_status describe_rows(kern_gpu *gpu, gpu_plan *plan, const kern_g
     return KERN_GPU_OK;
 }
 
-static kern_gpu_status plan_mass_of(kern_gpu *gpu, gpu_plan *plan, const kern_gpu_segment *segment, const sources *s, uint32_t row, kern_gpu_error *error)
+/* Sections first .. + n, which all stay or (slot >= 0) share a slot, their keys one after another. */
+static kern_gpu_status add_mass(kern_gpu *gpu, gpu_plan *plan, const kern_gpu_segment *segment, const sources *s, uint32_t row, size_t first, size_t n,
+                                int slot, int offset, kern_gpu_error *error)
 {
-    if (!segment->mass || !segment->n_sections || !s->all) return KERN_GPU_OK;
-    plan_mass *m = &plan->mass[plan->n_mass];
-    int offset = plan->n_mass ? m[-1].offset + m[-1].n_parts : 0;
-    gpu_section *sections = (gpu_section *)describe(gpu, plan, segment->n_sections * sizeof *sections, (const void **)&m->sections);
-    uint32_t *first = (uint32_t *)describe(gpu, plan, (segment->n_sections + 1) * sizeof *first, (const void **)&m->first_part);
-    if (!sections || !first) return too_large(error);
-    memcpy(sections, s->sections, segment->n_sections * sizeof *sections);
-    first[0] = 0;
-    for (size_t i = 0; i < segment->n_sections; i++)
-        first[i + 1] = first[i] + (s->sections[i].n_tokens + KERN_MASS_TOKENS - 1) / KERN_MASS_TOKENS;
-    if (offset + first[segment->n_sections] > MASS_PARTS) return KERN_GPU_OK; /* a hint is not worth failing an answer for */
-    m->n_sections = (int)segment->n_sections;
-    m->n_parts = (int)first[segment->n_sections];
+    plan_mass *all = (plan_mass *)grow(plan->mass, plan->n_mass, sizeof *all);
+    if (!all) return gpu_fail(error, KERN_GPU_NO_MEMORY, "not enough memory");
+    plan->mass = all;
+    plan_mass *m = &all[plan->n_mass];
+    memset(m, 0, sizeof *m);
+    gpu_section *sections = (gpu_section *)describe(gpu, plan, n * sizeof *sections, (const void **)&m->sections);
+    uint32_t *first_part = (uint32_t *)describe(gpu, plan, (n + 1) * sizeof *first_part, (const void **)&m->first_part);
+    if (!sections || !first_part) return too_large(error);
+    memcpy(sections, s->sections + first, n * sizeof *sections);
+    m->first_upload = plan->n_uploads;
+    size_t at = (size_t)(slot < 0 ? 0 : slot) * STREAM_BYTES;
+    first_part[0] = 0;
+    for (size_t i = 0; i < n; i++) {
+        first_part[i + 1] = first_part[i] + (sections[i].n_tokens + KERN_MASS_TOKENS - 1) / KERN_MASS_TOKENS;
+        if (slot < 0) continue;
+        kern_gpu_status status = add_upload(plan, segment, first + i, sections[i].rows_offset, at, error);
+        if (status != KERN_GPU_OK) return status;
+        sections[i].base = gpu->slots + at;
+        sections[i].layer_stride = 0;
+        at += sections[i].rows_offset;
+    }
+    m->n_uploads = plan->n_uploads - m->first_upload;
+    m->first_section = first;
+    m->n_sections = (int)n;
+    m->n_parts = (int)first_part[n];
     m->first_row = (int)row;
     m->n_rows = (int)segment->n_tokens;
     m->offset = offset;
+    m->slot = slot;
     m->segment = segment;
     plan->n_mass++;
+    return KERN_GPU_OK;
+}
+
+/* After attention, for only then a row's sum is known: what streams has its keys uploaded once more. */
+static kern_gpu_status plan_mass_of(kern_gpu *gpu, gpu_plan *plan, const kern_gpu_segment *segment, const sources *s, uint32_t row, kern_gpu_error *error)
+{
+    if (!segment->mass) return KERN_GPU_OK;
+    int offset = plan->n_mass ? plan->mass[plan->n_mass - 1].offset + plan->mass[plan->n_mass - 1].n_parts : 0, slot = 0, n_parts = 0;
+    for (size_t i = 0; i < segment->n_sections; i++) n_parts += (int)((s->sections[i].n_tokens + KERN_MASS_TOKENS - 1) / KERN_MASS_TOKENS);
+    if (offset + n_parts > MASS_PARTS) return KERN_GPU_OK; /* a hint is not worth failing an answer for */
+    for (size_t i = 0, n; i < segment->n_sections; i += n) {
+        size_t n_bytes = s->sections[i].rows_offset;
+        bool stays = s->resident[i];
+        for (n = 1; i + n < segment->n_sections && s->resident[i + n] == stays; n++) {
+            n_bytes += s->sections[i + n].rows_offset;
+            if (!stays && n_bytes > STREAM_BYTES) break;
+        }
+        kern_gpu_status status = add_mass(gpu, plan, segment, s, row, i, n, stays ? -1 : slot, offset, error);
+        if (status != KERN_GPU_OK) return status;
+        offset += plan->mass[plan->n_mass - 1].n_parts;
+        if (!stays) slot = (slot + 1) % STREAM_SLOTS;
+    }
     return KERN_GPU_OK;
 }
 
@@ -429,5 +473,6 @@ void gpu_plan_clear(gpu_plan *plan)
     free(plan->decode);
     free(plan->chunks);
     free(plan->uploads);
+    free(plan->mass);
     memset(plan, 0, sizeof *plan);
 }

@@ -28,10 +28,14 @@ typedef struct plan_chunk {
     size_t first_upload, n_uploads;
 } plan_chunk;
 
+/* Attention mass of sections first_section .. + n_sections of a segment: all of them stay, or all are uploaded to one slot, keys alone. */
 typedef struct plan_mass {
     const gpu_section *sections; /* device */
     const uint32_t *first_part;  /* device [n + 1] */
+    size_t first_section;
     int n_sections, n_parts, first_row, n_rows, offset;
+    int slot; /* -1: they stay */
+    size_t first_upload, n_uploads;
     const kern_gpu_segment *segment;
 } plan_mass;
 
@@ -44,7 +48,7 @@ typedef struct gpu_plan {
     plan_decode *decode;
     plan_chunk *chunks;
     plan_upload *uploads;
-    plan_mass mass[KERN_GPU_SEGMENTS_MAX];
+    plan_mass *mass;
     size_t n_decode, n_chunks, n_uploads, n_mass;
     size_t descriptor_bytes;
     bool streams;

@@ -134,28 +134,31 @@ static store_item *place(kern_gpu *gpu, uint64_t n_bytes)
     return item;
 }
 
-static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i++) hash = (hash ^ bytes[i]) * 0x100000001b3u;
-    return hash;
-}
-
-/* The codes of the last unit of the last layer depend on every token before them. */
+/* The codes of one KV head in the last unit of the last layer, which depend on every token before them: they tell when another section lies
+ * at the same address. Whole words: this runs for every section of every pass. */
 static uint64_t stamp_of(const kern_gpu *gpu, const kern_kv_block *blocks, size_t stride)
 {
     const kern_kv_block *last = &blocks[(gpu->n_layers - 1) * stride];
-    kern_kv_layout layout = kern_kv_layout_of(&gpu->host_format, gpu->format.n_kv_heads, last->capacity);
-    uint64_t hash = 0xcbf29ce484222325u + last->n_tokens;
-    for (int head = 0; head < gpu->format.n_kv_heads; head++)
-        hash = hash_bytes(hash, (const uint8_t *)last->data + head * layout.key_head_bytes + (last->n_tokens - 1) / KERN_UNIT_TOKENS * gpu->format.unit_bytes,
-                          gpu->format.unit_bytes);
+    const uint8_t *unit = (const uint8_t *)last->data + (last->n_tokens - 1) / KERN_UNIT_TOKENS * (size_t)gpu->format.unit_bytes;
+    uint64_t hash = 0xcbf29ce484222325u + last->n_tokens, word;
+    for (int i = 0; i + (int)sizeof word <= gpu->format.unit_bytes; i += (int)sizeof word) {
+        memcpy(&word, unit + i, sizeof word);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 29;
+    }
     return hash;
 }
 
+/* Starts after the last one found: a question's sections come in the order in which they were placed, pass after pass. */
 static store_item *find_item(gpu_store *s, const void *key)
 {
-    for (size_t i = 0; i < s->n_items; i++)
-        if (s->items[i].key == key) return &s->items[i];
+    for (size_t i = 0; i < s->n_items; i++) {
+        size_t at = s->last_found + 1 + i;
+        while (at >= s->n_items) at -= s->n_items;
+        if (s->items[at].key != key) continue;
+        s->last_found = at;
+        return &s->items[at];
+    }
     return NULL;
 }
 

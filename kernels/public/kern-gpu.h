@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 enum {
-    KERN_GPU_ABI = 1, /* changed with any change below */
+    KERN_GPU_ABI = 2, /* changed with any change below */
     KERN_GPU_SEGMENTS_MAX = 64,
     KERN_GPU_MESSAGE_BYTES = 320,
 };
@@ -61,6 +61,7 @@ typedef struct kern_gpu_model {
     uint32_t n_layers, n_hidden, n_heads, n_kv_heads, n_ffn, n_vocabulary;
     uint32_t n_rows_max;    /* tokens of one pass */
     uint32_t n_positions;   /* rotary tables are kept for this many */
+    bool measure;           /* for benchmarks: the GPU's copy bandwidth when opened, and how long each pass attends */
     float norm_eps;
     const double *rope_inv_freq; /* [d/2] */
     double rope_attention_scale;
@@ -91,6 +92,7 @@ typedef struct kern_gpu_stats {
     uint64_t section_bytes_uploaded, section_hits, section_misses, section_evictions;
     uint64_t bytes_streamed;    /* read through the GPU without staying */
     double stream_s;            /* time of passes that streamed */
+    double copy_bytes_s, attend_s; /* if asked for: bytes read and written a second; attention of all layers of all passes */
     const char *note;           /* "" or what runs slower than it could and why */
 } kern_gpu_stats;
 

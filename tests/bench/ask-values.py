@@ -36,8 +36,9 @@ def question(report, label, head):
     company, period = report.split("_")[:2]
     name = NAMES.get(label, label[0].lower() + label[1:])
     verb = "were" if any(word in name.lower().split() for word in PLURAL) and not name.startswith(("cost", "provision")) else "was"
+    owner = COMPANIES[company] + ("" if COMPANIES[company].endswith("'s") else "'s")
     when = "in the first quarter of " + head if "Q1" in period else "in " + head
-    return f"What {verb} {COMPANIES[company]}'s {name} {when}?"
+    return f"What {verb} {owner} {name} {when}?"
 
 
 def figure(value):

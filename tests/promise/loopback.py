@@ -2,7 +2,7 @@
 
 Owns: the server, faults that a test chooses for a path, a log of what was asked. Does not own: what is right (the tests).
 """
-import hashlib, json, random, re, struct, threading, time
+import hashlib, json, random, re, ssl, struct, subprocess, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 COMMIT = "a" * 40
@@ -47,6 +47,14 @@ def tiny_model(seed=1):
     return files
 
 
+def make_certificate(folder):
+    """A certificate of its own for 127.0.0.1 and its key: two paths."""
+    certificate, key = folder + "/certificate.pem", folder + "/key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    return certificate, key
+
+
 def entry_of(path, data):
     """A file as the tree interface lists it: small ones by their git blob's SHA-1, large ones by SHA-256."""
     blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
@@ -60,7 +68,7 @@ def entry_of(path, data):
 class Server:
     """faults: {path: function(handler) -> True when it answered}. Everything asked is in `log` as (method, path, headers, body)."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
         server = self
         self.faults, self.log, self.files, self.extra_entries, self.etags = {}, [], {}, [], {}
         self.license, self.release = "apache-2.0", threading.Event()
@@ -109,7 +117,11 @@ class Server:
                 pass
 
         self.http = Quiet(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.http.server_port}"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
     def stop(self):

@@ -1,11 +1,11 @@
 """Promise 25: whatever a server does to a download, nothing wrong is ever installed, and what is right goes on where it stopped.
 
-usage: promise-25.py LECTERN
+usage: promise-25.py LECTERN [CASE …]
 """
-import json, os, shutil, signal, stat, subprocess, sys, tempfile, time
+import json, os, random, resource, shutil, signal, stat, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from loopback import COMMIT, Server, entry_of, tiny_model
+from loopback import COMMIT, Server, entry_of, make_certificate, tiny_model
 
 LECTERN = sys.argv[1]
 root = tempfile.TemporaryDirectory(prefix="lectern-download-")
@@ -17,8 +17,8 @@ LARGE = "model-00002-of-00002.safetensors"
 class Case:
     """A fresh library and a fresh server."""
 
-    def __init__(self, **settings):
-        self.server = Server()
+    def __init__(self, tls=None, **settings):
+        self.server = Server(tls)
         self.server.files = dict(FILES)
         self.folder = tempfile.mkdtemp(dir=root.name)
         self.models = os.path.join(self.folder, "data", "models")
@@ -133,6 +133,60 @@ def case_killed():
         case.download()
         case.check_installed()
         assert case.asked(LARGE)[-1]["Range"] == "bytes=40000-"
+
+
+def case_killed_at_random():
+    """kill -9 wherever it is: listing, fetching, checking, installing. There is no model, or a whole one."""
+    seed = 25
+    rng = random.Random(seed)
+    with Case(**{"network.timeout": "60"}) as case:
+
+        def slow(handler):
+            data, wanted = FILES[LARGE], handler.headers.get("Range")
+            start = int(wanted[6:-1]) if wanted else 0
+            handler.send_response(206 if wanted else 200)
+            handler.send_header("ETag", case.server.etag(LARGE))
+            handler.send_header("Content-Length", str(len(data) - start))
+            if wanted:
+                handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            handler.end_headers()
+            for at in range(start, len(data), 10000):
+                handler.wfile.write(data[at:min(at + 10000, len(data))])
+                time.sleep(0.005)
+            return True
+
+        case.server.faults[case.resolve(LARGE)] = slow
+        n_killed = 0
+        while not case.installed():
+            process = subprocess.Popen([LECTERN, "--quiet", "model", "download", "org/tiny"], env=case.environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            try:
+                process.wait(timeout=rng.uniform(0, 0.25) if n_killed < 30 else 60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                n_killed += 1
+            if case.installed():
+                assert json.loads(case.run("--json", "model", "info", "tiny"))["layers"] == 1
+        assert n_killed >= 5, f"seed {seed}: killed {n_killed} times only"
+        folder = os.path.join(case.models, "tiny")
+        for name, data in FILES.items():
+            assert open(os.path.join(folder, name), "rb").read() == data, f"seed {seed}: {name}"
+
+
+def case_write_fails():
+    """A disk that takes no more: said, what was written is kept, and goes on when there is room."""
+    with Case(**{"network.retries": "0"}) as case:
+
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50000, resource.RLIM_INFINITY))
+
+        done = subprocess.run([LECTERN, "model", "download", "org/tiny"], env=case.environment, capture_output=True, text=True, preexec_fn=limit, timeout=60)
+        assert done.returncode == 1 and ".part" in done.stderr and "too large" in done.stderr.lower(), done.stderr
+        assert case.installed() == []
+        case.download()
+        case.check_installed()
+        assert any("Range" in headers for name in (LARGE, WEIGHTS) for headers in case.asked(name))
 
 
 def case_paused_and_discarded():
@@ -307,6 +361,38 @@ def case_redirects():
         assert "circles" in case.download(code=1)
 
 
+def case_certificates():
+    """A certificate that nobody vouches for is refused; one that is vouched for serves, but never leads to an open connection."""
+    tls = make_certificate(root.name)
+    with Case(tls) as case:
+        assert "certificate" in case.download(code=1)
+        assert not case.server.log
+        with Case() as other:
+            case.server.faults[case.resolve(LARGE)] = lambda handler: handler.send(302, Location=other.server.url + "/x") or True
+            assert "from https to http" in case.download(code=1, SSL_CERT_FILE=tls[0])
+            assert not other.server.log
+        case.server.faults.clear()
+        case.download(SSL_CERT_FILE=tls[0])
+        case.check_installed()
+
+
+def case_gguf():
+    """One file of several is enough: chosen by name, or the one in 8 bits."""
+    with open(os.path.join(os.environ["LECTERN_TEST_DATA"], "qwen3", "mixed.gguf"), "rb") as file:
+        data = file.read()
+    with Case(**{"network.retries": "0"}) as case:
+        case.server.files = {"tiny-Q8_0.gguf": data, "tiny-Q4_0.gguf": b"another", "config.json": FILES["config.json"]}
+        case.server.faults[case.resolve("tiny-Q8_0.gguf")] = case.server.cut_after("tiny-Q8_0.gguf", 3000)
+        case.download(code=1)
+        case.download()
+        assert case.installed() == ["tiny.gguf"] and open(os.path.join(case.models, "tiny.gguf"), "rb").read() == data
+        assert case.asked("tiny-Q8_0.gguf")[-1]["Range"] == "bytes=3000-" and len(case.asked("config.json")) == 0
+        assert json.loads(case.run("--json", "model", "info", "tiny"))["layers"] >= 1
+        case.download("org/tiny", "--file", "tiny-Q8_0.gguf", "--name", "named")
+        assert case.installed() == ["named.gguf", "tiny.gguf"]
+        case.run("model", "remove", "named")
+
+
 def case_statuses():
     api = "/api/models/org/tiny/revision/main"
     for status, word in ((401, "token"), (403, "accepted"), (404, "no such repository"), (500, "500"), (418, "418")):
@@ -457,7 +543,8 @@ def case_catalogue():
         assert own in case.run("model", "catalogue", code=1)
 
 
-cases = [value for name, value in sorted(globals().items()) if name.startswith("case_")]
+wanted = sys.argv[2:]
+cases = [value for name, value in sorted(globals().items()) if name.startswith("case_") and (not wanted or name[5:] in wanted)]
 for run in cases:
     started = time.monotonic()
     run()

@@ -1,8 +1,8 @@
 """A desktop of its own for each test: X server, session bus, the window, driven through AT-SPI and the keyboard.
 
 Owns: starting and ending all of it, waiting for conditions (never for a time), finding and using what a screen reader would find.
-Quirks of GTK 4.8 that are worked around here: a text button's accessible name doubles; entries take no "activate" action; SHOWING is
-unreliable; extents exist in window coordinates alone.
+Quirks of GTK 4.8 that are worked around here: a text button's accessible name doubles; a control without a name is called by its class;
+entries take no "activate" action; nothing is ever SHOWING; extents exist in window coordinates alone, and outlive the widget's showing.
 """
 import ctypes
 import json
@@ -104,6 +104,10 @@ class Desktop:
         self.x_window = self.wait(lambda: self._x_windows()[0])
         return self.app
 
+    def start_second(self, *arguments):
+        """As the desktop opens a file while the window is there: the new process hands it over and ends."""
+        subprocess.run([os.environ["LECTERN_WINDOW"], *arguments], check=True, capture_output=True, timeout=TIMEOUT_S)
+
     def _find_app(self):
         desktop = self.atspi.get_desktop(0)
         for i in range(desktop.get_child_count()):
@@ -201,6 +205,13 @@ class Desktop:
         return node.get_role_name() in ("push button", "toggle button", "check box") and any(
             c.get_role_name() == "label" and self.text(c) == name for c in self.walk(node, 20))
 
+    def is_placed(self, node):
+        """What was never on the screen (a page of a stack, a closed revealer) has no size."""
+        if not node.get_component_iface():
+            return True
+        box = node.get_component_iface().get_extents(self.atspi.CoordType.WINDOW)
+        return box.width > 0 and box.height > 0
+
     def look(self, role=None, name=None, contains=None):
         """The first visible node that fits, or None, at once."""
         for node in self.visible():
@@ -211,7 +222,8 @@ class Desktop:
                     continue
                 if contains is not None and contains not in self.text(node) and contains not in (node.get_name() or ""):
                     continue
-                return node
+                if self.is_placed(node):
+                    return node
             except Exception:
                 continue
         return None
@@ -241,9 +253,19 @@ class Desktop:
     def press(self, name, role="push button"):
         """A button by its name: its own action, as a screen reader's user presses it."""
         def act():
-            node = self.look(role, name)
-            return node is not None and node.get_action_iface() is not None and node.do_action(0)
+            for node in self.visible():  # a menu's button is a button within one of the same name, of which one acts
+                if role in (None, node.get_role_name()) and self.is_named(node, name) and node.get_action_iface() and \
+                        node.get_n_actions() > 0 and self.is_placed(node):
+                    return node.do_action(0)
+            return False
         self.wait(act, "to press “%s”" % name)
+
+    def fill(self, title, text):
+        """A dialog with one entry, by its title: types the text and Return into it."""
+        window = self.wait(lambda: subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^%s$" % title], capture_output=True,
+                                                  text=True).stdout.split()[0], "the dialog “%s”" % title)
+        subprocess.run(["xdotool", "windowfocus", "--sync", window, "type", "--delay", "20", text], check=True, capture_output=True)
+        subprocess.run(["xdotool", "key", "Return"], check=True)
 
     def focus_window(self):
         subprocess.run(["xdotool", "windowfocus", "--sync", self.x_window], check=False, capture_output=True)
@@ -258,7 +280,13 @@ class Desktop:
 
     def click(self, node, button="1", repeat=1):
         """With the pointer, in the middle of what is there."""
-        extents = node.get_component_iface().get_extents(self.atspi.CoordType.WINDOW)
+        seen = [None]
+
+        def settled():  # it has a place, and has kept it
+            box = node.get_component_iface().get_extents(self.atspi.CoordType.WINDOW)
+            place, seen[0] = seen[0], (box.x, box.y, box.width, box.height)
+            return box if box.width > 0 and box.height > 0 and place == seen[0] else None
+        extents = self.wait(settled, "a place to click on")
         x, y = extents.x + extents.width // 2, extents.y + extents.height // 2
         self.focus_window()
         subprocess.run(["xdotool", "mousemove", "--window", self.x_window, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],

@@ -1,0 +1,110 @@
+#!/usr/bin/python3
+"""The library without any reading: status pages, states with what to do, search to the passage, collections, undo, opening with."""
+import os
+import sqlite3
+
+from desktop import Desktop
+
+
+def set_states(desktop, states):
+    """What only rare accidents bring about (a scan, a failure) is written into the library, as if it had happened."""
+    library = sqlite3.connect(os.path.join(desktop.library, "library.sqlite"))
+    for title, state, note in states:
+        library.execute("UPDATE documents SET state=?, note=? WHERE title LIKE ?", (state, note, title))
+    library.commit()
+    library.close()
+
+
+def check_states(desktop):
+    desktop.find("label", "Alice")
+    desktop.find("label", "Could not be read")
+    desktop.find("label", contains="the disk was full")
+    desktop.find("push button", "Try Again")
+    desktop.find("label", "No text in it")
+    desktop.find("label", contains="OCR")
+    desktop.find("label", contains="Not read yet")
+
+
+def check_filters(desktop):
+    desktop.press("Sort and Filter")
+    desktop.press("Ready", role=None)
+    desktop.find("label", "No Document in This State")
+    desktop.press("Show All States")
+    desktop.find("label", "Alice")
+
+
+def check_search(desktop):
+    desktop.key("ctrl+f")
+    desktop.type("Kidneywort")
+    desktop.find("label", "Nothing Found")
+    desktop.key("ctrl+a")
+    desktop.type("lighthouse")
+    desktop.find("label", "Passages")
+    row = desktop.find("list item", contains="the old lighthouse")
+    desktop.click(row)
+    desktop.find("text", contains="the old lighthouse")
+    desktop.key("alt+Left")
+    desktop.key("Escape")
+    select(desktop, "Alice")
+    desktop.key("Escape")
+
+
+def check_collections(desktop):
+    desktop.press("New Collection")
+    desktop.fill("New Collection", "Reports")
+    desktop.find("label", "An Empty Collection")
+    desktop.wait(lambda: desktop.lectern("collection")[0]["name"] == "Reports", "the collection")
+    desktop.click(desktop.find("list item", contains="All Documents"))
+    desktop.find("label", "Alice")
+
+
+def select(desktop, title):
+    """Clicks until that row is the selected one: rows move while a list is filled."""
+    def is_selected():
+        row = desktop.look("list item", contains=title)
+        if row is not None and row.get_state_set().contains(desktop.atspi.StateType.SELECTED):
+            return True
+        desktop.click(desktop.find("label", title))
+        return False
+    desktop.wait(is_selected, "“%s” to be selected" % title)
+
+
+def check_removal(desktop):
+    select(desktop, "Alice")
+    desktop.find("label", "1 selected")
+    desktop.key("Delete")
+    desktop.gone("list item", contains="Alice")
+    desktop.find("label", "“Alice” removed")
+    desktop.press("Undo")
+    desktop.find("list item", contains="Alice")
+    assert len(desktop.lectern("library")) == 4
+    select(desktop, "Alice")
+    desktop.key("Delete")
+    desktop.gone("list item", contains="Alice")
+    assert desktop.stop() == 0  # ending is the end of the chance to undo
+    assert sorted(d["title"] for d in desktop.lectern("library")) == ["Bruno", "Carla", "Dora"]
+
+
+def check_open_with(desktop):
+    path = desktop.write("late.txt", "A Late Comer\n\nIt was opened from the file manager.\n" * 3)
+    desktop.start(path)
+    desktop.find("label", contains="Late Comer")
+    garbage = desktop.write("garbage.bin", bytes(range(256)) * 16)
+    desktop.start_second(garbage)
+    desktop.find("label", "“garbage.bin” was not added")
+    desktop.press("Why")
+    desktop.find("label", contains="it is not text")
+
+
+with Desktop() as desktop:
+    for name, text in (("Alice", "Alice went to the old lighthouse by the sea."), ("Bruno", "Bruno stayed at home."),
+                       ("Carla", "Carla wrote a letter."), ("Dora", "Dora read it.")):
+        desktop.lectern("read", "--no-model", "--title", name, desktop.write(name.lower() + ".txt", name + "\n\n" + text + "\n"))
+    set_states(desktop, [("Bruno", 5, "the disk was full"), ("Carla", 6, "")])
+    desktop.start()
+    check_states(desktop)
+    check_filters(desktop)
+    check_search(desktop)
+    check_collections(desktop)
+    check_removal(desktop)
+    check_open_with(desktop)

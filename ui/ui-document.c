@@ -1,0 +1,363 @@
+/* ui-document.c: see ui-document.h. */
+#define G_LOG_DOMAIN "ui-document"
+#include "ui-document.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    BLOCK_BYTES = 4096,
+    FULL_LINE_CHARS_MIN = 45, /* narrower columns of prose are rare, verses of that length are not */
+    FULL_LINE_CHARS_MAX = 120, /* texts with longer lines were not broken by a page */
+    FULL_LINE_SLACK = 6,
+};
+
+/* --------------------------------------------------------------------------------------------------------------- lines */
+
+typedef struct Line {
+    size_t start, end; /* without its break */
+} Line;
+
+typedef struct Setter { /* the state of setting a document's lines */
+    UiDocument *document;
+    GArray *block; /* Line: those of the paragraph or table at hand */
+    size_t full_chars; /* how long full lines are in this text; 0: its lines are not broken by a page */
+    guint next_heading;
+} Setter;
+
+static void add_span(Setter *setter, size_t start, size_t end, UiLineStyle style, uint32_t table)
+{
+    UiSpan span = {start, end, style, table};
+    g_array_append_val(setter->document->spans, span);
+}
+
+static size_t line_chars(const UiDocument *document, const Line *line)
+{
+    return (size_t)g_utf8_strlen(document->text + line->start, (gssize)(line->end - line->start));
+}
+
+/* The 90th percentile of the lines' lengths, when it is that of a text broken for a page. */
+static size_t measure_full_lines(const UiDocument *document)
+{
+    guint n_lines = 0, counts[FULL_LINE_CHARS_MAX + 1] = {0};
+    for (const char *at = document->text, *end = at + document->n_bytes; at < end;) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        if (stop == NULL) stop = end;
+        size_t n_chars = (size_t)g_utf8_strlen(at, stop - at);
+        if (n_chars > 0) {
+            counts[MIN(n_chars, FULL_LINE_CHARS_MAX)]++;
+            n_lines++;
+        }
+        at = stop + 1;
+    }
+    guint n_above = 0;
+    size_t n_chars = FULL_LINE_CHARS_MAX;
+    while (n_chars > 0 && n_above + counts[n_chars] < (n_lines + 9) / 10) n_above += counts[n_chars--];
+    return n_chars >= FULL_LINE_CHARS_MIN && n_chars < FULL_LINE_CHARS_MAX ? n_chars : 0;
+}
+
+/* Whether the break between two lines is there only because the next word did not fit. */
+static bool is_soft_break(const Setter *setter, const Line *line, const Line *next)
+{
+    const char *text = setter->document->text;
+    if (text[next->start] == ' ' || text[next->start] == '\t') return false;
+    const char *word_end = memchr(text + next->start, ' ', next->end - next->start);
+    size_t n_word = word_end != NULL ? (size_t)(word_end - text) - next->start : next->end - next->start;
+    return line_chars(setter->document, line) + 1 + n_word + FULL_LINE_SLACK > setter->full_chars;
+}
+
+static void set_paragraph(Setter *setter)
+{
+    if (setter->full_chars == 0) return;
+    for (guint i = 0; i + 1 < setter->block->len; i++) {
+        const Line *line = &g_array_index(setter->block, Line, i);
+        if (is_soft_break(setter, line, line + 1)) setter->document->text[line->end] = ' ';
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------------------- tables */
+
+static const char *find_border(const char *text, size_t n_bytes)
+{
+    return memmem(text, n_bytes, " | ", 3);
+}
+
+static bool is_number_cell(const char *text, size_t n_bytes)
+{
+    guint n_digits = 0, n_letters = 0;
+    for (size_t i = 0; i < n_bytes; i++) {
+        n_digits += g_ascii_isdigit(text[i]) != 0;
+        n_letters += g_ascii_isalpha(text[i]) != 0;
+    }
+    return n_digits > n_letters || (n_letters == 0 && n_bytes <= 4);
+}
+
+static void measure_row(UiDocument *document, const Line *line, UiTable *table, guint n_numbers[])
+{
+    char *at = document->text + line->start, *end = document->text + line->end;
+    uint32_t column = 0;
+    while (true) {
+        char *border = (char *)find_border(at, (size_t)(end - at));
+        size_t n_bytes = (size_t)((border != NULL ? border : end) - at);
+        if (column < UI_TABLE_COLUMNS_MAX) {
+            size_t n_chars = (size_t)g_utf8_strlen(at, (gssize)n_bytes);
+            table->n_chars[column] = (uint16_t)MAX(table->n_chars[column], MIN(n_chars, 1000));
+            table->n_columns = MAX(table->n_columns, column + 1);
+            n_numbers[column] += is_number_cell(at, n_bytes);
+        }
+        if (border == NULL) return;
+        border[1] = '\t';
+        at = border + 3;
+        column++;
+    }
+}
+
+static bool is_table(const Setter *setter)
+{
+    guint n_rows = 0;
+    for (guint i = 0; i < setter->block->len; i++) {
+        const Line *line = &g_array_index(setter->block, Line, i);
+        n_rows += find_border(setter->document->text + line->start, line->end - line->start) != NULL;
+    }
+    return n_rows > 0 && n_rows * 2 >= setter->block->len;
+}
+
+static void set_table(Setter *setter)
+{
+    UiTable table = {0};
+    guint n_numbers[UI_TABLE_COLUMNS_MAX] = {0};
+    for (guint i = 0; i < setter->block->len; i++) measure_row(setter->document, &g_array_index(setter->block, Line, i), &table, n_numbers);
+    for (uint32_t i = 1; i < table.n_columns; i++) table.is_number[i] = n_numbers[i] * 2 >= setter->block->len;
+    const Line *first = &g_array_index(setter->block, Line, 0), *last = first + setter->block->len - 1;
+    add_span(setter, first->start, MIN(last->end + 1, setter->document->n_bytes), UI_LINE_TABLE, setter->document->tables->len);
+    g_array_append_val(setter->document->tables, table);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- setting */
+
+static void set_block(Setter *setter)
+{
+    if (setter->block->len == 0) return;
+    if (is_table(setter)) set_table(setter);
+    else set_paragraph(setter);
+    g_array_set_size(setter->block, 0);
+}
+
+/* True: the line is a heading's, and not part of a paragraph. */
+static bool set_heading(Setter *setter, const Line *line)
+{
+    const GPtrArray *headings = setter->document->headings;
+    const AppHeading *heading = NULL;
+    while (setter->next_heading < headings->len) {
+        const AppHeading *next = g_ptr_array_index(headings, setter->next_heading);
+        if (next->start >= line->end) break;
+        if (next->start >= line->start) heading = next;
+        setter->next_heading++;
+    }
+    if (heading == NULL) return false;
+    set_block(setter);
+    uint32_t level = CLAMP(heading->level, 1, 4);
+    add_span(setter, line->start, MIN(line->end + 1, setter->document->n_bytes), (UiLineStyle)(UI_LINE_HEADING_1 + level - 1), 0);
+    return true;
+}
+
+static void set_lines(UiDocument *document)
+{
+    Setter setter = {.document = document, .block = g_array_new(FALSE, FALSE, sizeof(Line)), .full_chars = measure_full_lines(document)};
+    for (size_t at = 0; at < document->n_bytes;) {
+        const char *stop = memchr(document->text + at, '\n', document->n_bytes - at);
+        Line line = {at, stop != NULL ? (size_t)(stop - document->text) : document->n_bytes};
+        if (line.end == line.start) {
+            set_block(&setter);
+            add_span(&setter, line.start, line.end + 1, UI_LINE_GAP, 0);
+        } else if (!set_heading(&setter, &line)) {
+            g_array_append_val(setter.block, line);
+        }
+        at = line.end + 1;
+    }
+    set_block(&setter);
+    g_array_unref(setter.block);
+}
+
+static int compare_spans(gconstpointer a, gconstpointer b)
+{
+    const UiSpan *first = a, *second = b;
+    return first->start < second->start ? -1 : first->start > second->start;
+}
+
+static void count_chars(UiDocument *document)
+{
+    size_t n_blocks = document->n_bytes / BLOCK_BYTES + 1, n_chars = 0;
+    document->block_chars = g_new(uint32_t, n_blocks + 1);
+    for (size_t i = 0; i < n_blocks; i++) {
+        document->block_chars[i] = (uint32_t)n_chars;
+        size_t end = MIN((i + 1) * BLOCK_BYTES, document->n_bytes);
+        for (size_t at = i * BLOCK_BYTES; at < end; at++) n_chars += ((unsigned char)document->text[at] & 0xc0) != 0x80;
+    }
+    document->block_chars[n_blocks] = (uint32_t)n_chars;
+    document->n_chars = n_chars;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- loading */
+
+static bool load_parts(UiDocument *document, AppLibrary *library, const bool *cancel, GError **error)
+{
+    int64_t id = document->info->id;
+    document->text = app_library_get_text(library, id, 0, UINT64_MAX, &document->n_bytes, error);
+    if (document->text == NULL) return false;
+    document->headings = app_library_list_headings(library, id, error);
+    if (document->headings == NULL) return false;
+    document->pages = app_library_list_pages(library, id, error);
+    if (document->pages == NULL) return false;
+    if (!app_library_get_reading_position(library, id, &document->has_position, &document->position, error)) return false;
+    bool is_pdf = strcmp(document->info->format, "pdf") == 0;
+    document->source = app_document_open_file(document->info, cancel, is_pdf ? &document->source_fd : NULL);
+    return true;
+}
+
+UiDocument *ui_document_load(AppLibrary *library, int64_t id, const bool *cancel, GError **error)
+{
+    UiDocument *document = g_new0(UiDocument, 1);
+    g_atomic_ref_count_init(&document->n_refs);
+    document->source_fd = -1;
+    document->spans = g_array_new(FALSE, FALSE, sizeof(UiSpan));
+    document->tables = g_array_new(FALSE, FALSE, sizeof(UiTable));
+    document->info = app_library_get_document(library, id, error);
+    if (document->info == NULL || !load_parts(document, library, cancel, error)) {
+        ui_document_unref(document);
+        return NULL;
+    }
+    set_lines(document);
+    g_array_sort(document->spans, compare_spans);
+    count_chars(document);
+    return document;
+}
+
+UiDocument *ui_document_ref(UiDocument *document)
+{
+    g_atomic_ref_count_inc(&document->n_refs);
+    return document;
+}
+
+void ui_document_unref(UiDocument *document)
+{
+    if (document == NULL || !g_atomic_ref_count_dec(&document->n_refs)) return;
+    app_document_free(document->info);
+    g_free(document->text);
+    g_array_unref(document->spans);
+    g_array_unref(document->tables);
+    if (document->headings != NULL) g_ptr_array_unref(document->headings);
+    if (document->pages != NULL) g_ptr_array_unref(document->pages);
+    if (document->source_fd >= 0) close(document->source_fd);
+    g_free(document->block_chars);
+    g_free(document);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- places */
+
+size_t ui_document_chars_at(const UiDocument *document, uint64_t byte)
+{
+    size_t at = (size_t)MIN(byte, (uint64_t)document->n_bytes), block = at / BLOCK_BYTES;
+    size_t n_chars = document->block_chars[block];
+    for (size_t i = block * BLOCK_BYTES; i < at; i++) n_chars += ((unsigned char)document->text[i] & 0xc0) != 0x80;
+    return n_chars;
+}
+
+uint64_t ui_document_byte_at(const UiDocument *document, size_t n_chars)
+{
+    size_t low = 0, high = document->n_bytes / BLOCK_BYTES + 1; /* the last block with no more characters before it is low */
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (document->block_chars[middle] <= n_chars) low = middle;
+        else high = middle;
+    }
+    size_t at = low * BLOCK_BYTES, n = document->block_chars[low];
+    for (; at < document->n_bytes; at++) {
+        bool begins = ((unsigned char)document->text[at] & 0xc0) != 0x80;
+        if (begins && n == n_chars) break;
+        n += begins;
+    }
+    return at;
+}
+
+int ui_document_heading_at(const UiDocument *document, uint64_t byte)
+{
+    guint low = 0, high = document->headings->len;
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        const AppHeading *heading = g_ptr_array_index(document->headings, middle);
+        if (heading->start <= byte) low = middle + 1;
+        else high = middle;
+    }
+    return (int)low - 1;
+}
+
+int ui_document_page_at(const UiDocument *document, uint64_t byte)
+{
+    guint low = 0, high = document->pages->len;
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        const AppPage *page = g_ptr_array_index(document->pages, middle);
+        if (page->start <= byte) low = middle + 1;
+        else high = middle;
+    }
+    return (int)low - 1;
+}
+
+int ui_document_find_page(const UiDocument *document, const char *typed)
+{
+    g_autofree char *wanted = g_strstrip(g_strdup(typed));
+    if (*wanted == '\0') return -1;
+    for (guint i = 0; i < document->pages->len; i++) {
+        const AppPage *page = g_ptr_array_index(document->pages, i);
+        if (g_ascii_strcasecmp(page->label, wanted) == 0) return (int)i;
+    }
+    guint64 number;
+    if (!g_ascii_string_to_unsigned(wanted, 10, 1, document->pages->len, &number, NULL)) return -1;
+    return (int)number - 1;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- finding */
+
+static char *pattern_of(const char *words)
+{
+    GString *pattern = g_string_new(NULL);
+    for (const char *at = words; *at != '\0'; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        if (g_unichar_isspace(c) || c == '|') {
+            if (!g_str_has_suffix(pattern->str, "\\s+")) g_string_append(pattern, "\\s+");
+        } else if (c == '\'') {
+            g_string_append(pattern, "['‘’‛ʼ]");
+        } else if (c == '"') {
+            g_string_append(pattern, "[\"“”„«»]");
+        } else if (c == '-') {
+            g_string_append(pattern, "[-‐‑–—]");
+        } else {
+            g_autofree char *literal = g_strndup(at, (gsize)(g_utf8_next_char(at) - at));
+            g_autofree char *escaped = g_regex_escape_string(literal, -1);
+            g_string_append(pattern, escaped);
+        }
+    }
+    return g_string_free(pattern, FALSE);
+}
+
+GArray *ui_document_find(const UiDocument *document, const char *words, const bool *cancel)
+{
+    GArray *found = g_array_new(FALSE, FALSE, sizeof(UiRange));
+    g_autofree char *trimmed = g_strstrip(g_strdup(words));
+    g_autofree char *normal = g_utf8_normalize(trimmed, -1, G_NORMALIZE_NFC);
+    if (normal == NULL || *normal == '\0') return found;
+    g_autofree char *pattern = pattern_of(normal);
+    g_autoptr(GRegex) regex = g_regex_new(pattern, G_REGEX_CASELESS | G_REGEX_OPTIMIZE, 0, NULL);
+    if (regex == NULL) return found;
+    g_autoptr(GMatchInfo) match = NULL;
+    bool has = g_regex_match_full(regex, document->text, (gssize)document->n_bytes, 0, 0, &match, NULL);
+    while (has && found->len < UI_MATCHES_MAX && !(cancel != NULL && __atomic_load_n(cancel, __ATOMIC_RELAXED))) {
+        int start = 0, end = 0;
+        g_match_info_fetch_pos(match, 0, &start, &end);
+        UiRange range = {(uint64_t)start, (uint64_t)end};
+        g_array_append_val(found, range);
+        has = g_match_info_next(match, NULL);
+    }
+    return found;
+}
