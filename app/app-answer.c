@@ -14,6 +14,7 @@ void app_answer_free(AppAnswer *answer)
     if (!answer) return;
     g_free(answer->question);
     g_free(answer->answer);
+    g_free(answer->thought);
     g_free(answer->model);
     g_free(answer->remote);
     g_free(answer->not_kept);
@@ -128,6 +129,7 @@ json_t *app_answer_to_object(const AppAnswer *answer)
     json_object_set_new(root, "dropped_mass", json_real(answer->dropped_mass));
     json_object_set_new(root, "joined_approximately", json_boolean(answer->joined_approximately));
     json_object_set_new(root, "remote", answer->remote ? json_string(answer->remote) : json_null());
+    if (answer->thought) json_object_set_new(root, "thought", json_string(answer->thought));
     if (answer->not_kept) json_object_set_new(root, "not_kept", json_string(answer->not_kept));
     return root;
 }
@@ -240,6 +242,7 @@ AppAnswer *app_answer_from_object(const json_t *root, const AppTurn *turn)
     answer->question = turn ? g_strdup(turn->question) : dup_text(root, "question");
     answer->answer = turn ? g_strdup(turn->answer) : dup_text(root, "answer");
     answer->model = turn ? g_strdup(turn->model) : dup_text(root, "model");
+    answer->thought = g_strdup(json_string_value(json_object_get(root, "thought")));
     answer->remote = g_strdup(json_string_value(json_object_get(root, "remote")));
     answer->found = turn ? turn->found : json_is_true(json_object_get(root, "found"));
     answer->complete = !json_is_false(json_object_get(root, "complete"));

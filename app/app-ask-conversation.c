@@ -76,12 +76,11 @@ bool app_ask_get_conversation_scope(AppLibrary *library, int64_t conversation, G
 /* -------------------------------------------------------------------------------------------------------------- history */
 
 /* A turn as the chat form has it, up to the line break after the reply. */
-static bool add_turn_tokens(AppAsking *asking, const AppTurn *turn, eng_tokens *tokens, GError **error)
+static bool add_turn_tokens(AppAsking *asking, const AppTurn *turn, bool is_first, eng_tokens *tokens, GError **error)
 {
     eng_error engine_error = {0};
-    eng_status status = eng_prompt_tokens(asking->model, turn->question, tokens, &engine_error);
-    if (status == ENG_OK) status = eng_tokenize(asking->model, turn->answer, strlen(turn->answer), false, tokens, &engine_error);
-    if (status == ENG_OK) status = eng_tokenize(asking->model, "<|im_end|>\n", strlen("<|im_end|>\n"), true, tokens, &engine_error);
+    eng_chat_turn earlier = {.system = is_first ? app_ask_instructions() : NULL, .question = turn->question, .reply = turn->answer};
+    eng_status status = eng_chat_tokens(asking->model, &earlier, tokens, &engine_error);
     if (status == ENG_OK) return true;
     app_engine_set_error(error, status, &engine_error);
     return false;
@@ -97,7 +96,7 @@ bool app_ask_add_history(AppAsking *asking, GError **error)
     for (; first < turns->len; first++) { /* the oldest turns go until the rest fits into half of the context */
         asking->prompt.n = 0;
         for (guint i = first; i < turns->len; i++)
-            if (!add_turn_tokens(asking, turns->pdata[i], &asking->prompt, error)) return false;
+            if (!add_turn_tokens(asking, turns->pdata[i], i == first, &asking->prompt, error)) return false;
         if (asking->prompt.n <= info->n_context / 2) return true;
     }
     asking->prompt.n = 0;

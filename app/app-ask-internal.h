@@ -8,6 +8,11 @@
 #include "app-evidence.h"
 #include "app-shelf.h"
 
+#include "app-think.h"
+
+/* What a chat model says where the answer is not there. */
+#define APP_ASK_ABSENT "Not in these documents."
+
 G_BEGIN_DECLS
 
 struct AppAsker {
@@ -39,9 +44,13 @@ typedef struct AppAsking {
     eng_tokens prompt; /* n_history tokens of earlier turns, then the question */
     size_t n_history, n_reply_max;
     AppReply reply;
+    AppThink think; /* free replies: what is thought is told apart while it comes */
     AppAnswer *answer;
     int64_t start_us;
 } AppAsking;
+
+/* What a chat model is told before the first question. */
+const char *app_ask_instructions(void);
 
 void app_asking_send(const AppAsking *asking, AppAskEvent event);
 

@@ -51,6 +51,7 @@ char *app_calibration_to_json(const AppCalibration *c)
                              (json_int_t)c->made_s, "tokens", (json_int_t)c->n_tokens, "head_dim", (int)c->head_dim, "own_k_key", (int)c->own_k_key,
                              "own_k_query", (int)c->own_k_query, "trained_sparse", c->trained_sparse, "rows", rows, "advised",
                              (json_int_t)c->advised, "chosen_k_key", (int)c->chosen_k_key, "chosen_k_query", (int)c->chosen_k_query);
+    json_object_set_new(root, "independent", json_boolean(c->chosen_independent));
     char *dumped = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(9)), *text = g_strdup(dumped);
     free(dumped);
     json_decref(root);
@@ -80,6 +81,7 @@ static AppCalibration *from_json(const json_t *root)
     c->trained_sparse = json_is_true(json_object_get(root, "trained_sparse"));
     c->chosen_k_key = get_features(root, "chosen_k_key");
     c->chosen_k_query = get_features(root, "chosen_k_query");
+    c->chosen_independent = json_is_true(json_object_get(root, "independent"));
     c->n_rows = json_array_size(rows);
     c->rows = g_new0(AppCalibrationRow, c->n_rows + 1);
     for (size_t i = 0; i < c->n_rows; i++) {
@@ -153,6 +155,9 @@ void app_calibration_get_choice(const char *data_folder, const char *model_path,
     if (stored == NULL) return;
     options->k_key = (uint16_t)stored->chosen_k_key;
     options->k_query = (uint16_t)stored->chosen_k_query;
+    if (!stored->chosen_independent) return;
+    options->section_mode = ENG_SECTIONS_INDEPENDENT;
+    options->section_mode_set = true;
 }
 
 static bool open_model(const char *data_folder, const char *path, const eng_model_options *wanted, eng_model **ret_model, GError **error)
@@ -167,25 +172,52 @@ static bool open_model(const char *data_folder, const char *path, const eng_mode
                 engine_error.message);
 }
 
+/* Opens the model with what is wished, which is the proof that it runs so. The stored table, or an empty one. */
+static AppCalibration *prepare_choice(const char *data_folder, const char *path, const char *file, const eng_model_options *wished,
+                                      bool wants_continuous, GError **error)
+{
+    eng_model *opened;
+    if (!open_model(data_folder, path, wished, &opened, error)) return NULL;
+    if (wants_continuous && eng_model_get_info(opened)->section_mode != ENG_SECTIONS_CONTINUOUS) {
+        g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_INVALID, "%s was trained to read each section by itself, and does",
+                    eng_model_get_info(opened)->name);
+        eng_model_close(opened);
+        return NULL;
+    }
+    AppCalibration *stored = load_file(file, NULL);
+    if (stored == NULL) {
+        stored = g_new0(AppCalibration, 1);
+        stored->model = g_strdup(eng_model_get_info(opened)->name);
+        stored->text = g_strdup("");
+        stored->head_dim = eng_model_get_info(opened)->head_dim;
+    }
+    eng_model_close(opened);
+    return stored;
+}
+
 bool app_calibration_choose(const char *data_folder, const char *model, uint32_t k_key, uint32_t k_query, GError **error)
 {
     g_autofree char *path = app_models_find(data_folder, model, error);
     if (path == NULL) return false;
     if (k_key > UINT16_MAX || k_query > UINT16_MAX) return fail(error, APP_CALIBRATION_ERROR_INVALID, "no model has so many features");
-    eng_model *opened;
-    eng_model_options options = {.k_key = (uint16_t)k_key, .k_query = (uint16_t)k_query};
-    if (!open_model(data_folder, path, &options, &opened, error)) return false; /* it does not run so */
     g_autofree char *file = file_of(data_folder, path);
-    g_autoptr(AppCalibration) calibration = load_file(file, NULL);
-    if (calibration == NULL) {
-        calibration = g_new0(AppCalibration, 1);
-        calibration->model = g_strdup(eng_model_get_info(opened)->name);
-        calibration->text = g_strdup("");
-        calibration->head_dim = eng_model_get_info(opened)->head_dim;
-    }
-    eng_model_close(opened);
+    eng_model_options wished = {.k_key = (uint16_t)k_key, .k_query = (uint16_t)k_query};
+    g_autoptr(AppCalibration) calibration = prepare_choice(data_folder, path, file, &wished, false, error);
+    if (calibration == NULL) return false;
     calibration->chosen_k_key = k_key;
     calibration->chosen_k_query = k_query;
+    return store_file(data_folder, file, calibration, error);
+}
+
+bool app_calibration_choose_sections(const char *data_folder, const char *model, bool independent, GError **error)
+{
+    g_autofree char *path = app_models_find(data_folder, model, error);
+    if (path == NULL) return false;
+    g_autofree char *file = file_of(data_folder, path);
+    eng_model_options wished = {.section_mode = ENG_SECTIONS_INDEPENDENT, .section_mode_set = independent};
+    g_autoptr(AppCalibration) calibration = prepare_choice(data_folder, path, file, &wished, !independent, error);
+    if (calibration == NULL) return false;
+    calibration->chosen_independent = independent;
     return store_file(data_folder, file, calibration, error);
 }
 
@@ -314,6 +346,7 @@ AppCalibration *app_calibration_run(const char *data_folder, const char *model, 
     if (earlier != NULL) {
         calibration->chosen_k_key = earlier->chosen_k_key;
         calibration->chosen_k_query = earlier->chosen_k_query;
+        calibration->chosen_independent = earlier->chosen_independent;
     }
     if (store_file(data_folder, file, calibration, error)) return calibration;
     app_calibration_free(calibration);

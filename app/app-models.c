@@ -224,13 +224,14 @@ static bool check_model(const char *source, Import *import, GError **error)
 }
 
 /* Into the new folder `beside`: the model's files, or the one file `file`, whose name a packed model takes as its own. */
-static bool store(Import *import, const char *source, const char *beside, const char *file, bool is_folder, bool pack, GError **error)
+static bool store(Import *import, const char *source, const char *beside, const char *file, bool is_folder, AppModelWeights weights, GError **error)
 {
     if (g_mkdir(beside, 0700) != 0) return fail_errno(error, beside);
     g_autofree char *path = g_build_filename(beside, file, NULL);
-    if (is_folder && pack) {
+    if (weights != APP_MODEL_WEIGHTS_AS_THEY_ARE) {
         eng_error engine_error = {0};
-        eng_status status = eng_model_pack(source, path, KERN_W_Q8, import->cancel, import->progress, import->user, &engine_error);
+        kern_weight_type type = weights == APP_MODEL_WEIGHTS_4_BITS ? KERN_W_Q4 : KERN_W_Q8;
+        eng_status status = eng_model_pack(source, path, type, import->cancel, import->progress, import->user, &engine_error);
         if (!take_engine_error(error, status, &engine_error)) return false;
         return g_chmod(path, 0600) == 0 || fail_errno(error, path);
     }
@@ -243,6 +244,7 @@ static char *choose_name(const char *source, const char *name, GError **error)
 {
     g_autofree char *base = name != NULL ? g_strdup(name) : g_path_get_basename(source);
     if (name == NULL && g_str_has_suffix(base, EXTENSION)) base[strlen(base) - strlen(EXTENSION)] = '\0';
+    if (name == NULL && g_str_has_suffix(base, EXTENSION_GGUF)) base[strlen(base) - strlen(EXTENSION_GGUF)] = '\0';
     if (is_name(base)) return g_steal_pointer(&base);
     g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID,
                 "“%s” is not a name for a model: up to %d letters, digits, dots, dashes and underscores", base, NAME_BYTES_MAX);
@@ -285,22 +287,31 @@ bool app_models_install(const char *data_folder, const char *source, const char 
     return sync_folder(folder, error);
 }
 
-char *app_models_import(const char *data_folder, const char *source, const char *name, bool pack, const bool *cancel,
+bool app_models_is_packed(const char *source)
+{
+    return g_file_test(source, G_FILE_TEST_IS_REGULAR) && g_str_has_suffix(source, EXTENSION);
+}
+
+char *app_models_import(const char *data_folder, const char *source, const char *name, AppModelWeights weights, const bool *cancel,
                         AppModelsProgressFn progress, void *user, GError **error)
 {
     Import import = {.cancel = cancel, .progress = progress, .user = user};
     g_autofree char *folder = g_build_filename(data_folder, "models", NULL), *chosen = choose_name(source, name, error);
     if (chosen == NULL || !app_paths_make_private_folder(folder, error)) return NULL;
     bool is_folder = g_file_test(source, G_FILE_TEST_IS_DIR);
-    g_autofree char *file = g_strconcat(chosen, EXTENSION, NULL), *as_file = g_build_filename(folder, file, NULL);
+    if (app_models_is_packed(source)) weights = APP_MODEL_WEIGHTS_AS_THEY_ARE;
+    bool stays_gguf = !is_folder && weights == APP_MODEL_WEIGHTS_AS_THEY_ARE && !app_models_is_packed(source);
+    g_autofree char *file = g_strconcat(chosen, stays_gguf ? EXTENSION_GGUF : EXTENSION, NULL), *as_file = g_build_filename(folder, file, NULL);
     g_autofree char *as_folder = g_build_filename(folder, chosen, NULL);
     if (!app_models_check_new_name(data_folder, chosen, error)) return NULL;
-    if (!check_model(source, &import, error)) return NULL;
-    bool whole_folder = is_folder && !pack;
+    AppModelPlan plan;
+    if (!app_models_plan(data_folder, source, weights, 0, &plan, error) || !app_models_check_plan(&plan, error)) return NULL;
+    if (weights == APP_MODEL_WEIGHTS_AS_THEY_ARE && !check_model(source, &import, error)) return NULL; /* packing opens it by itself */
+    bool whole_folder = is_folder && weights == APP_MODEL_WEIGHTS_AS_THEY_ARE;
     g_autofree char *beside_name = g_strdup_printf(".%ld.%s", (long)getpid(), chosen);
     g_autofree char *beside = g_build_filename(folder, beside_name, NULL), *beside_file = g_build_filename(beside, file, NULL);
     const char *target = whole_folder ? as_folder : as_file;
-    bool good = store(&import, source, beside, file, is_folder, pack, error);
+    bool good = store(&import, source, beside, file, is_folder, weights, error);
     if (good && g_rename(whole_folder ? beside : beside_file, target) != 0) good = fail_errno(error, target);
     if (!good || !whole_folder) delete_tree(beside, NULL);
     return good ? g_steal_pointer(&chosen) : NULL;

@@ -158,7 +158,7 @@ bool app_ask_find_evidence(AppAsking *asking, GError **error)
     AppAnswer *answer = asking->answer;
     if (asking->options->remote) return reply->absent || look_up(asking, error);
     if (info->reply_form == ENG_REPLY_FREE) {
-        if (info->absent_reply && strcmp(answer->answer, info->absent_reply) == 0) return true;
+        if (reply->absent || (info->absent_reply && strcmp(answer->answer, info->absent_reply) == 0)) return true;
         return look_up(asking, error);
     }
     if (reply->absent || !reply->places || reply->places->len == 0) return true;

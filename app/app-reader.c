@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "app-engine-internal.h"
+#include "app-format.h"
 #include "app-sections.h"
 
 enum {
@@ -56,6 +57,18 @@ static bool is_cancelled(const bool *cancel, GError **error)
     return true;
 }
 
+/* In one go a model reads no more than its context: better said before hours of reading than after. */
+static bool check_length(Job *job, const AppDocument *document)
+{
+    const eng_model_info *info = eng_model_get_info(job->model);
+    if (!job->is_continuous || job->now.tokens_total <= info->n_context) return true;
+    g_autofree char *tokens = app_format_count(job->now.tokens_total), *most = app_format_count(info->n_context);
+    g_set_error(job->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID,
+                "“%s” has %s tokens, and %s reads up to %s in one go. Section by section it reads any length, which is an approximation: "
+                "`lectern model sections %s independent`", document->title, tokens, info->name, most, info->name);
+    return false;
+}
+
 static bool open_job(Job *job)
 {
     if (!app_sections_ensure(job->library, job->document, job->model, job->cancel, NULL, job->error)) return false;
@@ -73,7 +86,7 @@ static bool open_job(Job *job)
     job->now.seconds_left = -1;
     job->now.sections_total = job->sections->len;
     for (guint i = 0; i < job->sections->len; i++) job->now.tokens_total += ((AppSection *)g_ptr_array_index(job->sections, i))->n_tokens;
-    return true;
+    return check_length(job, document);
 }
 
 static void close_job(Job *job)

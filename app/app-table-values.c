@@ -9,7 +9,7 @@
 #include "app-library-internal.h"
 
 enum {
-    DOCUMENTS_MAX = 16, /* looked through for one question, the best fitting first */
+    DOCUMENTS_MAX = 16, /* looked through for one question, the best fitting first; rate() says how they fit */
     CELLS_MAX = 32,     /* of a row */
     HEADS_MAX = 8,      /* lines of column heads */
     LABEL_BYTES_MAX = 200,
@@ -184,16 +184,18 @@ static void drop_term(Terms *terms, const char *word)
 /* ---------------------------------------------------------------------------------------------------------- documents */
 
 typedef struct Candidate {
-    AppDocument *document;
+    int64_t id; /* 0: gone */
+    char *title;
     Terms names; /* of its company: the words that tell it from others */
     int year, quarter; /* its period; 0 unknown */
-    bool is_named;
+    bool is_named, has_tables;
     float fit;
+    guint place; /* among the documents that words of the question find, the best is 0 */
 } Candidate;
 
 static void clear_candidate(gpointer data)
 {
-    app_document_free(((Candidate *)data)->document);
+    g_free(((Candidate *)data)->title);
 }
 
 static void add_names(Candidate *candidate, const char *text)
@@ -216,21 +218,42 @@ static void read_period(const char *period, Candidate *candidate)
     if (quarter != NULL && quarter[1] >= '1' && quarter[1] <= '4') candidate->quarter = quarter[1] - '0';
 }
 
-static GArray *list_candidates(AppLibrary *library, const int64_t *documents, size_t n)
+/* One for each document, in their order. */
+static GArray *list_candidates(AppLibrary *library, const int64_t *documents, size_t n, GError **error)
 {
     GArray *list = g_array_new(FALSE, TRUE, sizeof(Candidate));
     g_array_set_clear_func(list, clear_candidate);
-    for (size_t i = 0; i < n; i++) {
-        Candidate candidate = {.document = app_library_get_document(library, documents[i], NULL)};
-        if (candidate.document == NULL) candidate.document = g_new0(AppDocument, 1);
-        json_t *metadata = json_loads(candidate.document->metadata != NULL ? candidate.document->metadata : "{}", 0, NULL);
+    g_array_set_size(list, (guint)n);
+    g_autoptr(GHashTable) places = g_hash_table_new(g_int64_hash, g_int64_equal);
+    for (size_t i = 0; i < n; i++) g_hash_table_insert(places, (gpointer)&documents[i], GSIZE_TO_POINTER(i + 1));
+    AppDb *db = app_library_begin_read(library, error);
+    sqlite3_stmt *rows = db == NULL ? NULL
+                                    : app_db_query(db, error,
+                                                   "SELECT id, title, metadata, EXISTS(SELECT 1 FROM tables t WHERE t.document=d.id)"
+                                                   " FROM documents d WHERE importer=''",
+                                                   "");
+    int row = rows != NULL ? 1 : -1;
+    while (row > 0 && (row = app_db_step(db, rows, error)) > 0) {
+        int64_t id = sqlite3_column_int64(rows, 0);
+        size_t place = GPOINTER_TO_SIZE(g_hash_table_lookup(places, &id));
+        if (place == 0) continue;
+        Candidate *candidate = &g_array_index(list, Candidate, place - 1);
+        g_free(candidate->title); /* named twice */
+        candidate->id = id;
+        candidate->title = app_db_dup_text(rows, 1);
+        candidate->has_tables = sqlite3_column_int(rows, 3) != 0;
+        candidate->place = G_MAXUINT;
+        const char *text = (const char *)sqlite3_column_text(rows, 2);
+        json_t *metadata = text != NULL && strcmp(text, "{}") != 0 ? json_loads(text, 0, NULL) : NULL;
         const char *company = json_string_value(json_object_get(metadata, "company"));
-        add_names(&candidate, company != NULL ? company : "");
-        read_period(json_string_value(json_object_get(metadata, "period")), &candidate);
+        add_names(candidate, company != NULL ? company : "");
+        read_period(json_string_value(json_object_get(metadata, "period")), candidate);
         json_decref(metadata);
-        g_array_append_val(list, candidate);
     }
-    return list;
+    app_library_end_read(library, db);
+    if (row == 0) return list;
+    g_array_unref(list);
+    return NULL;
 }
 
 /* How far a report of this period is the place for the year: it is its own, or one that repeats it. */
@@ -269,9 +292,9 @@ bool app_table_values_rate_documents(AppLibrary *library, const int64_t *documen
 {
     Question read;
     read_question(question, &read);
-    g_autoptr(GArray) candidates = list_candidates(library, documents, n_documents);
-    bool differ = rate(candidates, &read);
-    for (guint i = 0; i < candidates->len; i++) ret_fits[i] = g_array_index(candidates, Candidate, i).fit;
+    g_autoptr(GArray) candidates = list_candidates(library, documents, n_documents, NULL);
+    bool differ = candidates != NULL && rate(candidates, &read);
+    for (guint i = 0; differ && i < candidates->len; i++) ret_fits[i] = g_array_index(candidates, Candidate, i).fit;
     return differ;
 }
 
@@ -486,7 +509,7 @@ static void look_at_table(const Question *question, const Candidate *candidate, 
 
 static bool look_at_document(AppLibrary *library, const Question *question, const Candidate *candidate, GArray *found, GError **error)
 {
-    int64_t id = candidate->document->id;
+    int64_t id = candidate->id;
     g_autoptr(GArray) tables = app_library_list_tables(library, id, error);
     g_autoptr(GPtrArray) headings = tables != NULL && tables->len > 0 ? app_library_list_headings(library, id, error) : NULL;
     if (tables == NULL || (tables->len > 0 && headings == NULL)) return false;
@@ -509,17 +532,18 @@ static int compare_fits(gconstpointer a, gconstpointer b)
 {
     const Candidate *x = *(const Candidate *const *)a, *y = *(const Candidate *const *)b;
     if (x->fit != y->fit) return x->fit > y->fit ? -1 : 1;
-    return (x->document->id > y->document->id) - (x->document->id < y->document->id);
+    if (x->place != y->place) return x->place < y->place ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
 }
 
 static AppHit *make_hit(AppLibrary *library, const Found *found)
 {
-    int64_t id = found->candidate->document->id;
+    int64_t id = found->candidate->id;
     g_autoptr(AppPlace) row = app_library_locate(library, id, found->line_start, found->line_end, NULL);
     if (row == NULL) return NULL;
     AppHit *hit = g_new0(AppHit, 1);
     hit->document = id;
-    hit->title = g_strdup(found->candidate->document->title);
+    hit->title = g_strdup(found->candidate->title);
     hit->heading = g_strdup(row->heading);
     hit->start = found->line_start;
     hit->end = found->line_end;
@@ -549,33 +573,52 @@ static bool is_repetition(const GArray *found, guint at)
     return false;
 }
 
+/* Where there are many that fit, those with the question's words go first. */
+static void place_by_words(AppLibrary *library, GPtrArray *candidates, const char *question)
+{
+    enum { PASSAGES = 400 };
+    g_autoptr(GHashTable) by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
+    g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    for (guint i = 0; i < candidates->len; i++) {
+        Candidate *candidate = g_ptr_array_index(candidates, i);
+        g_hash_table_insert(by_id, &candidate->id, candidate);
+        g_array_append_val(ids, candidate->id);
+    }
+    const AppSearch search = {.words = question, .mode = APP_SEARCH_ANY, .documents = (const int64_t *)(void *)ids->data, .n_documents = ids->len,
+                              .limit = PASSAGES, .no_snippet = true};
+    g_autoptr(GPtrArray) hits = app_library_search(library, &search, NULL);
+    for (guint i = 0; hits != NULL && i < hits->len; i++) {
+        Candidate *candidate = g_hash_table_lookup(by_id, &((const AppHit *)g_ptr_array_index(hits, i))->document);
+        if (candidate != NULL) candidate->place = MIN(candidate->place, i);
+    }
+}
+
 GPtrArray *app_table_values_find(AppLibrary *library, const int64_t *documents, size_t n_documents, const char *question, uint32_t n_max,
                                  GError **error)
 {
-    GPtrArray *hits = g_ptr_array_new_with_free_func((GDestroyNotify)app_hit_free);
     Question read;
     read_question(question, &read);
-    g_autoptr(GArray) candidates = list_candidates(library, documents, n_documents);
+    g_autoptr(GArray) candidates = list_candidates(library, documents, n_documents, error);
+    if (candidates == NULL) return NULL;
     rate(candidates, &read);
-    if (read.terms.n == 0) return hits;
-    g_autoptr(GPtrArray) order = g_ptr_array_new();
-    for (guint i = 0; i < candidates->len; i++) {
+    g_autoptr(GPtrArray) order = g_ptr_array_new(), hits = g_ptr_array_new_with_free_func((GDestroyNotify)app_hit_free);
+    for (guint i = 0; read.terms.n > 0 && i < candidates->len; i++) {
         Candidate *candidate = &g_array_index(candidates, Candidate, i);
-        if (candidate->fit > 0 && candidate->document->id != 0) g_ptr_array_add(order, candidate);
+        if (candidate->fit > 0 && candidate->has_tables) g_ptr_array_add(order, candidate);
     }
+    if (order->len > DOCUMENTS_MAX) place_by_words(library, order, question);
     g_ptr_array_sort(order, compare_fits);
     g_autoptr(GArray) found = g_array_new(FALSE, FALSE, sizeof(Found));
     g_array_set_clear_func(found, clear_found);
-    bool ok = true;
-    for (guint i = 0; ok && i < order->len && i < DOCUMENTS_MAX; i++) ok = look_at_document(library, &read, g_ptr_array_index(order, i), found, error);
+    for (guint i = 0; i < order->len && i < DOCUMENTS_MAX; i++) {
+        if (!look_at_document(library, &read, g_ptr_array_index(order, i), found, error)) return NULL;
+    }
     g_array_sort(found, compare_found);
-    for (guint i = 0; ok && i < found->len && hits->len < n_max; i++) {
+    for (guint i = 0; i < found->len && hits->len < n_max; i++) {
         AppHit *hit = is_repetition(found, i) ? NULL : make_hit(library, &g_array_index(found, Found, i));
         if (hit != NULL) g_ptr_array_add(hits, hit);
     }
-    if (ok) return hits;
-    g_ptr_array_unref(hits);
-    return NULL;
+    return g_steal_pointer(&hits);
 }
 
 GPtrArray *app_library_find_values(AppLibrary *library, const AppSearch *search, GError **error)

@@ -411,7 +411,8 @@ eng_status eng_store_find(eng_store *store, const eng_digest *prefix, const uint
         }
         status = find_entry(store, &request, ret_section, error);
     }
-    if (status == ENG_OK && !store->touched) {
+    /* Looking over everything to choose from it is no use of it: it would make all files equally recent, at the price of a transaction each. */
+    if (status == ENG_OK && verify_payload && !store->touched) {
         store->touched = true;
         eng_index_touch(store->cache->index, store->name, store->cache->environment.now_us(), NULL); /* only the order of eviction */
     }

@@ -64,6 +64,8 @@ static eng_status no_memory(const calibration *c)
 static eng_status make_trial(calibration *c, const eng_model *model, const eng_calibration_row *row, trial *t)
 {
     t->model = *model;
+    /* Decoding is timed over more than the window; that needs positions, not sense. */
+    if (t->model.info.n_context < 2 * DECODE_CONTEXT_TOKENS) t->model.info.n_context = 2 * DECODE_CONTEXT_TOKENS;
     kern_kv_format *format = &t->model.info.kv_format;
     format->k_key = row->k_key;
     format->k_query = row->k_query;

@@ -10,6 +10,7 @@
 enum {
     VALUES_MAX = 100000,
     CONTINUOUS_SECTION_TOKENS = 2048,
+    INDEPENDENT_END_POSITION = 2048, /* where a checkpoint was not trained to end sections anywhere */
 };
 
 typedef struct reader {
@@ -263,6 +264,14 @@ eng_status eng_config_apply(eng_config *config, const eng_model_options *options
         if (options->key_type_set) f->key_type = options->key_type;
         if (options->k_key != 0) f->k_key = options->k_key;
         if (options->k_query != 0) f->k_query = options->k_query;
+    }
+    if (options != NULL && options->section_mode_set && options->section_mode != config->section_mode) {
+        config->section_mode = options->section_mode;
+        config->sections_approximate = options->section_mode == ENG_SECTIONS_INDEPENDENT;
+        config->end_position = !config->sections_approximate ? 0
+                               : config->n_context / 2 < INDEPENDENT_END_POSITION ? config->n_context / 2 : INDEPENDENT_END_POSITION;
+        config->section_tokens_max = config->sections_approximate ? config->end_position
+                                     : config->n_context < CONTINUOUS_SECTION_TOKENS ? config->n_context : CONTINUOUS_SECTION_TOKENS;
     }
     if (f->k_key > f->d || f->k_query > f->d) return eng_fail(error, ENG_LIMIT, "%s: k is larger than the head dimension %u", name, f->d);
     if (!kern_kv_format_valid(f))

@@ -17,6 +17,7 @@ typedef struct eng_config {
     char rope_text[160]; /* for the identity: all that the frequencies were made of */
     kern_kv_format kv_format;
     eng_section_mode section_mode;
+    bool sections_approximate;
     uint32_t end_position, section_tokens_max;
     eng_reply_form reply_form;
     char absent_reply[256]; /* "": nothing special */

@@ -154,6 +154,7 @@ static void fill_settings(eng_model *model, owned *own, const eng_config *c)
     info->section_mode = c->section_mode;
     info->section_tokens_max = c->section_tokens_max;
     info->end_position = c->end_position;
+    info->sections_approximate = c->sections_approximate;
     info->reply_form = c->reply_form;
     info->absent_reply = own->absent_reply[0] == '\0' ? NULL : own->absent_reply;
     model->norm_eps = c->norm_eps;

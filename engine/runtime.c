@@ -53,13 +53,24 @@ static size_t lay_out_buffers(eng_runtime *runtime, uint8_t *arena)
     return at;
 }
 
+static size_t rows_of(const eng_model_info *info)
+{
+    return info->section_tokens_max > ENG_PASS_ROWS ? info->section_tokens_max : ENG_PASS_ROWS;
+}
+
+size_t eng_runtime_buffer_bytes(eng_model *model)
+{
+    eng_runtime counted = {.model = model, .n_rows_max = rows_of(&model->info)};
+    return lay_out_buffers(&counted, NULL);
+}
+
 eng_status eng_runtime_new(eng_model *model, const eng_runtime_options *options, eng_runtime **ret_runtime, eng_error *error)
 {
     const eng_model_info *info = eng_model_get_info(model);
     eng_runtime *runtime = calloc(1, sizeof *runtime);
     if (!runtime) return eng_fail(error, ENG_NO_MEMORY, "not enough memory to run the model");
     runtime->model = model;
-    runtime->n_rows_max = info->section_tokens_max > ENG_PASS_ROWS ? info->section_tokens_max : ENG_PASS_ROWS;
+    runtime->n_rows_max = rows_of(info);
     size_t n_bytes = lay_out_buffers(runtime, NULL);
     runtime->arena = aligned_alloc(KERN_ALIGN_BYTES, n_bytes);
     if (!runtime->arena) {
@@ -133,6 +144,8 @@ static eng_status check_read_job(const eng_model_info *info, const eng_read_job 
 {
     if (!job->n_tokens || job->n_tokens > info->section_tokens_max)
         return eng_fail(error, ENG_LIMIT, "a section of %u tokens: this model reads 1 to %u at a time", job->n_tokens, info->section_tokens_max);
+    if (info->section_mode == ENG_SECTIONS_CONTINUOUS && (uint64_t)first_position_of(info, job) + job->n_tokens > info->n_context)
+        return eng_fail(error, ENG_LIMIT, "this is longer than the %u tokens that %s reads in one go", info->n_context, info->name);
     for (uint32_t i = 0; i < job->n_tokens; i++)
         if (job->ids[i] >= info->n_vocabulary) return eng_fail(error, ENG_LIMIT, "token %u is not in the model's vocabulary", job->ids[i]);
     return ENG_OK;

@@ -63,6 +63,8 @@ eng_status eng_forward(eng_runtime *runtime, const eng_pass *pass, eng_pass_stat
 eng_status eng_logits(eng_runtime *runtime, size_t first_row, size_t n_rows, float *ret_logits, eng_error *error);
 /* sections' blocks, turned to [n_layers][n]; NULL when out of memory. Free with free. */
 kern_kv_block *eng_sections_by_layer(const eng_model *model, const eng_section *sections, size_t n);
+/* Memory that a runtime of this model takes for its buffers. */
+size_t eng_runtime_buffer_bytes(eng_model *model);
 /* A kern_status in the engine's words. */
 eng_status eng_fail_kern(eng_error *error, kern_status status);
 

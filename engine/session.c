@@ -66,6 +66,12 @@ eng_status eng_session_new(eng_runtime *runtime, const eng_section *sections, si
         return status;
     }
     eng_gpu_prefetch(runtime->gpu, session->sections_by_layer, n_sections);
+    if (info->section_mode == ENG_SECTIONS_CONTINUOUS && session->stats.tokens_cached + n_suffix_max > info->n_context) {
+        status = eng_fail(error, ENG_LIMIT, "%llu tokens to look at and a question with its answer of up to %zu are more than the %u that %s takes in at once",
+                          (unsigned long long)session->stats.tokens_cached, n_suffix_max, info->n_context, info->name);
+        eng_session_free(session);
+        return status;
+    }
     session->first_position = info->section_mode == ENG_SECTIONS_INDEPENDENT ? info->end_position : (uint32_t)session->stats.tokens_cached;
     *ret_session = session;
     return ENG_OK;

@@ -221,8 +221,10 @@ static void show_failure(UiTurn *turn, const GError *error)
         ui_turn_set_stopped(turn);
     } else if (g_error_matches(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD)) {
         ui_turn_set_failure(turn, error->message, _("_Read Now"), "ask.read-scope");
+    } else if (error->domain == APP_REMOTE_ERROR) {
+        ui_turn_set_failure(turn, error->message, _("_Preferences…"), "app.preferences");
     } else if (g_error_matches(error, APP_ASK_ERROR, APP_ASK_ERROR_EMPTY)) {
-        ui_turn_set_failure(turn, error->message, _("_Add Documents…"), "win.add-files");
+        ui_turn_set_failure(turn, error->message, _("_Add Documents…"), "win.add");
     } else {
         ui_turn_set_failure(turn, error->message, NULL, NULL);
     }

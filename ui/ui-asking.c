@@ -153,14 +153,24 @@ static bool begin_conversation(UiAsking *asking, const AppAskScope *scope)
     return false;
 }
 
+/* The second machine, where the settings let it answer. False: they say so, and it cannot be used. */
+static bool open_remote(AppRemote **ret_remote, GError **error)
+{
+    g_autoptr(AppSettings) settings = app_settings_open(NULL, NULL);
+    if (settings == NULL || !app_settings_get_boolean(settings, APP_SETTING_REMOTE_ENABLED)) return true;
+    *ret_remote = app_remote_new(settings, error);
+    return *ret_remote != NULL;
+}
+
 static gpointer work(gpointer user)
 {
     UiAsking *asking = user;
+    g_autoptr(AppRemote) remote = NULL;
     if (asking->asker == NULL) asking->asker = app_asker_new(asking->engine);
     AppAskScope scope = {.documents = asking->is_named ? (const int64_t *)(void *)asking->documents->data : NULL,
                          .n_documents = asking->documents->len, .collection = asking->collection};
-    if (begin_conversation(asking, &scope)) {
-        AppAskOptions options = {.conversation = asking->conversation};
+    if (open_remote(&remote, &asking->error) && begin_conversation(asking, &scope)) {
+        AppAskOptions options = {.conversation = asking->conversation, .remote = remote};
         if (asking->each) {
             asking->rows = app_asker_ask_each(asking->asker, &scope, asking->question, &options, on_row, asking, &asking->cancel,
                                               &asking->is_stopped, &asking->error);

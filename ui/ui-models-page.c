@@ -325,7 +325,7 @@ static bool run_import(UiJob *job, gpointer data, GError **error)
     Work *work = data;
     work->job = job;
     work->begun_us = g_get_monotonic_time();
-    work->name = app_models_import(work->folder, work->source, NULL, false, ui_job_cancel_flag(job), tell_imported, work, error);
+    work->name = app_models_import(work->folder, work->source, NULL, APP_MODEL_WEIGHTS_8_BITS, ui_job_cancel_flag(job), tell_imported, work, error);
     return work->name != NULL;
 }
 

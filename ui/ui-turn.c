@@ -88,6 +88,10 @@ static char *figures_of(const AppAnswer *answer)
         g_string_append_printf(text, ngettext("%u document read only in part", "%u documents read only in part", answer->n_documents_partly_read),
                                answer->n_documents_partly_read);
     }
+    if (answer->remote != NULL) {
+        g_string_append(text, " · ");
+        g_string_append_printf(text, _("answered on %s, to which the question and the passages chosen went"), answer->remote);
+    }
     if (answer->joined_approximately) g_string_append_printf(text, " · %s", _("documents joined by approximation"));
     if (!answer->complete) g_string_append_printf(text, " · %s", _("cut at the longest answer allowed"));
     return g_string_free(text, FALSE);

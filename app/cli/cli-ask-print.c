@@ -34,8 +34,25 @@ static void end_quotation(CliAskPrinter *printer)
     printer->at_line_start = true;
 }
 
+/* What is thought is folded away: a word that it goes on, or dim if it is wanted. */
+static void print_thought(CliAskPrinter *printer, const AppAskEvent *event)
+{
+    if (!printer->shows_thinking) {
+        if (!printer->in_thought && !printer->quiet) fputs("lectern: thinking\xE2\x80\xA6\n", stderr);
+        printer->in_thought = true;
+        return;
+    }
+    printer->in_thought = true;
+    put_style(printer, "2");
+    put_text(printer, event->text, event->n_bytes);
+    put_style(printer, "0");
+    fflush(printer->out);
+}
+
 static void print_reply_text(CliAskPrinter *printer, const AppAskEvent *event)
 {
+    if (printer->in_thought && printer->shows_thinking && !printer->at_line_start) put_text(printer, "\n", 1);
+    printer->in_thought = false;
     if (event->in_quotation && !printer->in_quotation) {
         put_style(printer, "3");
         fputs("\xE2\x80\x9C", printer->out);
@@ -168,6 +185,9 @@ void cli_ask_print_event(void *user, const AppAskEvent *event)
         break;
     case APP_ASK_TEXT:
         print_reply_text(printer, event);
+        break;
+    case APP_ASK_THOUGHT:
+        print_thought(printer, event);
         break;
     case APP_ASK_QUOTATION:
         print_evidence(printer, event->evidence);

@@ -33,13 +33,14 @@ static const char help[] =
     "  --max-tokens N           the longest reply (default 256)\n"
     "  --remote                 let the second machine of the setting remote.url answer: the question and the chosen\n"
     "                           passages (about 8,192 tokens) are sent there; --local keeps to this machine\n"
+    "  --think                  a chat model that can thinks before it answers; --show-thinking prints what it thinks\n"
     "  --temperature T          draw the reply at random (default 0: the likeliest), --seed N for a repeatable draw\n";
 
 typedef struct Ask {
     CliContext *context;
     char **documents; /* -d */
     char *collection, *conversation;
-    gboolean each, all, exact, csv, read, remotely, locally;
+    gboolean each, all, exact, csv, read, remotely, locally, think, shows_thinking;
     int n_reply_tokens, n_sections, n_budget_tokens, n_passages;
     double temperature;
     gint64 seed;
@@ -66,6 +67,8 @@ static bool parse(Ask *ask, int *argc, char ***argv)
         {"sections", 0, 0, G_OPTION_ARG_INT, &ask->n_sections, NULL, NULL},
         {"budget-tokens", 0, 0, G_OPTION_ARG_INT, &ask->n_budget_tokens, NULL, NULL},
         {"max-tokens", 0, 0, G_OPTION_ARG_INT, &ask->n_reply_tokens, NULL, NULL},
+        {"think", 0, 0, G_OPTION_ARG_NONE, &ask->think, NULL, NULL},
+        {"show-thinking", 0, 0, G_OPTION_ARG_NONE, &ask->shows_thinking, NULL, NULL},
         {"temperature", 0, 0, G_OPTION_ARG_DOUBLE, &ask->temperature, NULL, NULL},
         {"seed", 0, 0, G_OPTION_ARG_INT64, &ask->seed, NULL, NULL},
         {"passages", 0, 0, G_OPTION_ARG_INT, &ask->n_passages, NULL, NULL},
@@ -177,7 +180,7 @@ static AppAskOptions make_options(const Ask *ask)
     return (AppAskOptions){.attend_all = ask->all, .exact = ask->exact, .budget_tokens = (uint32_t)ask->n_budget_tokens,
                            /* A budget that was asked for holds below the usual limit too. */
                            .attend_all_tokens = (uint32_t)ask->n_budget_tokens, .n_sections_max = (uint32_t)ask->n_sections,
-                           .n_reply_tokens_max = (uint32_t)ask->n_reply_tokens, .temperature = (float)ask->temperature,
+                           .n_reply_tokens_max = (uint32_t)ask->n_reply_tokens, .think = ask->think, .temperature = (float)ask->temperature,
                            .seed = (uint64_t)ask->seed, .n_passages = ask->n_passages == 0 ? UINT32_MAX : ask->n_passages < 0 ? 0 : (uint32_t)ask->n_passages,
                            .conversation = ask->conversation_id, .remote = ask->remote};
 }
@@ -208,7 +211,8 @@ static int ask_one(Ask *ask, const char *question, bool echo)
 {
     AppAskScope scope = scope_of(ask);
     AppAskOptions options = make_options(ask);
-    CliAskPrinter printer = {.out = stdout, .styled = isatty(STDOUT_FILENO), .quiet = ask->context->quiet, .at_line_start = true};
+    CliAskPrinter printer = {.out = stdout, .styled = isatty(STDOUT_FILENO), .quiet = ask->context->quiet, .shows_thinking = ask->shows_thinking,
+                             .at_line_start = true};
     bool json = ask->context->json;
     if (echo && !json) printf("> %s\n", question);
     GError *error = NULL;

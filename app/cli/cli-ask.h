@@ -12,6 +12,8 @@ typedef struct CliAskPrinter {
     FILE *out;
     bool styled;       /* a terminal: bold and dim */
     bool quiet;        /* the answer and its source alone */
+    bool shows_thinking;
+    bool in_thought;   /* the last character printed belongs to it */
     bool in_quotation; /* the last character printed belongs to the quotation */
     bool any;          /* something of the reply is printed */
     bool at_line_start;

@@ -31,10 +31,11 @@ void cli_print_json(json_t *object);
 /* A document as all commands' JSON shows it. */
 json_t *cli_document_json(const AppDocument *document);
 
-/* `lectern model download|downloads|catalogue|calibrate`; argv[0] is that word. */
+/* `lectern model download|downloads|catalogue|calibrate|sections`; argv[0] is that word. */
 int cli_model_download(CliContext *context, int argc, char **argv);
 int cli_model_downloads(CliContext *context, int argc, char **argv);
 int cli_model_calibrate(CliContext *context, int argc, char **argv);
+int cli_model_sections(CliContext *context, int argc, char **argv);
 int cli_model_catalogue(CliContext *context, int argc, char **argv);
 
 /* "CLI_INTERRUPTED if Ctrl-C was pressed, else cli_fail_error". Frees the error. */

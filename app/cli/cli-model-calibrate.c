@@ -1,4 +1,4 @@
-/* cli-model-calibrate.c: `lectern model calibrate`.
+/* cli-model-calibrate.c: `lectern model calibrate` and `lectern model sections`.
  *
  * Owns: its options, its table and its words. Does not own: measuring and choosing (app-calibration.h).
  */
@@ -95,6 +95,25 @@ static bool choose(CliContext *context, const char *model, Wish wish, AppCalibra
     calibration->chosen_k_query = wish.k_query;
     if (changes && !context->quiet && !context->json) printf("Chosen. What was read with another setting has to be read again.\n");
     return true;
+}
+
+static const char sections_usage[] =
+    "Usage: lectern model sections [MODEL] continuous|independent\n"
+    "\n"
+    "continuous: a section is read with all before it in its document, exactly as the model would read the whole, up to its context.\n"
+    "independent: each section is read by itself: documents of any length, joined in any question. Exact for models trained for it (the\n"
+    "starter), an approximation for others; answers then say so. What was read the other way has to be read again.\n";
+
+int cli_model_sections(CliContext *context, int argc, char **argv)
+{
+    if (cli_wants_help(argc, argv, sections_usage)) return CLI_OK;
+    const char *mode = argc > 1 ? argv[argc - 1] : "", *model = argc > 2 ? argv[1] : context->model;
+    bool is_independent = strcmp(mode, "independent") == 0;
+    if (argc > 3 || (!is_independent && strcmp(mode, "continuous") != 0)) return cli_usage("model", "sections takes a model, and continuous or independent");
+    GError *error = NULL;
+    if (!app_calibration_choose_sections(context->data_folder, model, is_independent, &error)) return cli_fail_error(error);
+    if (!context->quiet && !context->json) printf("Chosen. What was read the other way has to be read again.\n");
+    return CLI_OK;
 }
 
 int cli_model_calibrate(CliContext *context, int argc, char **argv)

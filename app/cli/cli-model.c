@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app-calibration-internal.h"
 #include "app-models.h"
 #include "cli-internal.h"
 #include "eng.h"
@@ -16,9 +17,10 @@
 static const char usage[] = "Usage:\n"
                             "  lectern model list\n"
                             "  lectern model info [MODEL]\n"
-                            "  lectern model import FOLDER|FILE [--name NAME] [--pack]\n"
+                            "  lectern model import FOLDER|FILE [--name NAME] [--bits 8|4|as-is] [--plan]\n"
                             "  lectern model pack FOLDER FILE [--bits 8|4]\n"
                             "  lectern model remove NAME\n"
+                            "  lectern model sections [MODEL] continuous|independent\n"
                             "  lectern model calibrate [MODEL] [FILE] [--choose SETTING] [--tokens N]\n"
                             "  lectern model catalogue [--edit]\n"
                             "  lectern model download NAME|OWNER/REPOSITORY [--file FILE] [--revision REVISION] [--name NAME]\n"
@@ -85,9 +87,12 @@ static void print_info(const eng_model_info *info)
     else
         printf("Attention   dense; %s values\n", value_text(f->value_type));
     if (info->section_mode == ENG_SECTIONS_INDEPENDENT)
-        printf("Sections    read independently, at most %u tokens each\n", info->section_tokens_max);
+        printf("Sections    read independently, at most %u tokens each%s\n", info->section_tokens_max,
+               info->sections_approximate ? ": an approximation for this model" : "");
     else
         printf("Sections    read in order, up to %u tokens in all\n", info->n_context);
+    static const char *const thinking[] = {[ENG_THINKING_NONE] = "no", [ENG_THINKING_OPTIONAL] = "when asked to (--think)", [ENG_THINKING_ALWAYS] = "always"};
+    if (info->reply_form == ENG_REPLY_FREE) printf("Thinking    %s\n", thinking[info->thinking]);
     printf("SHA-256     %s (weights)\n            %s (tokenizer)\n", weights, tokenizer);
 }
 
@@ -111,6 +116,7 @@ static int run_info(CliContext *context, const char *name)
     if (path == NULL) return cli_fail_error(error);
     g_autofree char *memo = g_build_filename(context->data_folder, "model-digests", NULL);
     eng_model_options options = {.digest_memo_path = memo};
+    app_calibration_get_choice(context->data_folder, path, &options);
     eng_error engine_error = {0};
     eng_model *model = NULL;
     if (eng_model_open(path, &options, &model, &engine_error) != ENG_OK) return cli_fail("%s", engine_error.message);
@@ -128,12 +134,48 @@ static void show_progress(void *user, uint64_t done, uint64_t total)
     cli_progress_update(user, done, total);
 }
 
-static int run_import(CliContext *context, const char *source, const char *name, bool pack)
+static bool parse_weights(const char *bits, bool pack, AppModelWeights *ret_weights)
+{
+    *ret_weights = APP_MODEL_WEIGHTS_8_BITS;
+    if (bits == NULL || strcmp(bits, "8") == 0) return true;
+    if (pack) return false;
+    if (strcmp(bits, "4") == 0)
+        *ret_weights = APP_MODEL_WEIGHTS_4_BITS;
+    else if (strcmp(bits, "as-is") == 0)
+        *ret_weights = APP_MODEL_WEIGHTS_AS_THEY_ARE;
+    else
+        return false;
+    return true;
+}
+
+/* What it will need, before hours of it: on standard error, or as the only result. */
+static int say_plan(CliContext *context, const char *source, AppModelWeights weights, bool is_all)
 {
     GError *error = NULL;
+    AppModelPlan plan;
+    if (!app_models_plan(context->data_folder, source, weights, context->n_threads, &plan, &error)) return cli_fail_error(error);
+    g_autofree char *words = app_models_describe_plan(&plan);
+    if (is_all && context->json)
+        print_json(json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I}", "parameters", (json_int_t)plan.n_parameters, "disk_bytes",
+                             (json_int_t)plan.disk_bytes, "disk_free_bytes", (json_int_t)MIN(plan.disk_free_bytes, INT64_MAX), "memory_bytes",
+                             (json_int_t)plan.memory_bytes, "memory_total_bytes", (json_int_t)plan.memory_total_bytes, "answer_tokens_per_s",
+                             plan.answer_tokens_per_s, "read_tokens_per_s", plan.read_tokens_per_s, "cache_bytes_a_token",
+                             (json_int_t)plan.cache_bytes_a_token));
+    else if (is_all)
+        printf("%s\n", words);
+    else if (!context->quiet && !context->json)
+        fprintf(stderr, "lectern: %s\n", words);
+    return app_models_check_plan(&plan, &error) ? CLI_OK : cli_fail_error(error);
+}
+
+static int run_import(CliContext *context, const char *source, const char *name, AppModelWeights weights, bool plan_only)
+{
+    GError *error = NULL;
+    int planned = say_plan(context, source, weights, plan_only);
+    if (planned != CLI_OK || plan_only) return planned;
     CliProgress *progress = cli_progress_new(context, "Importing", "bytes");
     g_autofree char *chosen =
-        app_models_import(context->data_folder, source, name, pack, cli_cancel_flag(), show_progress, progress, &error);
+        app_models_import(context->data_folder, source, name, weights, cli_cancel_flag(), show_progress, progress, &error);
     cli_progress_finish(progress);
     if (chosen == NULL) {
         int result = g_error_matches(error, APP_MODELS_ERROR, APP_MODELS_ERROR_CANCELLED) ? CLI_INTERRUPTED : CLI_FAILED;
@@ -194,12 +236,13 @@ int cli_model(CliContext *context, int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(CliContext *context, int argc, char **argv);
-    } others[] = {{"download", cli_model_download}, {"downloads", cli_model_downloads}, {"catalogue", cli_model_catalogue}, {"calibrate", cli_model_calibrate}};
+    } others[] = {{"download", cli_model_download}, {"downloads", cli_model_downloads}, {"catalogue", cli_model_catalogue}, {"calibrate", cli_model_calibrate},
+                {"sections", cli_model_sections}};
     for (size_t i = 0; argc > 1 && i < G_N_ELEMENTS(others); i++)
         if (strcmp(argv[1], others[i].name) == 0) return others[i].run(context, argc - 1, argv + 1);
     bool bad = false;
     const char *name = take_option(&argc, argv, "--name", true, &bad), *bits = take_option(&argc, argv, "--bits", true, &bad);
-    bool pack = take_option(&argc, argv, "--pack", false, &bad) != NULL;
+    bool pack = take_option(&argc, argv, "--pack", false, &bad) != NULL, plan = take_option(&argc, argv, "--plan", false, &bad) != NULL;
     if (bad) return cli_usage("model", "an option lacks its value");
     if (take_option(&argc, argv, "--help", false, &bad) != NULL) {
         fputs(usage, stdout);
@@ -208,7 +251,11 @@ int cli_model(CliContext *context, int argc, char **argv)
     const char *action = argc > 1 ? argv[1] : "list";
     if (strcmp(action, "list") == 0 && argc <= 2) return run_list(context);
     if (strcmp(action, "info") == 0 && argc <= 3) return run_info(context, argc == 3 ? argv[2] : NULL);
-    if (strcmp(action, "import") == 0 && argc == 3) return run_import(context, argv[2], name, pack);
+    if (strcmp(action, "import") == 0 && argc == 3) {
+        AppModelWeights weights;
+        if (!parse_weights(bits, pack, &weights)) return cli_usage("model", "--bits is 8, 4 or as-is, not “%s”", bits);
+        return run_import(context, argv[2], name, weights, plan);
+    }
     if (strcmp(action, "pack") == 0 && argc == 4) return run_pack(context, argv[2], argv[3], bits);
     if (strcmp(action, "remove") == 0 && argc == 3) return run_remove(context, argv[2]);
     return cli_usage("model", "expected list, info [MODEL], import FOLDER|FILE, pack FOLDER FILE, remove NAME, download, downloads or catalogue");

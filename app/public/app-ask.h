@@ -48,6 +48,7 @@ typedef struct AppAskOptions {
     uint32_t n_reply_tokens_max;  /* 0: 256 */
     float temperature;            /* 0: greedy */
     uint64_t seed;
+    bool think;                   /* a chat model that can thinks first: better, and minutes later */
     uint32_t n_passages;          /* by search, with the answer; 0: 3; UINT32_MAX: none */
     int64_t conversation;         /* continues it and adds the turn; 0: none */
     AppRemote *remote;            /* answers instead of the local model, from passages that are sent to it; NULL: nothing leaves */
@@ -81,6 +82,7 @@ typedef struct AppAttended {
 
 typedef struct AppAnswer {
     char *question, *answer, *model;
+    char *thought; /* what the model thought before it answered, no part of the answer; NULL: nothing */
     bool found;    /* false: the model said that it is not there, or nothing could be quoted */
     bool complete; /* false: cut at the most tokens allowed */
     AppEvidence *evidence;
@@ -99,7 +101,7 @@ typedef struct AppAnswer {
     uint64_t tokens_generated;
     int64_t choose_us, open_us, first_token_us, total_us; /* since the question was put */
     double dropped_mass; /* most of any head's attention mass that was left out, of one token */
-    bool joined_approximately; /* several sections, and a model that was not trained for that */
+    bool joined_approximately; /* of several documents, or sections read each by itself, with a model that was not trained for that */
     int64_t turn;        /* in the conversation; 0: none */
     char *remote;        /* the second machine that answered; NULL: this one did. `model` is its model then */
     char *not_kept;      /* NULL; else why the turn could not be kept in the conversation, and what to do: the answer stands all the same */
@@ -112,6 +114,7 @@ typedef enum AppAskEventKind {
     APP_ASK_CHOSEN,    /* what is attended to: n_sections, n_tokens */
     APP_ASK_SENDING,   /* before anything leaves for a second machine: n_documents, n_sections, n_tokens of what is sent; text: it in words */
     APP_ASK_TEXT,      /* more of the reply: whole characters */
+    APP_ASK_THOUGHT,   /* more of what a model thinks before it answers: to be folded away */
     APP_ASK_QUOTATION, /* evidence was found in the source, with its place */
     APP_ASK_ANSWERED,  /* the answer's own text is settled: `answer` without figures yet */
     APP_ASK_FINISHED,  /* `answer` with everything */

@@ -1,6 +1,6 @@
 /* app-calibration.h: how many features of keys and queries a model keeps, as a measured choice.
  *
- * Owns: which settings are tried, on which text, the table, the advice, and the choice that reading and asking with the model keep to;
+ * Owns: whether it reads sections in order or each by itself; which settings are tried, on which text, the table, the advice, and the choice that reading and asking with the model keep to;
  *       a file <data>/models/NAME.calibration.json holds them.
  * Does not own: measuring (engine/), models (app-models.h). It includes neither eng.h nor kern.h.
  *
@@ -44,6 +44,7 @@ typedef struct AppCalibration {
     AppCalibrationRow *rows; /* the first is the reference */
     size_t n_rows, advised;  /* advised: index of a row */
     uint32_t chosen_k_key, chosen_k_query; /* 0: the checkpoint's own */
+    bool chosen_independent; /* sections by themselves, for a checkpoint that was not trained for it: an approximation */
 } AppCalibration;
 void app_calibration_free(AppCalibration *calibration); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppCalibration, app_calibration_free)
@@ -71,6 +72,10 @@ AppCalibration *app_calibration_load(const char *data_folder, const char *model,
 
 /* What reading and asking with this model keep to from now on. 0 and 0: the checkpoint's own. */
 bool app_calibration_choose(const char *data_folder, const char *model, uint32_t k_key, uint32_t k_query, GError **error);
+
+/* Whether sections are read each by itself, which lets documents of any length and any number be joined and is an approximation for a
+ * checkpoint that was not trained for it; else in order, exactly, up to the model's context. */
+bool app_calibration_choose_sections(const char *data_folder, const char *model, bool independent, GError **error);
 
 /* One JSON object without line breaks; g_free. */
 char *app_calibration_to_json(const AppCalibration *calibration);

@@ -21,6 +21,7 @@ typedef enum AppModelsError {
     APP_MODELS_ERROR_INVALID,   /* not a name for a model, or a model that cannot be removed */
     APP_MODELS_ERROR_EXISTS,
     APP_MODELS_ERROR_CANCELLED,
+    APP_MODELS_ERROR_TOO_LARGE, /* for this machine's memory or disk */
 } AppModelsError;
 
 typedef struct AppModel {
@@ -39,10 +40,29 @@ char *app_models_find(const char *data_folder, const char *model, GError **error
 
 typedef void (*AppModelsProgressFn)(void *user, uint64_t done_bytes, uint64_t total_bytes);
 
-/* Copies a Hugging Face folder or a compact file into <data>/models, after opening it to be sure that it runs. pack: a folder is
- * stored as one compact file with 8-bit weights. name: NULL means the source's own. Returns the new name (g_free); on failure or
- * cancellation nothing is left behind. */
-char *app_models_import(const char *data_folder, const char *source, const char *name, bool pack, const bool *cancel,
+typedef enum AppModelWeights {
+    APP_MODEL_WEIGHTS_AS_THEY_ARE = 0, /* the source's files are copied */
+    APP_MODEL_WEIGHTS_8_BITS,          /* one compact file; a source that is one already is copied */
+    APP_MODEL_WEIGHTS_4_BITS,
+} AppModelWeights;
+
+/* What a model would need here. Speeds are estimates from a short measurement: what weights alone allow. */
+typedef struct AppModelPlan {
+    uint64_t n_parameters, disk_bytes, memory_bytes, cache_bytes_a_token;
+    uint32_t n_context;
+    uint64_t disk_free_bytes, memory_total_bytes, memory_free_bytes; /* memory 0: not known */
+    double answer_tokens_per_s, read_tokens_per_s;
+} AppModelPlan;
+bool app_models_plan(const char *data_folder, const char *source, AppModelWeights weights, unsigned n_threads, AppModelPlan *ret_plan, GError **error);
+/* TOO_LARGE in words when this machine lacks the memory or the disk. */
+bool app_models_check_plan(const AppModelPlan *plan, GError **error);
+char *app_models_describe_plan(const AppModelPlan *plan); /* one line for people; g_free */
+bool app_models_is_packed(const char *source);            /* a compact file */
+
+/* Takes a Hugging Face folder, a GGUF file or a compact file into <data>/models, after opening it to be sure that it runs and checking
+ * that this machine can. name: NULL means the source's own. Returns the new name (g_free); on failure or cancellation nothing is left
+ * behind. */
+char *app_models_import(const char *data_folder, const char *source, const char *name, AppModelWeights weights, const bool *cancel,
                         AppModelsProgressFn progress, void *user, GError **error);
 
 /* False with EXISTS or INVALID: no new model can be called so. */

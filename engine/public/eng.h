@@ -82,6 +82,7 @@ typedef struct eng_model_info {
     eng_section_mode section_mode;
     uint32_t section_tokens_max; /* L: at most this many tokens a section; a question starts at end_position */
     uint32_t end_position;       /* P */
+    bool sections_approximate;   /* independent sections of a checkpoint that was not trained for them */
     eng_reply_form reply_form;
     const char *absent_reply;    /* what the model says when the answer is not there; NULL: nothing special */
     eng_thinking thinking;
@@ -96,6 +97,8 @@ typedef struct eng_model_options {
     kern_key_type key_type;
     bool key_type_set;
     uint16_t k_key, k_query; /* 0: the checkpoint's */
+    eng_section_mode section_mode; /* independent: an approximation where the checkpoint was not trained for it */
+    bool section_mode_set;
     /* Quantised blocks of a GGUF file as f32, value for value, instead of the kernels' 8 bits: tests. Not part of the identity. */
     bool expand_blocks;
     /* A file in which digests of large weight files are remembered by path, size, inode and modification time, so that they are
@@ -116,6 +119,24 @@ const eng_model_info *eng_model_get_info(const eng_model *model);
  * bytes of source weights. */
 eng_status eng_model_pack(const char *source, const char *to, kern_weight_type type, const bool *cancel, eng_progress_fn progress, void *user,
                           eng_error *error);
+
+/* What a model will need, from its shapes: nothing is quantised or read whole. as_is: weights as the source has them (blocks of a GGUF
+ * file: as 8 bits in memory); else packed to `type`. */
+typedef struct eng_model_needs {
+    uint64_t n_parameters, source_bytes;
+    uint64_t weight_bytes, buffer_bytes; /* in memory; weights also on the disk when packed */
+    uint64_t cache_bytes_a_token;
+    uint64_t bytes_a_token;    /* of weights that one token of an answer reads */
+    uint64_t products_a_token; /* multiplications of one token that is read, without attention */
+    uint32_t n_context;
+} eng_model_needs;
+eng_status eng_model_get_needs(const char *path, bool as_is, kern_weight_type type, eng_model_needs *ret_needs, eng_error *error);
+
+/* How fast this machine goes through 8-bit weights for one token, and multiplies for many. Takes about a tenth of a second. */
+typedef struct eng_machine {
+    double bytes_per_s, products_per_s;
+} eng_machine;
+eng_status eng_measure_machine(unsigned n_threads, eng_machine *ret_machine, eng_error *error);
 
 /* A model of random 8-bit weights in a known geometry ("qwen3-0.6b", "starter", "gpt2", …), without a tokenizer: for benchmarks and
  * tests. Queries are scaled by `sharpness`: 1 leaves the softmax flat, about 8.5 lets 1% of the keys hold 99% of the mass. */
@@ -312,7 +333,8 @@ void eng_store_close(eng_store *store); /* records obtained from it become inval
 
 /* The valid record of exactly these tokens after exactly this prefix (NULL: none, as in section mode). ENG_MISS with the reason:
  * never read, other model (and what differs), damaged (which checksum). Checks the header and, at the first use in a process, the
- * payload's checksum if verify_payload; the ids are compared, not only their hash. */
+ * payload's checksum if verify_payload; the ids are compared, not only their hash. Only with verify_payload it counts as a use of the
+ * file, which puts off its eviction. */
 eng_status eng_store_find(eng_store *store, const eng_digest *prefix, const uint32_t *ids, uint32_t n_tokens, bool verify_payload,
                           eng_section *ret_section, eng_error *error);
 

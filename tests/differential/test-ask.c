@@ -287,6 +287,59 @@ static void choosing_keeps_the_right_section(void **state)
     json_decref(answer);
 }
 
+/* `lectern read FILE`: what became of the file, and its sections. */
+static void read_one(const Place *place, const char *file, const char *added, json_int_t *ret_n_sections, json_int_t *ret_n_computed)
+{
+    char *out, *err;
+    int code = run(place, NULL, &out, &err, "read", file, NULL);
+    if (code != 0) fail_msg("read: exit %d: %s", code, err);
+    json_t *object = parse(out);
+    assert_string_equal(text_of(object, NULL, "added"), added);
+    *ret_n_sections = number(object, "read", "sections");
+    *ret_n_computed = number(object, "read", "sections_computed");
+    json_decref(object);
+    g_free(out);
+    g_free(err);
+}
+
+/* A book of chapters, one of which can be another. */
+static void write_book(const char *path, int changed)
+{
+    g_autoptr(GString) text = g_string_new("# A book that changes\n\n");
+    for (int chapter = 1; chapter <= 5; chapter++) {
+        g_string_append_printf(text, "## CHAPTER %d\n\n", chapter);
+        for (int i = 0; i < 44; i++)
+            g_string_append_printf(text, "In chapter %d the %s walked for %d miles along the river and thought of the house that stood there.\n\n", chapter,
+                                   chapter == changed ? "ferryman" : "gardener", 3 + i);
+    }
+    assert_true(g_file_set_contents(path, text->str, -1, NULL));
+}
+
+static void only_changed_sections_are_read_again(void **state)
+{
+    const Place *place = *state;
+    g_autofree char *path = g_build_filename(place->folder, "book.md", NULL), *moved = g_build_filename(place->folder, "moved.md", NULL);
+    g_autofree char *copy = g_build_filename(place->folder, "copy.md", NULL);
+    json_int_t n_sections, n_computed, n_again, n_changed;
+    write_book(path, 0);
+    read_one(place, path, "new", &n_sections, &n_computed);
+    assert_true(n_sections >= 5);
+    assert_int_equal(n_computed, n_sections);
+    read_one(place, path, "unchanged", &n_again, &n_computed);
+    assert_int_equal(n_computed, 0);
+    write_book(path, 3);
+    read_one(place, path, "changed", &n_again, &n_changed);
+    assert_int_equal(n_again, n_sections);
+    assert_true(n_changed >= 1 && n_changed * 5 <= n_sections); /* one chapter of five */
+    /* What was read under another name is not read again. */
+    assert_int_equal(g_rename(path, moved), 0);
+    read_one(place, moved, "moved", &n_again, &n_computed);
+    assert_int_equal(n_computed, 0);
+    write_book(copy, 3);
+    read_one(place, copy, "duplicate", &n_again, &n_computed);
+    assert_int_equal(n_computed, 0);
+}
+
 static void failures_are_told_in_words(void **state)
 {
     const Place *place = *state;
@@ -341,6 +394,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(each_is_asked_by_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(questions_come_from_standard_input, set_up, tear_down),
         cmocka_unit_test_setup_teardown(choosing_keeps_the_right_section, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_changed_sections_are_read_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_are_told_in_words, set_up, tear_down),
         cmocka_unit_test_setup_teardown(conversations_keep_their_turns, set_up, tear_down),
     };

@@ -249,6 +249,7 @@ static const char *find_in_library(AppLibrary *library, bool wants_kept)
     const char *problem = NULL;
     if (strcmp(sql_text(db, "PRAGMA integrity_check"), "ok") != 0) problem = "the database is damaged";
     if (!app_db_exec(db, "INSERT INTO passages_fts(passages_fts, rank) VALUES('integrity-check', 1)", NULL)) problem = "the search index is not the text's";
+    if (strcmp(sql_text(db, "SELECT count(*) FROM documents WHERE importer <> ''"), "0") != 0) problem = "a half imported document is left over";
     if (strcmp(sql_text(db, "SELECT count(*) FROM passages WHERE document NOT IN (SELECT id FROM documents)"), "0") != 0) problem = "passages of no document";
     if (strcmp(sql_text(db, "SELECT count(*) FROM sections WHERE document NOT IN (SELECT id FROM documents)"), "0") != 0) problem = "sections of no document";
     app_library_end_write(library, db, true, -1, NULL);

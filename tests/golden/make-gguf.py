@@ -138,7 +138,7 @@ def main(target):
         data += raw + b"\0" * (-len(raw) % 32)
     characters = qwen.byte_characters()
     pairs = {"general.architecture": "qwen3", "general.name": "tiny random", "general.license": "cc0-1.0", "qwen3.block_count": 2,
-             "qwen3.context_length": 512, "qwen3.embedding_length": 256, "qwen3.feed_forward_length": 64, "qwen3.attention.head_count": 2,
+             "qwen3.context_length": 2048, "qwen3.embedding_length": 256, "qwen3.feed_forward_length": 64, "qwen3.attention.head_count": 2,
              "qwen3.attention.head_count_kv": 1, "qwen3.attention.key_length": 32, "qwen3.attention.value_length": 32,
              "qwen3.rope.freq_base": 10000.0, "qwen3.attention.layer_norm_rms_epsilon": 1e-6, "tokenizer.ggml.model": "gpt2",
              "tokenizer.ggml.pre": "qwen2", "tokenizer.ggml.tokens": [characters[b] for b in range(256)] + qwen.SPECIALS + [f"[PAD{i}]" for i in range(261, 272)],

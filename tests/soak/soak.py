@@ -163,16 +163,28 @@ class Soak:
 
     # -------------------------------------------------------------------------------------------------------------- checks
 
-    def check_answer(self, source):
-        """Read with what is in the cache by now: evicted states are computed again, others are not."""
+    def ask(self, source, *options):
         number = self.sources.index(source)
-        self.run("read", source)
-        self.now_there(source)
-        answer = self.run("ask", "-d", source, "--all", f"Tell me {NAMES[number % len(NAMES)]}'s secret code.")[1][0]
-        if answer["answer"] != self.codes[source] or not answer["quotation"]["verified"]:
-            raise Wrong(f"{source}: the answer is {answer['answer']}, the code {self.codes[source]}")
+        answer = self.run("ask", *options, "-d", source, "--all", f"Tell me {NAMES[number % len(NAMES)]}'s secret code.")[1][0]
         if answer["tokens"]["computed_document"] != 0 or answer["tokens"]["cached"] == 0:
             raise Wrong(f"{source}: computed again: {answer['tokens']}")
+        quotation = answer["quotation"] or {}
+        return {"answer": answer["answer"], "quotation": quotation.get("text"), "start": quotation.get("start"), "tokens": answer["tokens"],
+                "masses": [(part["section"], part["mass"]) for part in answer["attended"]], "dropped": answer["dropped_mass"]}
+
+    def check_answer(self, source):
+        """Whatever the model makes of it, the answer from this cache, in which evicted states are computed again and others are not, is to
+        the last bit that of a library in which nothing ever happened."""
+        self.run("read", source)
+        self.now_there(source)
+        fresh = os.path.join(self.folder, "fresh")
+        self.run("read", "--data", fresh, source)
+        cold, warm = self.ask(source, "--data", fresh), self.ask(source)
+        shutil.rmtree(fresh)
+        if cold != warm:
+            raise Wrong(f"{source}: the answer is {warm}, in a fresh library {cold}")
+        self.counts["right answers" if warm["answer"] == self.codes[source] else "other answers"] = 1 + self.counts.get(
+            "right answers" if warm["answer"] == self.codes[source] else "other answers", 0)
 
     def check_library(self):
         documents = self.run("library")[1]

@@ -51,7 +51,7 @@ os.mkdir(model)
 for name, content in tiny_model().items():
     with open(os.path.join(model, name), "wb") as file:
         file.write(content)
-run("model", "import", model)
+run("model", "import", model, "--bits", "as-is")
 run("settings", "compute.threads", "1")
 doctor()
 before = snapshot()

@@ -81,7 +81,7 @@ static void pairs_become_settings_and_tokenizer(void **state)
     assert_int_equal(info->n_layers, 2);
     assert_int_equal(info->n_vocabulary, 272);
     assert_int_equal(info->head_dim, 32);
-    assert_int_equal(info->n_context, 512);
+    assert_int_equal(info->n_context, 2048);
     assert_false(info->tied_embeddings);
     assert_int_equal(info->thinking, ENG_THINKING_OPTIONAL);
     assert_string_equal(info->weight_types, "f32, f16, bf16, q8, q4");
