@@ -3,6 +3,9 @@
  * A query runs on a thread and makes a whole new array of items. On the main thread those that were listed before keep their objects
  * (rows and the selection hang on them) and take over what the new ones know; only the part between the common beginning and end is told
  * as changed. Old data is freed on a thread again. While a query runs, further wishes are joined into one more query.
+ *
+ * A list view makes its two hundred rows in the very call that tells it of new items, which takes longer than a frame. So a large insertion
+ * is told piece by piece: the rest is a gap in the list that closes as the main loop finds time.
  */
 #define G_LOG_DOMAIN "ui-document-model"
 #include "ui-document-model.h"
@@ -17,6 +20,7 @@ typedef struct Query {
     UiDocumentFilter filter;
     char *words;
     GHashTable *hidden; /* gint64 */
+    guint n_hidings;    /* counts changes of `hidden`: a result from before the latest is not shown */
 } Query;
 
 typedef struct Result {
@@ -24,10 +28,16 @@ typedef struct Result {
     uint32_t n_documents, n_library;
 } Result;
 
+enum { GAP_STEP = 6, GAP_ROWS = 240 }; /* items told at once; the list view makes no rows for what is farther away */
+
 struct _UiDocumentModel {
     GObject parent;
     UiContext *context;
     GPtrArray *items;  /* UiDocumentItem */
+    guint gap_start, gap_len, gap_told; /* items not told yet; how many of this insertion were */
+    guint gap_source;
+    Result *waiting; /* a result that came while there was a gap */
+    bool is_inactive;
     GHashTable *by_id; /* gint64 -> UiDocumentItem, borrowed */
     Query query;       /* without context */
     uint32_t n_documents, n_library;
@@ -48,11 +58,12 @@ G_DEFINE_FINAL_TYPE_WITH_CODE(UiDocumentModel, ui_document_model, G_TYPE_OBJECT,
                               G_IMPLEMENT_INTERFACE(G_TYPE_LIST_MODEL, ui_document_model_list_init))
 
 static GType get_item_type(GListModel *list) { return UI_TYPE_DOCUMENT_ITEM; }
-static guint get_n_items(GListModel *list) { return UI_DOCUMENT_MODEL(list)->items->len; }
+static guint get_n_items(GListModel *list) { return UI_DOCUMENT_MODEL(list)->items->len - UI_DOCUMENT_MODEL(list)->gap_len; }
 
 static gpointer get_item(GListModel *list, guint position)
 {
     UiDocumentModel *self = UI_DOCUMENT_MODEL(list);
+    if (position >= self->gap_start) position += self->gap_len;
     return position < self->items->len ? g_object_ref(g_ptr_array_index(self->items, position)) : NULL;
 }
 
@@ -210,6 +221,37 @@ static void index_items(UiDocumentModel *self)
     }
 }
 
+static void take_result(UiDocumentModel *self, Result *result);
+
+static void shrink_gap(UiDocumentModel *self, guint n)
+{
+    guint at = self->gap_start;
+    n = MIN(n, self->gap_len);
+    self->gap_start += n;
+    self->gap_len -= n;
+    self->gap_told += n;
+    if (n > 0) g_list_model_items_changed(G_LIST_MODEL(self), at, 0, n);
+}
+
+static gboolean close_gap(gpointer user)
+{
+    UiDocumentModel *self = user;
+    shrink_gap(self, self->gap_told >= GAP_ROWS ? G_MAXUINT : GAP_STEP);
+    if (self->gap_len > 0) return G_SOURCE_CONTINUE;
+    self->gap_source = 0;
+    Result *waiting = g_steal_pointer(&self->waiting);
+    if (waiting != NULL) take_result(self, waiting);
+    return G_SOURCE_REMOVE;
+}
+
+static void open_gap(UiDocumentModel *self, guint start, guint n)
+{
+    self->gap_start = start;
+    self->gap_len = n;
+    self->gap_told = 0;
+    if (self->gap_source == 0) self->gap_source = g_idle_add(close_gap, self);
+}
+
 static void take_items(UiDocumentModel *self, GPtrArray *items)
 {
     GPtrArray *gone = g_ptr_array_new_with_free_func(g_object_unref);
@@ -228,7 +270,9 @@ static void take_items(UiDocumentModel *self, GPtrArray *items)
     guint n_removed = before->len - first - n_same_end, n_added = items->len - first - n_same_end;
     self->items = g_ptr_array_ref(items);
     index_items(self);
-    if (n_removed > 0 || n_added > 0) g_list_model_items_changed(G_LIST_MODEL(self), first, n_removed, n_added);
+    guint n_told = MIN(n_added, 2 * GAP_STEP);
+    if (n_told < n_added) open_gap(self, first + n_told, n_added - n_told);
+    if (n_removed > 0 || n_told > 0) g_list_model_items_changed(G_LIST_MODEL(self), first, n_removed, n_told);
     g_ptr_array_extend_and_steal(gone, before);
     ui_context_run(self->context, G_OBJECT(self), free_on_thread, gone, (GDestroyNotify)g_ptr_array_unref, NULL, NULL, NULL);
 }
@@ -246,6 +290,7 @@ static gboolean reload_later(gpointer user)
 static void on_result(GObject *source, GAsyncResult *task, gpointer user)
 {
     UiDocumentModel *self = UI_DOCUMENT_MODEL(source);
+    Query *query = g_task_get_task_data(G_TASK(task));
     g_autoptr(GError) error = NULL;
     Result *result = g_task_propagate_pointer(G_TASK(task), &error);
     self->is_loading = false;
@@ -258,6 +303,18 @@ static void on_result(GObject *source, GAsyncResult *task, gpointer user)
         g_warning("%s", error->message);
         return;
     }
+    if (query->n_hidings != self->query.n_hidings) {
+        free_result(result); /* the next one is on its way */
+    } else if (self->gap_len == 0) {
+        take_result(self, result);
+    } else {
+        g_clear_pointer(&self->waiting, free_result);
+        self->waiting = result;
+    }
+}
+
+static void take_result(UiDocumentModel *self, Result *result)
+{
     self->n_documents = result->n_documents;
     self->n_library = result->n_library;
     take_items(self, result->items);
@@ -269,7 +326,7 @@ static void on_result(GObject *source, GAsyncResult *task, gpointer user)
 static void reload(UiDocumentModel *self)
 {
     self->is_dirty = self->is_loading;
-    if (self->is_loading || self->context == NULL) return;
+    if (self->is_loading || self->context == NULL || self->is_inactive) return;
     g_clear_handle_id(&self->reload_source, g_source_remove);
     Query *query = g_memdup2(&self->query, sizeof self->query);
     query->context = g_object_ref(self->context);
@@ -352,6 +409,7 @@ static void fetch_next(UiDocumentModel *self)
 
 static void on_library_changed(UiDocumentModel *self, gint64 document)
 {
+    if (self->is_inactive) return;
     if (document == 0) {
         reload(self);
         return;
@@ -474,6 +532,9 @@ void ui_document_model_hide(UiDocumentModel *self, int64_t document, bool hidden
     else g_hash_table_remove(self->query.hidden, &id);
     UiDocumentItem *item = ui_document_model_find(self, document);
     guint position = 0;
+    shrink_gap(self, G_MAXUINT);
+    g_clear_pointer(&self->waiting, free_result);
+    self->query.n_hidings++;
     if (hidden && item != NULL && g_ptr_array_find(self->items, item, &position)) {
         g_hash_table_remove(self->by_id, &id);
         g_ptr_array_remove_index(self->items, position);
@@ -483,6 +544,13 @@ void ui_document_model_hide(UiDocumentModel *self, int64_t document, bool hidden
         g_signal_emit(self, signal_loaded, 0);
     }
     reload(self);
+}
+
+void ui_document_model_set_active(UiDocumentModel *self, bool active)
+{
+    if (self->is_inactive == !active) return;
+    self->is_inactive = !active;
+    if (active) reload(self);
 }
 
 UiDocumentItem *ui_document_model_find(UiDocumentModel *self, int64_t document)
@@ -500,6 +568,8 @@ static void ui_document_model_dispose(GObject *object)
     UiDocumentModel *self = UI_DOCUMENT_MODEL(object);
     __atomic_store_n(&self->cancel_plan, true, __ATOMIC_RELAXED);
     g_clear_handle_id(&self->reload_source, g_source_remove);
+    g_clear_handle_id(&self->gap_source, g_source_remove);
+    g_clear_pointer(&self->waiting, free_result);
     g_queue_clear_full(&self->plans, g_free);
     g_clear_object(&self->context);
     G_OBJECT_CLASS(ui_document_model_parent_class)->dispose(object);

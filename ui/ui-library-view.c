@@ -75,7 +75,6 @@ static void on_engine_changed(UiLibraryView *self)
 static void on_search_changed(UiLibraryView *self)
 {
     const char *words = gtk_search_bar_get_search_mode(self->search_bar) ? gtk_editable_get_text(GTK_EDITABLE(self->search_entry)) : "";
-    ui_document_model_set_words(self->model, words);
     ui_search_view_search(self->search_view, words, self->collection);
     update_page(self);
 }
@@ -209,8 +208,8 @@ void ui_library_view_set_context(UiLibraryView *self, UiContext *context)
     ui_document_model_set_order(self->model, (UiDocumentOrder)g_settings_get_enum(ui_settings_get(), "order"));
     self->selection = gtk_multi_selection_new(G_LIST_MODEL(g_object_ref(self->model)));
     gtk_list_view_set_model(self->list, GTK_SELECTION_MODEL(self->selection));
-    ui_search_view_set_context(self->search_view, context, self->model);
-    self->removals = ui_removals_new(context, self->model, add_toast, self);
+    ui_search_view_set_context(self->search_view, context);
+    self->removals = ui_removals_new(context, self->model, ui_search_view_get_model(self->search_view), add_toast, self);
     g_signal_connect_object(self->model, "loaded", G_CALLBACK(on_loaded), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->model, "items-changed", G_CALLBACK(update_page), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->selection, "selection-changed", G_CALLBACK(update_selection), self, G_CONNECT_SWAPPED);

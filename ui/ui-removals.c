@@ -13,7 +13,7 @@ typedef struct Batch {
 
 struct UiRemovals {
     UiContext *context;
-    UiDocumentModel *model;
+    UiDocumentModel *model, *also;
     void (*add_toast)(gpointer user, AdwToast *toast);
     gpointer user;
     GPtrArray *batches; /* Batch, oldest first */
@@ -27,11 +27,12 @@ static void free_batch(gpointer data)
     g_free(batch);
 }
 
-UiRemovals *ui_removals_new(UiContext *context, UiDocumentModel *model, void (*add_toast)(gpointer user, AdwToast *toast), gpointer user)
+UiRemovals *ui_removals_new(UiContext *context, UiDocumentModel *model, UiDocumentModel *also, void (*add_toast)(gpointer user, AdwToast *toast), gpointer user)
 {
     UiRemovals *removals = g_new0(UiRemovals, 1);
     removals->context = g_object_ref(context);
     removals->model = g_object_ref(model);
+    removals->also = g_object_ref(also);
     removals->add_toast = add_toast;
     removals->user = user;
     removals->batches = g_ptr_array_new();
@@ -77,9 +78,15 @@ static void run(UiRemovals *removals, int kind, GArray *documents)
     ui_context_run(removals->context, G_OBJECT(removals->context), work_on_thread, work, free_work, NULL, NULL, NULL);
 }
 
+static void hide(UiRemovals *removals, int64_t document, bool hidden)
+{
+    ui_document_model_hide(removals->model, document, hidden);
+    ui_document_model_hide(removals->also, document, hidden);
+}
+
 static void restore(UiRemovals *removals, Batch *batch)
 {
-    for (guint i = 0; i < batch->documents->len; i++) ui_document_model_hide(removals->model, g_array_index(batch->documents, int64_t, i), false);
+    for (guint i = 0; i < batch->documents->len; i++) hide(removals, g_array_index(batch->documents, int64_t, i), false);
     if (batch->to_read->len > 0) run(removals, WORK_READ, batch->to_read);
     g_ptr_array_remove(removals->batches, batch);
     batch->owner = NULL;
@@ -122,7 +129,7 @@ void ui_removals_remove(UiRemovals *removals, const int64_t *documents, size_t n
         if (state == APP_DOCUMENT_QUEUED || state == APP_DOCUMENT_READING) g_array_append_val(batch->to_read, documents[i]);
     }
     if (batch->to_read->len > 0) run(removals, WORK_STOP, batch->to_read);
-    for (size_t i = 0; i < n_documents; i++) ui_document_model_hide(removals->model, documents[i], true);
+    for (size_t i = 0; i < n_documents; i++) hide(removals, documents[i], true);
     g_ptr_array_add(removals->batches, batch);
     g_autofree char *text = n_documents == 1 ? g_strdup_printf(_("“%s” removed"), title != NULL ? title : "")
                                              : g_strdup_printf(ngettext("%u document removed", "%u documents removed", n_documents), (unsigned)n_documents);
@@ -157,6 +164,7 @@ void ui_removals_free(UiRemovals *removals)
     }
     g_ptr_array_unref(removals->batches);
     g_object_unref(removals->model);
+    g_object_unref(removals->also);
     g_object_unref(removals->context);
     g_free(removals);
 }

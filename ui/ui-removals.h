@@ -14,8 +14,9 @@ G_BEGIN_DECLS
 
 typedef struct UiRemovals UiRemovals;
 
-/* add_toast puts a toast on the screen; it takes it. */
-UiRemovals *ui_removals_new(UiContext *context, UiDocumentModel *model, void (*add_toast)(gpointer user, AdwToast *toast), gpointer user);
+/* The removed are hidden in both models. add_toast puts a toast on the screen; it takes it. */
+UiRemovals *ui_removals_new(UiContext *context, UiDocumentModel *model, UiDocumentModel *also, void (*add_toast)(gpointer user, AdwToast *toast),
+                            gpointer user);
 void ui_removals_free(UiRemovals *removals); /* NULL is fine; what is pending is forgotten now */
 void ui_removals_remove(UiRemovals *removals, const int64_t *documents, size_t n_documents);
 bool ui_removals_undo(UiRemovals *removals); /* the latest; false: there is none */

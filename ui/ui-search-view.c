@@ -6,7 +6,7 @@
 
 #include "ui-document-row.h"
 
-enum { TITLES_MAX = 6, HITS_AT_ONCE = 40 };
+enum { TITLES_MAX = 6, HITS_AT_ONCE = 20 };
 
 struct _UiSearchView {
     AdwBin parent;
@@ -158,6 +158,9 @@ void ui_search_view_search(UiSearchView *self, const char *words, int64_t collec
     g_free(self->words);
     self->words = g_strdup(words);
     self->collection = collection;
+    ui_document_model_set_collection(self->model, collection);
+    ui_document_model_set_words(self->model, words);
+    ui_document_model_set_active(self->model, *words != '\0');
     gtk_slice_list_model_set_size(self->titles, *words != '\0' ? TITLES_MAX : 0);
     if (*words != '\0') {
         begin(self, 0);
@@ -173,6 +176,11 @@ void ui_search_view_focus_first(UiSearchView *self)
     GtkListBox *list = gtk_widget_get_visible(self->documents_box) ? self->documents : self->passages;
     GtkListBoxRow *row = gtk_list_box_get_row_at_index(list, 0);
     if (row != NULL) gtk_widget_grab_focus(GTK_WIDGET(row));
+}
+
+UiDocumentModel *ui_search_view_get_model(UiSearchView *self)
+{
+    return self->model;
 }
 
 static void on_more(UiSearchView *self)
@@ -194,10 +202,11 @@ static GtkWidget *make_document_row(gpointer item, gpointer user)
     return row;
 }
 
-void ui_search_view_set_context(UiSearchView *self, UiContext *context, UiDocumentModel *model)
+void ui_search_view_set_context(UiSearchView *self, UiContext *context)
 {
     g_set_object(&self->context, context);
-    g_set_object(&self->model, model);
+    UiDocumentModel *model = self->model = ui_document_model_new(context);
+    ui_document_model_set_active(model, false);
     self->titles = gtk_slice_list_model_new(G_LIST_MODEL(g_object_ref(model)), 0, 0);
     gtk_list_box_bind_model(self->documents, G_LIST_MODEL(self->titles), make_document_row, self, NULL);
     g_signal_connect_object(model, "loaded", G_CALLBACK(update_pages), self, G_CONNECT_SWAPPED);

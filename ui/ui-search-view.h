@@ -16,8 +16,8 @@ G_BEGIN_DECLS
 #define UI_TYPE_SEARCH_VIEW (ui_search_view_get_type())
 G_DECLARE_FINAL_TYPE(UiSearchView, ui_search_view, UI, SEARCH_VIEW, AdwBin)
 
-/* model: the documents whose titles fit; it is filtered by its owner. */
-void ui_search_view_set_context(UiSearchView *view, UiContext *context, UiDocumentModel *model);
+void ui_search_view_set_context(UiSearchView *view, UiContext *context);
+UiDocumentModel *ui_search_view_get_model(UiSearchView *view); /* borrowed: the documents whose titles fit */
 void ui_search_view_search(UiSearchView *view, const char *words, int64_t collection); /* "": shows nothing */
 void ui_search_view_focus_first(UiSearchView *view);
 

@@ -18,7 +18,7 @@ static struct {
     const char *path;
     GPollFunc poll;
     int schedstat;
-    bool counts, is_in_turn;
+    bool counts, is_in_turn, always;
     Moment began;
     uint64_t n_turns, n_long;
     int64_t max_ns, max_cpu_ns, max_blocked_ns;
@@ -72,6 +72,7 @@ void ui_watchdog_start(void)
 {
     watchdog.path = g_getenv("LECTERN_WATCHDOG");
     if (watchdog.path == NULL) return;
+    watchdog.counts = watchdog.always = g_getenv("LECTERN_WATCHDOG_ALWAYS") != NULL;
     watchdog.schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     watchdog.poll = g_main_context_get_poll_func(NULL);
     g_main_context_set_poll_func(NULL, timed_poll);
@@ -79,7 +80,7 @@ void ui_watchdog_start(void)
 
 void ui_watchdog_set_counting(bool counts)
 {
-    watchdog.counts = counts;
+    watchdog.counts = counts || watchdog.always;
 }
 
 void ui_watchdog_write(void)
