@@ -5,7 +5,7 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
-enum { SHOWN_MAX = 5000, INDENT_PX = 16 };
+enum { SHOWN_MAX = 5000, INDENT_PX = 16, SIZED_FRAMES = 3 };
 
 /* One line of the list: a heading, or the page that was typed. */
 #define UI_TYPE_PLACE_ITEM (ui_place_item_get_type())
@@ -44,6 +44,7 @@ struct _UiContents {
     GtkSingleSelection *selection;
     UiDocument *document;
     uint64_t here;
+    int n_frames; /* since it was shown */
 };
 
 enum { SIGNAL_CHOSEN, N_SIGNALS };
@@ -100,15 +101,16 @@ static void fill(UiContents *self)
     if (items->len > 0) gtk_single_selection_set_selected(self->selection, selected);
 }
 
-/* The list must have its size before it can be scrolled. */
-static void scroll_to_selected(gpointer user)
+/* The list must have its size before it can be scrolled: a few frames later. */
+static gboolean scroll_to_selected(GtkWidget *widget, GdkFrameClock *clock, gpointer user)
 {
-    UiContents *self = user;
+    UiContents *self = UI_CONTENTS(widget);
+    if (++self->n_frames < SIZED_FRAMES) return G_SOURCE_CONTINUE;
     guint selected = self->selection != NULL ? gtk_single_selection_get_selected(self->selection) : GTK_INVALID_LIST_POSITION;
     if (self->list != NULL && selected != GTK_INVALID_LIST_POSITION) {
         gtk_widget_activate_action(GTK_WIDGET(self->list), "list.scroll-to-item", "u", selected);
     }
-    g_object_unref(self);
+    return G_SOURCE_REMOVE;
 }
 
 static void choose(UiContents *self, guint position)
@@ -183,7 +185,8 @@ void ui_contents_show_place(UiContents *self, uint64_t byte)
     gtk_editable_set_text(GTK_EDITABLE(self->entry), "");
     fill(self);
     gtk_widget_grab_focus(GTK_WIDGET(self->entry));
-    g_idle_add_once(scroll_to_selected, g_object_ref(self));
+    self->n_frames = 0;
+    gtk_widget_add_tick_callback(GTK_WIDGET(self), scroll_to_selected, NULL, NULL);
 }
 
 static void ui_contents_dispose(GObject *object)

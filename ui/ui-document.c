@@ -23,6 +23,7 @@ typedef struct Setter { /* the state of setting a document's lines */
     GArray *block; /* Line: those of the paragraph or table at hand */
     size_t full_chars; /* how long full lines are in this text; 0: its lines are not broken by a page */
     guint next_heading;
+    bool is_markdown;
 } Setter;
 
 static void add_span(Setter *setter, size_t start, size_t end, UiLineStyle style, uint32_t table)
@@ -95,6 +96,9 @@ static bool is_number_cell(const char *text, size_t n_bytes)
 static void measure_row(UiDocument *document, const Line *line, UiTable *table, guint n_numbers[])
 {
     char *at = document->text + line->start, *end = document->text + line->end;
+    /* Markdown's borders at both ends of a row are blanks here. */
+    if (end - at > 2 && *at == '|') *at++ = ' ';
+    if (end - at > 2 && end[-1] == '|') *--end = ' ';
     uint32_t column = 0;
     while (true) {
         char *border = (char *)find_border(at, (size_t)(end - at));
@@ -143,6 +147,24 @@ static void set_block(Setter *setter)
     g_array_set_size(setter->block, 0);
 }
 
+/* The number signs before a heading. */
+static void hide_heading_marks(Setter *setter, const Line *line)
+{
+    const char *text = setter->document->text + line->start;
+    size_t n = strspn(text, "#");
+    if (n == 0 || n > 6 || (text[n] != ' ' && text[n] != '\t')) return;
+    n += strspn(text + n, " \t");
+    if (line->start + n < line->end) add_span(setter, line->start, line->start + n, UI_LINE_HIDDEN, 0);
+}
+
+/* A line that only says that the one above is a heading, or a table's head: "-----", "|---|--:|". */
+static bool is_rule_line(const UiDocument *document, const Line *line)
+{
+    size_t n = strspn(document->text + line->start, "-=|: \t");
+    return n >= line->end - line->start && memchr(document->text + line->start, '-', line->end - line->start) != NULL &&
+           line->end - line->start >= 3;
+}
+
 /* True: the line is a heading's, and not part of a paragraph. */
 static bool set_heading(Setter *setter, const Line *line)
 {
@@ -158,18 +180,22 @@ static bool set_heading(Setter *setter, const Line *line)
     set_block(setter);
     uint32_t level = CLAMP(heading->level, 1, 4);
     add_span(setter, line->start, MIN(line->end + 1, setter->document->n_bytes), (UiLineStyle)(UI_LINE_HEADING_1 + level - 1), 0);
+    if (setter->is_markdown) hide_heading_marks(setter, line);
     return true;
 }
 
 static void set_lines(UiDocument *document)
 {
-    Setter setter = {.document = document, .block = g_array_new(FALSE, FALSE, sizeof(Line)), .full_chars = measure_full_lines(document)};
+    Setter setter = {.document = document, .block = g_array_new(FALSE, FALSE, sizeof(Line)), .full_chars = measure_full_lines(document),
+                     .is_markdown = strcmp(document->info->format, "markdown") == 0};
     for (size_t at = 0; at < document->n_bytes;) {
         const char *stop = memchr(document->text + at, '\n', document->n_bytes - at);
         Line line = {at, stop != NULL ? (size_t)(stop - document->text) : document->n_bytes};
         if (line.end == line.start) {
             set_block(&setter);
             add_span(&setter, line.start, line.end + 1, UI_LINE_GAP, 0);
+        } else if (setter.is_markdown && is_rule_line(document, &line)) {
+            add_span(&setter, line.start, MIN(line.end + 1, document->n_bytes), UI_LINE_HIDDEN, 0);
         } else if (!set_heading(&setter, &line)) {
             g_array_append_val(setter.block, line);
         }

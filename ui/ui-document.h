@@ -22,10 +22,11 @@ typedef enum UiLineStyle {
     UI_LINE_HEADING_4,
     UI_LINE_GAP,           /* the empty line between paragraphs */
     UI_LINE_TABLE,
+    UI_LINE_HIDDEN,        /* Markdown's marks around headings and tables: there, but not shown */
     UI_LINE_STYLES,
 } UiLineStyle;
 
-typedef struct UiSpan { /* whole lines in one style; what is in no span is a paragraph */
+typedef struct UiSpan { /* whole lines in one style (of HIDDEN also parts); what is in no span is a paragraph */
     size_t start, end;  /* bytes, with the last line's break */
     UiLineStyle style;
     uint32_t table;     /* index of tables, for UI_LINE_TABLE */

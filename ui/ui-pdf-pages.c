@@ -40,10 +40,11 @@ struct _UiPdfPages {
     bool is_place_wanted; /* scroll when the size is known */
     uint32_t place_page;
     double place_y, place_align, pinch_zoom;
+    bool is_failure_told;
     double pointer_x, pointer_y; /* -1: not over it */
 };
 
-enum { SIGNAL_MOVED, SIGNAL_ZOOMED, N_SIGNALS };
+enum { SIGNAL_MOVED, SIGNAL_ZOOMED, SIGNAL_FAILED, N_SIGNALS };
 static guint signals[N_SIGNALS];
 enum { PROP_HADJUSTMENT = 1, PROP_VADJUSTMENT, PROP_HSCROLL_POLICY, PROP_VSCROLL_POLICY };
 enum { HORIZONTAL, VERTICAL };
@@ -383,6 +384,10 @@ void ui_pdf_pages_set_matches(UiPdfPages *self, const AppBox *boxes, const int *
 static void on_tiles_changed(UiPdfPages *self)
 {
     gtk_widget_queue_draw(GTK_WIDGET(self));
+    const char *problem = ui_pdf_tiles_get_first_problem(self->tiles);
+    if (problem == NULL || self->is_failure_told) return;
+    self->is_failure_told = true;
+    g_signal_emit(self, signals[SIGNAL_FAILED], 0, problem);
 }
 
 static void drop_document(UiPdfPages *self)
@@ -402,7 +407,7 @@ static void drop_document(UiPdfPages *self)
     self->n_pages = 0;
     self->n_passage = self->n_matches = 0;
     self->scale = 0;
-    self->is_place_wanted = false;
+    self->is_place_wanted = self->is_failure_told = false;
 }
 
 void ui_pdf_pages_set_document(UiPdfPages *self, UiContext *context, GPtrArray *pages, int fd, const char *name)
@@ -589,6 +594,8 @@ static void ui_pdf_pages_class_init(UiPdfPagesClass *class)
     gtk_widget_class_set_css_name(widget_class, "pdfpages");
     gtk_widget_class_set_accessible_role(widget_class, GTK_ACCESSIBLE_ROLE_IMG);
     signals[SIGNAL_MOVED] = g_signal_new("moved", UI_TYPE_PDF_PAGES, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+    signals[SIGNAL_FAILED] =
+        g_signal_new("failed", UI_TYPE_PDF_PAGES, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_STRING);
     signals[SIGNAL_ZOOMED] = g_signal_new("zoomed", UI_TYPE_PDF_PAGES, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 

@@ -3,7 +3,8 @@
  * Owns: where pages stand, scrolling (a GtkScrollable), zoom, drawing pages and marks on them. Does not own: pixels (ui-pdf-tiles.h), which
  *       passage. Dispose of the document (set NULL) to cancel what is being drawn.
  *
- * Signals: "moved": what is in sight has changed. "zoomed": by the wheel or fingers.
+ * Signals: "moved": what is in sight has changed. "zoomed": by the wheel or fingers. "failed" (const char *why): the first page that was
+ * wanted cannot be drawn; the others may be.
  */
 #ifndef UI_PDF_PAGES_H
 #define UI_PDF_PAGES_H

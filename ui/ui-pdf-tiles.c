@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { KEPT_BYTES = 96 << 20 };
+enum { KEPT_BYTES = 64 << 20 };
 
 typedef struct Shared { /* what a thread may use after the tiles are gone */
     gatomicrefcount n_refs;
@@ -20,6 +20,7 @@ struct _UiPdfTiles {
     GArray *wanted; /* AppRenderPart */
     GHashTable *problems; /* page -> char* */
     guint64 used;
+    char *first_problem; /* while nothing has been drawn */
     bool is_working;
 };
 
@@ -112,8 +113,10 @@ static void on_rendered(GObject *source, GAsyncResult *result, gpointer user)
         tile.texture = gdk_memory_texture_new((int)job->part.width, (int)job->part.height, GDK_MEMORY_B8G8R8A8_PREMULTIPLIED, pixels,
                                               (gsize)job->part.width * 4);
         g_array_append_val(self->tiles, tile);
+        g_clear_pointer(&self->first_problem, g_free);
         drop_old(self);
     } else {
+        if (self->used == 0 && self->first_problem == NULL) self->first_problem = g_strdup(error->message);
         g_hash_table_insert(self->problems, GUINT_TO_POINTER(job->part.page), g_strdup(error->message));
     }
     g_signal_emit(self, signals[SIGNAL_CHANGED], 0);
@@ -170,6 +173,11 @@ const GArray *ui_pdf_tiles_list(UiPdfTiles *self)
     return self->tiles;
 }
 
+const char *ui_pdf_tiles_get_first_problem(UiPdfTiles *self)
+{
+    return self->first_problem;
+}
+
 const char *ui_pdf_tiles_get_problem(UiPdfTiles *self, uint32_t page)
 {
     return g_hash_table_lookup(self->problems, GUINT_TO_POINTER(page));
@@ -190,6 +198,7 @@ static void ui_pdf_tiles_finalize(GObject *object)
     g_array_unref(self->tiles);
     g_array_unref(self->wanted);
     g_hash_table_unref(self->problems);
+    g_free(self->first_problem);
     G_OBJECT_CLASS(ui_pdf_tiles_parent_class)->finalize(object);
 }
 

@@ -30,6 +30,8 @@ UiPdfTiles *ui_pdf_tiles_new(UiContext *context, AppRenderer *renderer);
 void ui_pdf_tiles_want(UiPdfTiles *tiles, const GArray *parts);
 GdkTexture *ui_pdf_tiles_get(UiPdfTiles *tiles, const AppRenderPart *part); /* borrowed; NULL: not there yet */
 const GArray *ui_pdf_tiles_list(UiPdfTiles *tiles); /* UiPdfTile: whatever is kept, of any size */
+/* Why nothing at all could be drawn yet though it was tried; NULL: something was, or nothing was tried. */
+const char *ui_pdf_tiles_get_first_problem(UiPdfTiles *tiles);
 const char *ui_pdf_tiles_get_problem(UiPdfTiles *tiles, uint32_t page); /* why the page cannot be shown; NULL: nothing is wrong */
 
 G_END_DECLS

@@ -164,6 +164,15 @@ static void show_message(UiReader *self, const char *icon, const char *title, co
     gtk_stack_set_visible_child_name(self->stack, "message");
 }
 
+/* Its password is not kept, or drawing it crashed: there is still the text. */
+static void on_pages_failed(UiReader *self, const char *why)
+{
+    if (self->document == NULL || self->document->n_bytes == 0 || self->view != APP_VIEW_PAGES) return;
+    g_autofree char *text = g_strdup_printf(_("%s. The text is shown instead."), why);
+    show_notice(self, text);
+    ui_reader_set_view(self, APP_VIEW_TEXT);
+}
+
 /* What a person should know about the file behind the document; NULL: nothing. */
 static char *notice_of(UiReader *self)
 {
@@ -477,6 +486,7 @@ static void ui_reader_class_init(UiReaderClass *reader_class)
     bind_children(class);
     gtk_widget_class_bind_template_callback(class, on_moved);
     gtk_widget_class_bind_template_callback(class, on_zoomed);
+    gtk_widget_class_bind_template_callback(class, on_pages_failed);
     gtk_widget_class_bind_template_callback(class, on_notice_closed);
     gtk_widget_class_bind_template_callback(class, on_strip_activated);
     gtk_widget_class_bind_template_callback(class, ui_reader_on_page_entry_activate);

@@ -25,6 +25,8 @@ enum {
     SCROLL_FRAMES_MAX = 120,
 };
 
+static const double TABLE_SCALE = 0.92;
+
 struct _UiTextPage {
     GtkTextView parent;
     UiDocument *document;
@@ -172,12 +174,6 @@ static void start_scrolling(UiTextPage *self)
     if (self->scroll_tick == 0) self->scroll_tick = gtk_widget_add_tick_callback(GTK_WIDGET(self), on_scroll_tick, NULL, NULL);
 }
 
-static void ui_text_page_map(GtkWidget *widget)
-{
-    GTK_WIDGET_CLASS(ui_text_page_parent_class)->map(widget);
-    start_scrolling(UI_TEXT_PAGE(widget));
-}
-
 void ui_text_page_scroll_to(UiTextPage *self, uint64_t byte, double align)
 {
     if (self->document == NULL) return;
@@ -195,25 +191,39 @@ static gboolean on_wheel(UiTextPage *self)
 
 /* ------------------------------------------------------------------------------------------------------------- filling */
 
-/* Column stops for a table's rows: labels flush left, figures flush right. */
+/* Stops so close that cells follow each other like words. */
+static PangoTabArray *run_in_stops(const UiTextPage *self)
+{
+    enum { STOPS = 100 };
+    PangoTabArray *stops = pango_tab_array_new(STOPS, TRUE);
+    for (int i = 0; i < STOPS; i++) pango_tab_array_set_tab(stops, i, PANGO_TAB_LEFT, (int)((i + 1) * 2 * self->char_px));
+    return stops;
+}
+
+/* Column stops for a table's rows: labels flush left, figures flush right. A table that is wider than the measure may go into the right
+ * margin; where there is no room either, rows are run in. */
 static void set_stops(UiTextPage *self, GtkTextTag *tag, const UiTable *table)
 {
-    double n_total = 0;
+    double n_total = 0, char_px = self->char_px * TABLE_SCALE;
     PangoTabArray *stops = pango_tab_array_new(MAX((int)table->n_columns - 1, 1), TRUE);
     for (uint32_t i = 0; i < table->n_columns; i++) {
         double width = MIN(table->n_chars[i], i == 0 ? TABLE_LABEL_CHARS_MAX : TABLE_LABEL_CHARS_MAX / 2) + TABLE_GAP_CHARS;
         if (i > 0) {
             bool is_right = table->is_number[i];
             pango_tab_array_set_tab(stops, (int)i - 1, is_right ? PANGO_TAB_RIGHT : PANGO_TAB_LEFT,
-                                    (int)((is_right ? n_total + width : n_total) * self->char_px));
+                                    (int)((is_right ? n_total + width : n_total) * char_px));
         }
         n_total += width;
     }
-    double available = self->measured_width / MAX(self->char_px, 1);
-    /* What does not fit side by side is set in one column after the other's end. */
-    bool fits = n_total <= available + 4;
-    if (fits) g_object_set(tag, "tabs", stops, "indent", 0, NULL);
-    else g_object_set(tag, "tabs-set", FALSE, "indent", (int)(-2 * self->char_px), NULL);
+    int margin = gtk_text_view_get_right_margin(GTK_TEXT_VIEW(self));
+    double needed = n_total * char_px;
+    bool fits = needed <= self->measured_width + margin - MARGIN_MIN_PX;
+    if (!fits) {
+        pango_tab_array_free(stops);
+        stops = run_in_stops(self);
+    }
+    g_object_set(tag, "tabs", stops, "indent", fits ? 0 : (int)(-2 * char_px), "right-margin",
+                 fits && needed > self->measured_width ? MARGIN_MIN_PX : margin, NULL);
     pango_tab_array_free(stops);
 }
 
@@ -281,9 +291,28 @@ static gboolean fill(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
+/* Not before it is looked at: of a PDF it may never be. */
+static void start_filling(UiTextPage *self)
+{
+    bool is_wanted = self->document != NULL && self->filled < self->document->n_bytes && gtk_widget_get_mapped(GTK_WIDGET(self));
+    if (is_wanted && self->fill_source == 0) self->fill_source = g_idle_add_full(G_PRIORITY_DEFAULT_IDLE - 1, fill, self, NULL);
+}
+
+static void ui_text_page_map(GtkWidget *widget)
+{
+    GTK_WIDGET_CLASS(ui_text_page_parent_class)->map(widget);
+    start_filling(UI_TEXT_PAGE(widget));
+    start_scrolling(UI_TEXT_PAGE(widget));
+}
+
+bool ui_text_page_is_settled(UiTextPage *self)
+{
+    return ui_text_page_is_filled(self) && !self->is_scroll_wanted;
+}
+
 bool ui_text_page_is_filled(UiTextPage *self)
 {
-    return self->document != NULL && self->fill_source == 0;
+    return self->document != NULL && self->fill_source == 0 && self->filled >= self->document->n_bytes;
 }
 
 static void make_tags(UiTextPage *self, GtkTextBuffer *buffer)
@@ -294,7 +323,8 @@ static void make_tags(UiTextPage *self, GtkTextBuffer *buffer)
                                                    "pixels-inside-wrap", 2, NULL);
     }
     self->tags[UI_LINE_GAP] = gtk_text_buffer_create_tag(buffer, NULL, "scale", 0.6, NULL);
-    self->tags[UI_LINE_TABLE] = gtk_text_buffer_create_tag(buffer, NULL, "scale", 0.92, "font-features", "tnum", "pixels-above-lines", 1,
+    self->tags[UI_LINE_HIDDEN] = gtk_text_buffer_create_tag(buffer, NULL, "invisible", TRUE, NULL);
+    self->tags[UI_LINE_TABLE] = gtk_text_buffer_create_tag(buffer, NULL, "scale", TABLE_SCALE, "font-features", "tnum", "pixels-above-lines", 1,
                                                            "pixels-below-lines", 1, NULL);
 }
 
@@ -316,8 +346,9 @@ void ui_text_page_set_document(UiTextPage *self, UiDocument *document)
     self->buffer = gtk_text_buffer_new(NULL);
     gtk_text_buffer_set_enable_undo(self->buffer, FALSE);
     make_tags(self, self->buffer);
-    if (document != NULL && document->n_bytes > 0) self->fill_source = g_idle_add_full(G_PRIORITY_DEFAULT_IDLE - 1, fill, self, NULL);
-    else gtk_text_view_set_buffer(GTK_TEXT_VIEW(self), self->buffer);
+    g_autoptr(GtkTextBuffer) empty = gtk_text_buffer_new(NULL);
+    gtk_text_view_set_buffer(GTK_TEXT_VIEW(self), empty);
+    start_filling(self);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- marking */
@@ -463,6 +494,18 @@ static void on_adjustment(UiTextPage *self)
     if (self->adjustment != NULL) g_signal_connect_swapped(self->adjustment, "value-changed", G_CALLBACK(on_scrolled), self);
 }
 
+/* Keys of someone who reads. With a caret (F7) they are the text view's own. */
+static gboolean on_reading_key(GtkWidget *widget, GVariant *arguments, gpointer user)
+{
+    int pages;
+    const char *action;
+    if (gtk_text_view_get_cursor_visible(GTK_TEXT_VIEW(widget))) return GDK_EVENT_PROPAGATE;
+    g_variant_get(arguments, "(i&s)", &pages, &action);
+    if (pages != 0) g_signal_emit_by_name(widget, "move-cursor", GTK_MOVEMENT_PAGES, pages, FALSE);
+    else gtk_widget_activate_action(widget, action, NULL);
+    return GDK_EVENT_STOP;
+}
+
 static void ui_text_page_dispose(GObject *object)
 {
     UiTextPage *self = UI_TEXT_PAGE(object);
@@ -485,6 +528,10 @@ static void ui_text_page_class_init(UiTextPageClass *class)
     widget_class->size_allocate = ui_text_page_size_allocate;
     widget_class->map = ui_text_page_map;
     GTK_TEXT_VIEW_CLASS(class)->snapshot_layer = ui_text_page_snapshot_layer;
+    gtk_widget_class_add_binding(widget_class, GDK_KEY_Home, 0, on_reading_key, "(is)", 0, "reader.first-page");
+    gtk_widget_class_add_binding(widget_class, GDK_KEY_End, 0, on_reading_key, "(is)", 0, "reader.last-page");
+    gtk_widget_class_add_binding(widget_class, GDK_KEY_space, 0, on_reading_key, "(is)", 1, "");
+    gtk_widget_class_add_binding(widget_class, GDK_KEY_space, GDK_SHIFT_MASK, on_reading_key, "(is)", -1, "");
     signals[SIGNAL_MOVED] = g_signal_new("moved", UI_TYPE_TEXT_PAGE, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 

@@ -18,7 +18,8 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE(UiTextPage, ui_text_page, UI, TEXT_PAGE, GtkTextView)
 
 void ui_text_page_set_document(UiTextPage *page, UiDocument *document); /* NULL: nothing */
-bool ui_text_page_is_filled(UiTextPage *page);
+bool ui_text_page_is_filled(UiTextPage *page);  /* it begins when the view is first in sight */
+bool ui_text_page_is_settled(UiTextPage *page); /* filled, and not on its way to a place */
 /* Scrolls so that the byte stands at `align` of the height (0 top); at once or when the text is there. */
 void ui_text_page_scroll_to(UiTextPage *page, uint64_t byte, double align);
 /* Of the first and behind the last line in sight. */

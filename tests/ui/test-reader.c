@@ -138,7 +138,7 @@ static void open_document(Window *window, int64_t id)
 {
     ui_reader_open(window->reader, id);
     wait_until(window->reader->document != NULL);
-    if (window->reader->document->n_bytes > 0) wait_until(ui_text_page_is_filled(window->reader->text_page));
+    if (window->reader->view == APP_VIEW_TEXT) wait_until(ui_text_page_is_filled(window->reader->text_page));
     wait_frames(window, 6);
 }
 
@@ -228,7 +228,8 @@ static void test_passage_in_text(void **state)
     UiRange range = find_words(fixture, id, "of chapter 9 says");
     ui_reader_show_passage(window.reader, id, range.start, range.end);
     wait_until(window.reader->document != NULL && ui_text_page_is_filled(window.reader->text_page));
-    wait_frames(&window, 60); /* the emphasis is over, the place has settled */
+    wait_until(ui_text_page_is_settled(window.reader->text_page));
+    wait_frames(&window, 3);
     UiTextPage *page = window.reader->text_page;
     g_autoptr(GArray) rects = ui_text_page_get_rects(page, &range);
     assert_int_equal(rects->len, 1);
@@ -448,13 +449,16 @@ static void test_renderer_dies(void **state)
     g_setenv("LECTERN_RENDER", "/bin/false", TRUE);
     Window window = open_window(fixture);
     open_document(&window, id);
-    wait_until(ui_pdf_pages_is_crisp(window.reader->pdf_pages)); /* or failed */
-    wait_frames(&window, 3);
-    activate(&window, "reader.toggle-view");
-    assert_string_equal(shown_view(&window), "text");
+    wait_until(strcmp(shown_view(&window), "text") == 0);
+    assert_true(gtk_revealer_get_reveal_child(window.reader->notice));
+    assert_non_null(strstr(gtk_label_get_text(window.reader->notice_label), "cannot be"));
+    wait_until(ui_text_page_is_settled(window.reader->text_page));
     uint64_t start, end;
     ui_text_page_get_visible(window.reader->text_page, &start, &end);
     assert_true(end > start);
+    activate(&window, "reader.toggle-view"); /* the pages say what is wrong with them */
+    assert_string_equal(shown_view(&window), "pages");
+    wait_until(ui_pdf_pages_is_crisp(window.reader->pdf_pages));
     close_window(&window);
     g_setenv("LECTERN_RENDER", before, TRUE);
 }
@@ -493,12 +497,36 @@ static void test_lines(void **state)
     }
 }
 
+static void test_markdown_marks(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *path = fixture_path(fixture, "report.md");
+    const char *text = "# Annual report\n\nSome words.\n\n## Highlights\n\n| In millions | 2022 |\n|---|---:|\n| Net revenue | 65,773 |\n";
+    assert_true(g_file_set_contents(path, text, -1, NULL));
+    g_autoptr(UiDocument) document = ui_document_load(fixture->library, take_in(fixture, path), NULL, NULL);
+    assert_non_null(document);
+    guint n_hidden = 0;
+    for (guint i = 0; i < document->spans->len; i++) {
+        const UiSpan *span = &g_array_index(document->spans, UiSpan, i);
+        if (span->style != UI_LINE_HIDDEN) continue;
+        g_autofree char *hidden = g_strndup(document->text + span->start, span->end - span->start);
+        static const char *const expected[] = {"# ", "## ", "|---|---:|\n"};
+        assert_true(n_hidden < G_N_ELEMENTS(expected));
+        assert_string_equal(hidden, expected[n_hidden++]);
+    }
+    assert_int_equal(n_hidden, 3);
+    assert_int_equal(document->tables->len, 1);
+    assert_int_equal(g_array_index(document->tables, UiTable, 0).n_columns, 2);
+}
+
 int main(int argc, char **argv)
 {
     gtk_test_init(&argc, &argv, NULL);
     adw_init();
+    g_object_set(gtk_settings_get_default(), "gtk-enable-animations", FALSE, NULL); /* what is drawn does not depend on when */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_lines, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_markdown_marks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_passage_on_page, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_passage_in_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_position_is_kept, set_up, tear_down),
