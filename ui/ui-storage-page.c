@@ -270,9 +270,15 @@ static void on_check_done(gpointer user, gpointer data, const GError *error)
         return;
     }
     g_autofree char *sections = ui_format_count(check->report.n_sections), *damaged = ui_format_count(check->report.n_damaged);
-    g_autofree char *words = check->report.n_damaged == 0 ? g_strdup_printf(_("%s sections are sound."), sections)
-                             : check->repair ? g_strdup_printf(_("%s damaged places were deleted; what stood there is read again when it is wanted."), damaged)
-                                             : g_strdup_printf(_("%s damaged places. Repairing deletes them; what stood there is read again."), damaged);
+    const AppStorageReport *report = &check->report;
+    g_autofree char *words =
+        report->n_damaged == 0 ? g_strdup_printf(ngettext("%s section is sound.", "%s sections are sound.", report->n_sections), sections)
+        : check->repair ? g_strdup_printf(ngettext("%s damaged place was deleted; what stood there is read again when it is wanted.",
+                                                   "%s damaged places were deleted; what stood there is read again when it is wanted.",
+                                                   report->n_damaged), damaged)
+                        : g_strdup_printf(ngettext("%s damaged place. Repairing deletes it; what stood there is read again.",
+                                                   "%s damaged places. Repairing deletes them; what stood there is read again.",
+                                                   report->n_damaged), damaged);
     adw_action_row_set_subtitle(self->check_row, words);
     gtk_widget_set_visible(GTK_WIDGET(self->repair_button), check->report.n_damaged > 0 && !check->repair);
     if (check->repair) reload(self);

@@ -216,11 +216,14 @@ static bool synced_before(size_t i, size_t crash)
 static void build_files(size_t crash, int variant, disk_file *files)
 {
     bool names_lost = false;
+    enum { ALL, NOTHING, SOME } of_file[FILES_MAX]; /* files are written back each at its own time */
+    for (int i = 0; i < n_files; i++) of_file[i] = variant == 0 ? ALL : variant == 1 ? NOTHING : next_random() % 3;
     for (size_t i = 0; i < crash; i++) {
         const event *e = &events[i];
         if (e->file < 0 || e->kind == FAULT_SYNC) continue;
-        bool synced = synced_before(i, crash);
-        bool kept = synced || variant == 0 || (variant > 1 && next_random() % 2);
+        bool synced = synced_before(i, crash), is_data = changes_data(e);
+        bool some = variant > 1 && (!is_data || of_file[e->file] == SOME);
+        bool kept = synced || (some ? next_random() % 2 : is_data ? of_file[e->file] == ALL : variant == 0);
         if (changes_data(e)) {
             if (kept) apply_to_data(&files[e->file], e, !synced && variant > 2 && next_random() % 3 == 0);
         } else {

@@ -19,7 +19,7 @@ size_t power_disk_first_event(void);
 size_t power_disk_n_events(void);
 
 /* The folder `to`, which exists and is empty, as it may be found when the power fails before event `crash`. All that was synced; of the
- * rest: variant 0 all, 1 nothing, 2 a random part, more: a random part with torn writes. */
+ * rest: variant 0 all, 1 nothing, 2 of each file all, nothing or a random part, more: likewise, with torn writes. */
 void power_disk_build(size_t crash, int variant, uint32_t seed, const char *to);
 void power_disk_clear(void);
 

@@ -77,9 +77,8 @@ static void test_promise_03_short_and_torn_transfers(void **state)
     fail_every_call(true, true);
 }
 
-static void test_promise_01_killed_at_every_call(void **state)
+static void kill_at_every_call(bool within_writes)
 {
-    (void)state;
     for (uint64_t n = 1; n < 10000; n++) {
         char *folder = fixture_folder_new();
         int result = 0;
@@ -89,6 +88,7 @@ static void test_promise_01_killed_at_every_call(void **state)
             fixture_ops_init(&ops);
             ops.fail_at = n;
             ops.exit_instead = true;
+            ops.short_transfers = within_writes;
             work(folder, &ops.ops);
             _exit(0);
         }
@@ -102,6 +102,19 @@ static void test_promise_01_killed_at_every_call(void **state)
         }
     }
     fail_msg("the work never ends");
+}
+
+static void test_promise_01_killed_at_every_call(void **state)
+{
+    (void)state;
+    kill_at_every_call(false);
+}
+
+/* A write that is under way when the process dies may have got through in part. */
+static void test_promise_01_killed_within_writes(void **state)
+{
+    (void)state;
+    kill_at_every_call(true);
 }
 
 /* The words that people get, and that what was there before can still be read. */
@@ -151,6 +164,7 @@ int main(int argc, char **argv)
     model = fixture_model_new(NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_promise_01_killed_at_every_call),
+        cmocka_unit_test(test_promise_01_killed_within_writes),
         cmocka_unit_test(test_promise_03_every_call_fails_once),
         cmocka_unit_test(test_promise_03_every_call_fails_from_there_on),
         cmocka_unit_test(test_promise_03_short_and_torn_transfers),
