@@ -60,6 +60,7 @@ static json_t *evidence_to_json(const AppEvidence *evidence)
     json_object_set_new(object, "heading", json_string(evidence->heading));
     json_object_set_new(object, "page", page_to_json(quotation->page, quotation->page_label));
     json_object_set_new(object, "other_places", json_integer(evidence->n_other_places));
+    json_object_set_new(object, "unrelated", json_boolean(evidence->is_unrelated));
     return object;
 }
 
@@ -198,6 +199,7 @@ static void evidence_from_json(const json_t *object, const AppQuotation *kept, A
     evidence->source_start = get_number(object, "source_start");
     evidence->source_end = get_number(object, "source_end");
     evidence->n_other_places = (uint32_t)get_number(object, "other_places");
+    evidence->is_unrelated = json_is_true(json_object_get(object, "unrelated"));
     AppQuotation *quotation = &evidence->quotation;
     if (kept) {
         *quotation = *kept;

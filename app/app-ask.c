@@ -352,6 +352,28 @@ static void fill_passages(AppAsking *asking)
     if (!asking->answer->passages) asking->answer->passages = g_ptr_array_new();
 }
 
+/* That a quotation stands in the source does not make it an answer to the question: where it shares no word with it, that is said. */
+static void judge_evidence(AppAsking *asking, AppEvidence *evidence)
+{
+    enum { HITS_MAX = 1000 };
+    const AppQuotation *quotation = &evidence->quotation;
+    if (quotation->section < 0) return;
+    AppSearch search;
+    g_autofree char *words =
+        app_choose_fill_search(asking->asker->shelf, asking->question, app_engine_get_section_rule(asking->asker->engine), &search);
+    search.documents = &quotation->document;
+    search.n_documents = 1;
+    search.limit = HITS_MAX;
+    search.no_snippet = true;
+    g_autoptr(GPtrArray) hits = app_library_search(asking->asker->library, &search, NULL);
+    bool related = !hits || hits->len == HITS_MAX;
+    for (guint i = 0; !related && i < hits->len; i++) {
+        const AppHit *hit = hits->pdata[i];
+        related = hit->start < quotation->end && quotation->start < hit->end;
+    }
+    evidence->is_unrelated = !related;
+}
+
 /* ----------------------------------------------------------------------------------------------------------------- whole */
 
 static bool prepare_prompt(AppAsking *asking, GError **error)
@@ -465,6 +487,7 @@ static bool ask(AppAsking *asking, const AppAskScope *scope, GError **error)
     if (!answer_question(asking, error)) return false;
     app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_ANSWERED, .answer = asking->answer});
     fill_passages(asking);
+    for (size_t i = 0; i < asking->answer->n_evidence; i++) judge_evidence(asking, &asking->answer->evidence[i]);
     asking->answer->total_us = g_get_monotonic_time() - asking->start_us;
     if (asking->options->conversation) app_ask_store_turn(asking);
     app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_FINISHED, .answer = asking->answer});

@@ -67,11 +67,20 @@ static void on_progress(void *user, const AppReadProgress *progress)
     tell_event(user, &(AppReadEvent){.kind = APP_READ_PROGRESS, .document = progress->document, .progress = progress});
 }
 
+/* With the mutex held. */
+static bool is_waiting(const AppReadQueue *queue, int64_t document)
+{
+    for (const GList *at = queue->documents.head; at != NULL; at = at->next)
+        if (*(const int64_t *)at->data == document) return true;
+    return false;
+}
+
 static void push_document(AppReadQueue *queue, int64_t document)
 {
     g_mutex_lock(&queue->mutex);
-    bool known = queue->current == document;
-    for (GList *at = queue->documents.head; at != NULL; at = at->next) known = known || *(int64_t *)at->data == document;
+    /* One that is being stopped is wanted again after all: it goes on when it has stopped. */
+    bool is_stopping = __atomic_load_n(&queue->cancel, __ATOMIC_RELAXED);
+    bool known = (queue->current == document && !is_stopping) || is_waiting(queue, document);
     if (!known) g_queue_push_tail(&queue->documents, g_memdup2(&document, sizeof document));
     g_cond_broadcast(&queue->changed);
     g_mutex_unlock(&queue->mutex);
@@ -192,7 +201,7 @@ static gpointer read_all(gpointer user)
         app_engine_unref(engine);
         g_mutex_lock(&queue->mutex);
         /* Paused as a whole: it goes on with this document first. */
-        if (queue->is_paused && !queue->is_ending) g_queue_push_head(&queue->documents, g_steal_pointer(&document));
+        if (queue->is_paused && !queue->is_ending && !is_waiting(queue, *document)) g_queue_push_head(&queue->documents, g_steal_pointer(&document));
         queue->current = 0;
     }
     g_mutex_unlock(&queue->mutex);

@@ -15,7 +15,7 @@
 
 enum {
     LOGIT_ROWS = 16,
-    DECODE_STEPS = 12,
+    DECODE_STEPS = 24,
     DECODE_CONTEXT_TOKENS = 8192, /* decoding is timed with about so many tokens cached */
 };
 

@@ -34,8 +34,8 @@ static uint64_t next_random(uint64_t *state)
     return *state;
 }
 
-/* Uniform 8-bit weights have a standard deviation of 73 steps; scaled so that a product keeps its input's variance. */
-static bool fill_matrix(eng_weights *weights, kern_weight *matrix, size_t n_out, size_t n_in, uint64_t *state)
+/* Uniform 8-bit weights have a standard deviation of 73 steps; scaled so that a product has its input's deviation times `gain`. */
+static bool fill_scaled(eng_weights *weights, kern_weight *matrix, size_t n_out, size_t n_in, float gain, uint64_t *state)
 {
     size_t n_bytes = kern_weight_data_bytes(KERN_W_Q8, n_out, n_in), n_scales = kern_weight_scales_bytes(KERN_W_Q8, n_out, n_in) / sizeof(float);
     uint8_t *data = eng_weights_allocate(weights, n_bytes);
@@ -48,11 +48,16 @@ static bool fill_matrix(eng_weights *weights, kern_weight *matrix, size_t n_out,
     }
     for (size_t i = 0; i < n_bytes; i++)
         if (data[i] == 0x80) data[i] = 0x81; /* the packer never makes -128 */
-    for (size_t i = 0; i < n_scales; i++) scales[i] = 1.0f / (73.0f * sqrtf((float)n_in));
+    for (size_t i = 0; i < n_scales; i++) scales[i] = gain / (73.0f * sqrtf((float)n_in));
     *matrix = (kern_weight){.type = KERN_W_Q8, .n_out = n_out, .n_in = n_in, .data = data, .scales = scales};
     kern_weight_group_sums(matrix, sums);
     matrix->group_sums = sums;
     return true;
+}
+
+static bool fill_matrix(eng_weights *weights, kern_weight *matrix, size_t n_out, size_t n_in, uint64_t *state)
+{
+    return fill_scaled(weights, matrix, n_out, n_in, 1, state);
 }
 
 static const float *constant_vector(eng_weights *weights, size_t n, float value)
@@ -65,14 +70,17 @@ static const float *constant_vector(eng_weights *weights, size_t n, float value)
 static bool fill_layer(eng_weights *weights, eng_layer *layer, const geometry *g, float sharpness, uint64_t *state)
 {
     size_t q = (size_t)g->n_heads * g->head_dim, kv = (size_t)g->n_kv_heads * g->head_dim;
+    /* All layers together add about as much as the embedding, whose rows have a length of 1: what every token has in common would else
+     * soon outgrow what tells tokens apart, and deep layers would attend to everything alike. */
+    float residual = 1 / sqrtf(2.0f * (float)g->n_layers * (float)g->n_hidden);
     layer->input_norm = layer->post_attention_norm = constant_vector(weights, g->n_hidden, 1);
     layer->q_norm = constant_vector(weights, g->head_dim, sharpness);
     layer->k_norm = constant_vector(weights, g->head_dim, 1);
     return layer->input_norm && layer->q_norm && layer->k_norm && fill_matrix(weights, &layer->q_proj, q, g->n_hidden, state) &&
            fill_matrix(weights, &layer->k_proj, kv, g->n_hidden, state) && fill_matrix(weights, &layer->v_proj, kv, g->n_hidden, state) &&
-           fill_matrix(weights, &layer->o_proj, g->n_hidden, q, state) && fill_matrix(weights, &layer->gate_proj, g->n_ffn, g->n_hidden, state) &&
+           fill_scaled(weights, &layer->o_proj, g->n_hidden, q, residual, state) && fill_matrix(weights, &layer->gate_proj, g->n_ffn, g->n_hidden, state) &&
            fill_matrix(weights, &layer->up_proj, g->n_ffn, g->n_hidden, state) &&
-           fill_matrix(weights, &layer->down_proj, g->n_hidden, g->n_ffn, state);
+           fill_scaled(weights, &layer->down_proj, g->n_hidden, g->n_ffn, residual, state);
 }
 
 static void fill_config(eng_config *config, const geometry *g)

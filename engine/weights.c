@@ -371,7 +371,9 @@ static eng_status bind_matrix(binder *b, const char *name, size_t n_out, size_t 
     size_t shape[2] = {n_out, n_in};
     bool has_blocks = eng_block_format_of(tensor->dtype) != NULL;
     if ((is_float(tensor) || has_blocks) && !has_shape(tensor, 2, shape)) return bad_shape(b, path, name, n_out, n_in);
-    if (!has_blocks) status = align_data(b, tensor, path, &weight.data);
+    /* Products with float weights load them from anywhere, so that a checkpoint is mapped as it is; panels must be aligned. */
+    weight.data = tensor->data;
+    if (!is_float(tensor) && !has_blocks) status = align_data(b, tensor, path, &weight.data);
     if (status != ENG_OK) return status;
     if (is_float(tensor)) {
         weight.type = tensor->dtype == ENG_DTYPE_F32 ? KERN_W_F32 : tensor->dtype == ENG_DTYPE_F16 ? KERN_W_F16 : KERN_W_BF16;

@@ -89,6 +89,13 @@ GtkWidget *ui_evidence_new(const AppEvidence *evidence)
         gtk_widget_add_css_class(label, "dim-label");
         gtk_box_append(GTK_BOX(box), label);
     }
+    if (evidence->is_unrelated) {
+        GtkWidget *doubt = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6);
+        gtk_box_append(GTK_BOX(doubt), gtk_image_new_from_icon_name("dialog-question-symbolic"));
+        gtk_box_append(GTK_BOX(doubt), label_new(_("No word of the question stands there: it may answer something else"), "badge"));
+        gtk_widget_add_css_class(doubt, "unverified");
+        gtk_box_append(GTK_BOX(box), doubt);
+    }
     g_autofree char *name = g_strdup_printf("%s. %s. %s", badge_of(evidence).text, quoted, place);
     return card_new(box, quotation->section < 0 ? 0 : quotation->document, quotation->start, quotation->end, name);
 }

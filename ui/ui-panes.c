@@ -32,6 +32,7 @@ static void ui_panes_add_child(GtkBuildable *buildable, GtkBuilder *builder, GOb
     } else if (g_strcmp0(type, "content") == 0) {
         adw_flap_set_content(self->flap, GTK_WIDGET(child));
     } else if (g_strcmp0(type, "end") == 0) {
+        gtk_widget_set_hexpand(GTK_WIDGET(child), FALSE);
         adw_flap_set_flap(self->flap, GTK_WIDGET(child));
     } else {
         parent_buildable->add_child(buildable, builder, child, type);

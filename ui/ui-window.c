@@ -5,6 +5,7 @@
 #include <glib/gi18n.h>
 
 #include "ui-ask-view.h"
+#include "ui-document-item.h"
 #include "ui-library-view.h"
 #include "ui-panes.h"
 #include "ui-reader.h"
@@ -130,9 +131,13 @@ static void on_title(GObject *source, GAsyncResult *result, gpointer user)
     Opened *opened = g_task_get_task_data(G_TASK(result));
     g_autoptr(AppDocument) document = g_task_propagate_pointer(G_TASK(result), NULL);
     if (self->context == NULL || opened->document != ui_reader_get_document(self->reader)) return;
-    adw_window_title_set_title(self->reader_title, document != NULL ? document->title : "");
-    adw_window_title_set_subtitle(self->reader_title, document != NULL ? document->author : "");
-    if (document == NULL) show_library(self, ui_library_view_get_collection(self->library_view)); /* it is gone */
+    if (document == NULL) {
+        show_library(self, ui_library_view_get_collection(self->library_view)); /* it is gone */
+        return;
+    }
+    g_autoptr(UiDocumentItem) item = ui_document_item_new(g_steal_pointer(&document), UINT64_MAX);
+    adw_window_title_set_title(self->reader_title, ui_document_item_get_title(item));
+    adw_window_title_set_subtitle(self->reader_title, ui_document_item_get_byline(item));
 }
 
 static void show_title(UiWindow *self, int64_t document)

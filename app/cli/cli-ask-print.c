@@ -195,6 +195,9 @@ void cli_ask_print_event(void *user, const AppAskEvent *event)
     case APP_ASK_FINISHED:
         cli_ask_print_break(printer);
         if (!event->answer->complete) fputs("(cut at the most tokens allowed; --max-tokens sets them)\n", printer->out);
+        for (size_t i = 0; i < event->answer->n_evidence; i++) {
+            if (event->answer->evidence[i].is_unrelated) fputs("(no word of the question stands in that passage: it may answer something else)\n", printer->out);
+        }
         if (!printer->quiet) {
             print_passages(printer, event->answer);
             print_figures(printer, event->answer);

@@ -48,12 +48,6 @@ struct CliBench {
     eng_gpu_info gpu; /* as last asked for */
 };
 
-/* Instead of everything about the model. */
-typedef struct Wanted {
-    bool attention, million;
-    const char *book;
-} Wanted;
-
 static int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -161,17 +155,19 @@ static int bench_decode(CliBench *bench, size_t n_tokens, float drop_mass, const
         return -1;
     eng_session_set_drop_mass(session, drop_mass);
     eng_status status = eng_session_eval(session, bench->ids, BENCH_QUESTION_TOKENS, &logits, error);
+    eng_session_stats before, stats;
+    eng_session_get_stats(session, &before); /* the question's tokens share what they read */
     for (size_t i = 0; i < n_samples + 2 && status == ENG_OK; i++) {
         double start = now_s();
         status = eng_session_eval(session, bench->ids + i, 1, &logits, error);
         if (i >= 2) samples[i - 2] = 1 / (now_s() - start); /* the first two warm up */
     }
-    eng_session_stats stats;
     eng_session_get_stats(session, &stats);
     eng_session_free(session);
     if (status != ENG_OK) return -1;
+    uint64_t rows = stats.value_rows - before.value_rows, rows_read = stats.value_rows_read - before.value_rows_read;
     g_autofree char *beside = g_strdup_printf("%.1f%% of the value rows read, dropped mass at most %.2g",
-                                              stats.value_rows ? 100.0 * stats.value_rows_read / stats.value_rows : 0, stats.dropped_mass_max);
+                                              rows ? 100.0 * rows_read / rows : 0, stats.dropped_mass_max);
     cli_bench_report(bench, name, "tok/s", samples, n_samples, beside);
     return 0;
 }
@@ -344,17 +340,50 @@ static void bench_probes(CliBench *bench)
     cli_bench_report(bench, "probe_dot8_gop_s", "GOP/s", vnni, bench->n_runs, "8-bit multiply-adds, all threads");
 }
 
-static int run_all(CliBench *bench, eng_error *error)
+static int bench_prefills(CliBench *bench, eng_error *error)
 {
-    if (bench->gpu.active) return run_gpu(bench, error);
+    return bench_prefill(bench, 2048, "prefill_tok_s_2k", error) || bench_prefill(bench, 8192, "prefill_tok_s_8k", error) ||
+           bench_sections(bench, error);
+}
+
+static int bench_decodes(CliBench *bench, eng_error *error)
+{
     bool deep = bench->info->n_layers * bench->info->n_kv_heads * 131072ull * 164 < 12ull << 30;
-    if (bench_prefill(bench, 2048, "prefill_tok_s_2k", error) || bench_prefill(bench, 8192, "prefill_tok_s_8k", error) ||
-        bench_sections(bench, error) || bench_decode(bench, 8192, 0.001f, "decode_tok_s_8k", error) ||
-        bench_decode(bench, 32768, 0.001f, "decode_tok_s_32k", error) || bench_decode(bench, 32768, 0, "decode_exact_tok_s_32k", error))
+    if (bench_decode(bench, 8192, 0.001f, "decode_tok_s_8k", error) || bench_decode(bench, 32768, 0.001f, "decode_tok_s_32k", error) ||
+        bench_decode(bench, 32768, 0, "decode_exact_tok_s_32k", error))
         return -1;
-    if (deep && (bench_decode(bench, 131072, 0.001f, "decode_tok_s_128k", error) || bench_decode(bench, 131072, 0, "decode_exact_tok_s_128k", error)))
-        return -1;
-    return bench_cold_open(bench, error);
+    return deep && (bench_decode(bench, 131072, 0.001f, "decode_tok_s_128k", error) || bench_decode(bench, 131072, 0, "decode_exact_tok_s_128k", error));
+}
+
+static int bench_attention(CliBench *bench, eng_error *error)
+{
+    cli_bench_attend(bench, bench->context->n_threads);
+    return 0;
+}
+
+static const struct Part {
+    const char *name;
+    int (*run)(CliBench *bench, eng_error *error);
+    bool by_default;
+} PARTS[] = {
+    {"prefill", bench_prefills, true},     {"decode", bench_decodes, true},   {"open", bench_cold_open, true},
+    {"attention", bench_attention, false}, {"million", bench_million, false},
+};
+
+/* only NULL: what runs by default. */
+static int run_parts(CliBench *bench, const char *only, eng_error *error)
+{
+    if (!only && bench->gpu.active) return run_gpu(bench, error);
+    for (size_t i = 0; i < G_N_ELEMENTS(PARTS); i++)
+        if ((only ? strcmp(PARTS[i].name, only) == 0 : PARTS[i].by_default) && PARTS[i].run(bench, error)) return -1;
+    return 0;
+}
+
+static bool is_part(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(PARTS); i++)
+        if (strcmp(PARTS[i].name, name) == 0) return true;
+    return false;
 }
 
 /* Seconds of processor time that this process and the whole machine used: how busy others kept it. */
@@ -385,7 +414,7 @@ static int open_model(CliBench *bench, const char *geometry, float sharpness, en
     return eng_model_open(path, NULL, &bench->model, error) == ENG_OK ? 0 : -1;
 }
 
-static int run_bench(CliBench *bench, const char *geometry, double sharpness, const Wanted *wanted)
+static int run_bench(CliBench *bench, const char *geometry, double sharpness, const char *only, const char *book)
 {
     eng_error error = {0};
     eng_runtime_options options = {.n_threads = bench->context->n_threads, .pin_threads = true,
@@ -407,22 +436,21 @@ static int run_bench(CliBench *bench, const char *geometry, double sharpness, co
     double start = now_s(), cpu = own_cpu_s();
     bench_probes(bench);
     report_one(bench, "kv_bytes_per_token", "bytes", (double)bench->kv_token_bytes, "");
-    if (wanted->attention) cli_bench_attend(bench, bench->context->n_threads);
-    if (!wanted->attention && !wanted->million && !wanted->book && run_all(bench, &error)) return cli_fail("%s", error.message);
-    if (wanted->million && bench_million(bench, &error)) return cli_fail("%s", error.message);
-    if (wanted->book && cli_bench_book(bench, bench->runtime, wanted->book, &error) != ENG_OK) return cli_fail("%s", error.message);
+    if (book && cli_bench_book(bench, bench->runtime, book, &error) != ENG_OK) return cli_fail("%s", error.message);
+    if (!book && run_parts(bench, only, &error)) return cli_fail("%s", error.message);
     report_one(bench, "busy_others", "cpus", busy_others(cpu, own_cpu_s(), now_s() - start), "load average less this process's own use");
     return CLI_OK;
 }
 
-static const char HELP[] = "Usage: lectern bench [--geometry NAME] [--attention | --million | --book FILE] [--runs N] [--sharpness X] [--json]\n"
+static const char HELP[] = "Usage: lectern bench [--geometry NAME] [--only PART | --book FILE] [--runs N] [--sharpness X] [--json]\n"
                            "\n"
                            "Measures reading and answering on this machine, beside its limits; with --gpu, on its GPU.\n"
                            "\n"
                            "  -g, --geometry NAME  random weights in this geometry (qwen3-0.6b, qwen3-0.6b-4bit-values, qwen3-1.7b,\n"
                            "                       starter, gpt2) instead of the model\n"
-                           "      --attention      attention alone, by depth, beside dense attention of 8 and 16 bits, and in GPT-2's geometry\n"
-                           "      --million        one million cached tokens in a file: tokens a second, pages read, memory\n"
+                           "      --only PART      prefill, decode or open; or what is not run by default: attention (alone, by depth,\n"
+                           "                       beside dense attention of 8 and 16 bits, also in GPT-2's geometry) or million (cached\n"
+                           "                       tokens in a file: tokens a second, pages read, memory)\n"
                            "      --book FILE      a plain text's own keys: value rows read at each bound on the dropped attention mass\n"
                            "  -n, --runs N         samples of each figure (default 7)\n"
                            "      --sharpness X    scale of random queries: 1 is a flat softmax (default 8.5)\n";
@@ -433,10 +461,9 @@ int cli_bench(CliContext *context, int argc, char **argv)
     int n_runs = 7;
     double sharpness = 8.5;
     g_autofree char *book = NULL;
-    gboolean attention = FALSE, million = FALSE;
+    g_autofree char *only = NULL;
     const GOptionEntry entries[] = {
-        {"attention", 0, 0, G_OPTION_ARG_NONE, &attention, "Attention alone", NULL},
-        {"million", 0, 0, G_OPTION_ARG_NONE, &million, "One million cached tokens", NULL},
+        {"only", 0, 0, G_OPTION_ARG_STRING, &only, "Run this part alone", "PART"},
         {"book", 0, 0, G_OPTION_ARG_FILENAME, &book, "A plain text's own keys", "FILE"},
         {"geometry", 'g', 0, G_OPTION_ARG_STRING, &geometry, "Random weights in this geometry: qwen3-0.6b, starter, gpt2", "NAME"},
         {"runs", 'n', 0, G_OPTION_ARG_INT, &n_runs, "Samples of each figure (default 7)", "N"},
@@ -447,8 +474,10 @@ int cli_bench(CliContext *context, int argc, char **argv)
     if (argc > 1) return cli_usage("bench", "there is nothing to name here: “%s”", argv[1]);
     CliBench bench = {.sections_fd = -1, .context = context, .results = json_array(), .n_runs = CLAMP(n_runs, 3, BENCH_SAMPLES_MAX),
                    .memory = g_ptr_array_new_with_free_func(free)};
+    if (only && !is_part(only))
+        return cli_usage("bench", "there is no part “%s”: prefill, decode, open, attention or million", only);
     if (geometry && book) return cli_usage("bench", "a model of random weights has no tokenizer to read a book with");
-    int code = run_bench(&bench, geometry, sharpness, &(Wanted){attention, million, book});
+    int code = run_bench(&bench, geometry, sharpness, only, book);
     if (code == CLI_OK && context->json) {
         json_t *record = json_pack("{s:s, s:s, s:O}", "model", bench.info->name, "instruction_set", kern_isa_name(), "results", bench.results);
         json_dumpf(record, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));

@@ -254,11 +254,10 @@ static void finish(Pdf *pdf, const ExInput *input)
     } else if (pdf->n_failed == n) {
         ex_writer_finish(pdf->writer, EX_DAMAGED, "none of its %u pages can be read", n);
     } else if (ex_writer_text_bytes(pdf->writer) == 0) {
-        ex_writer_finish(pdf->writer, EX_NO_TEXT,
-                         pdf->n_images == 0 ? "there is no text on its %u pages"
-                         : pdf->ocr         ? "its %u pages are images (a scan), and text recognition found nothing on them"
-                                            : "it has no text: its %u pages are images (a scan); text recognition can read them",
-                         n);
+        g_autofree char *pages = n == 1 ? g_strdup("its only page is an image") : g_strdup_printf("its %u pages are images", n);
+        if (pdf->n_images == 0) ex_writer_finish(pdf->writer, EX_NO_TEXT, "there is no text on its pages (%u)", n);
+        else if (pdf->ocr) ex_writer_finish(pdf->writer, EX_NO_TEXT, "%s (a scan), and text recognition found nothing", pages);
+        else ex_writer_finish(pdf->writer, EX_NO_TEXT, "it has no text: %s (a scan); text recognition can read it", pages);
     } else {
         guint n_left = pdf->n_images - pdf->n_recognised;
         if (pdf->n_recognised) ex_writer_note(pdf->writer, "the text of %u of %u pages was recognised on images", pdf->n_recognised, n);

@@ -67,6 +67,7 @@ typedef struct AppEvidence {
     char *heading;          /* heading path there */
     uint64_t source_start, source_end; /* AppPlace's: characters of the original file, where there are such */
     uint32_t n_other_places; /* where the same words stand too, among the sections attended to */
+    bool is_unrelated; /* no word of the question (common ones aside) stands in that passage or its heading: it may answer something else */
 } AppEvidence;
 
 /* A section that was attended to, and where in it the reply's tokens looked: a hint. */

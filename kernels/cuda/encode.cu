@@ -455,16 +455,41 @@ __device__ __forceinline__ uint32_t eight_sum(uint32_t x)
     return x;
 }
 
-/* Norm and rotation as prepare_row has them. Rows lie 128 floats apart. */
-__device__ __forceinline__ void prepare_pair(Pair &p, const float *rows, const float *norm, float eps, const float *cos_row, const float *sin_row, int j)
+/* The two rows of 128 floats from `rows` on, into the lane's own places: no other lane reads them, so that waiting for the copy is enough. */
+__device__ __forceinline__ void fetch_pair(uint32_t stage, const float *rows, int j)
+{
+#pragma unroll
+    for (int i = 0; i < 8; i++) cp_async_16(stage + (i * 8 + j) * 16, (const float4 *)rows + i * 8 + j);
+    cp_async_commit();
+}
+
+/* Cosines and sines of the lane's features: a token's heads share them. */
+struct Turn {
+    float c[8], s[8];
+};
+__device__ __forceinline__ void load_turn(Turn &t, const float *cos_row, const float *sin_row, int j)
+{
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+        float4 c = ((const float4 *)cos_row)[j + 8 * m], s = ((const float4 *)sin_row)[j + 8 * m];
+        t.c[m * 4] = c.x, t.c[m * 4 + 1] = c.y, t.c[m * 4 + 2] = c.z, t.c[m * 4 + 3] = c.w;
+        t.s[m * 4] = s.x, t.s[m * 4 + 1] = s.y, t.s[m * 4 + 2] = s.z, t.s[m * 4 + 3] = s.w;
+    }
+}
+
+/* Norm and rotation as prepare_row has them; the rows are where fetch_pair put them. */
+__device__ __forceinline__ void read_pair(Pair &p, const float4 *stage, int j)
 {
 #pragma unroll
     for (int r = 0; r < 2; r++)
 #pragma unroll
         for (int b = 0; b < 4; b++) {
-            float4 v = __ldcs((const float4 *)(rows + r * 128) + j + 8 * b);
+            float4 v = stage[(r * 4 + b) * 8 + j];
             p.x[r][b * 4] = v.x, p.x[r][b * 4 + 1] = v.y, p.x[r][b * 4 + 2] = v.z, p.x[r][b * 4 + 3] = v.w;
         }
+}
+__device__ __forceinline__ void prepare_pair(Pair &p, const float *norm, float eps, bool turned, const Turn &turn, int j)
+{
     if (norm) {
         float factor[2];
 #pragma unroll
@@ -486,20 +511,15 @@ __device__ __forceinline__ void prepare_pair(Pair &p, const float *rows, const f
                 for (int e = 0; e < 4; e++) p.x[r][b * 4 + e] = p.x[r][b * 4 + e] * factor[r] * ws[e];
         }
     }
-    if (!cos_row) return;
+    if (!turned) return;
 #pragma unroll
-    for (int m = 0; m < 2; m++) {
-        float4 c = ((const float4 *)cos_row)[j + 8 * m], s = ((const float4 *)sin_row)[j + 8 * m];
-        float cs[4] = {c.x, c.y, c.z, c.w}, sn[4] = {s.x, s.y, s.z, s.w};
+    for (int r = 0; r < 2; r++)
 #pragma unroll
-        for (int r = 0; r < 2; r++)
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                float low = p.x[r][m * 4 + e], high = p.x[r][8 + m * 4 + e];
-                p.x[r][m * 4 + e] = __fsub_rn(__fmul_rn(low, cs[e]), __fmul_rn(high, sn[e]));
-                p.x[r][8 + m * 4 + e] = __fadd_rn(__fmul_rn(high, cs[e]), __fmul_rn(low, sn[e]));
-            }
-    }
+        for (int i = 0; i < 8; i++) {
+            float low = p.x[r][i], high = p.x[r][8 + i];
+            p.x[r][i] = __fsub_rn(__fmul_rn(low, turn.c[i]), __fmul_rn(high, turn.s[i]));
+            p.x[r][8 + i] = __fadd_rn(__fmul_rn(high, turn.c[i]), __fmul_rn(low, turn.s[i]));
+        }
 }
 
 /* Falling order of both rows' 16 (two f16 to a word): Batcher's odd-even merge sort. */
@@ -520,24 +540,33 @@ __device__ __forceinline__ void sort_16(uint32_t (&v)[16])
                 if (i + k < 16 && i >= k % p && (i - k % p) / k % 2 == 0 && i / (2 * p) == (i + k) / (2 * p)) order(v[i], v[i + k]);
 }
 
+/* The 16 largest of this lane's list and that of the lane `o` away, in no order but that of a bitonic sequence. */
+__device__ __forceinline__ void take_larger(uint32_t (&v)[16], int o)
+{
+    uint32_t other[16];
+#pragma unroll
+    for (int i = 0; i < 16; i++) other[i] = __shfl_xor_sync(WARP_ALL, v[15 - i], o);
+#pragma unroll
+    for (int i = 0; i < 16; i++) v[i] = half2_max(v[i], other[i]);
+}
+__device__ __forceinline__ void sort_bitonic(uint32_t (&v)[16])
+{
+#pragma unroll
+    for (int step = 8; step; step /= 2)
+#pragma unroll
+        for (int i = 0; i < 16; i++)
+            if (!(i & step)) order(v[i], v[i + step]);
+}
+
 /* The 16th largest of the 8 lanes' 128, of both rows: lists of 16 are merged by halves, of the last merge only the smallest is wanted. */
 __device__ __forceinline__ uint32_t sixteenth(uint32_t (&v)[16])
 {
     sort_16(v);
-#pragma unroll
-    for (int o = 1; o < 8; o *= 2) {
-        uint32_t other[16];
-#pragma unroll
-        for (int i = 0; i < 16; i++) other[i] = __shfl_xor_sync(WARP_ALL, v[15 - i], o);
-#pragma unroll
-        for (int i = 0; i < 16; i++) v[i] = half2_max(v[i], other[i]);
-        if (o == 4) break;
-#pragma unroll
-        for (int step = 8; step; step /= 2)
-#pragma unroll
-            for (int i = 0; i < 16; i++)
-                if (!(i & step)) order(v[i], v[i + step]);
-    }
+    take_larger(v, 1);
+    sort_bitonic(v);
+    take_larger(v, 2);
+    sort_bitonic(v);
+    take_larger(v, 4);
 #pragma unroll
     for (int step = 8; step; step /= 2)
 #pragma unroll
@@ -641,37 +670,49 @@ __device__ __forceinline__ Row spread_row(const float (&x)[16], int first, float
     return (Row){{v.x, v.y, v.z, v.w}};
 }
 
-__global__ void __launch_bounds__(WIDE_WARPS * 32) encode_queries_kernel(gpu_encode_args a)
+/* A warp: four tokens, of each `pairs_each` pairs of heads one after another; the next pair's rows come while one is worked on. */
+__global__ void __launch_bounds__(WIDE_WARPS * 32, 5) encode_queries_kernel(gpu_encode_args a, int pairs_each)
 {
-    __shared__ float4 slow_row[WIDE_WARPS][32];
-    int lane = threadIdx.x & 31, j = lane & 7, warp = threadIdx.x >> 5, pairs = a.n_heads / 2;
-    int64_t n_pairs = (int64_t)a.n_rows * pairs, wanted = ((int64_t)blockIdx.x * WIDE_WARPS + warp) * 4 + lane / 8, index = min(wanted, n_pairs - 1);
-    int64_t token = index / pairs, at = token * a.n_heads + index % pairs * 2, position = a.position ? a.position[token] : token;
-    bool valid = wanted < n_pairs, plain[2];
-    Pair p;
-    uint32_t mask[2];
-    float largest[2];
-    prepare_pair(p, a.q + at * 128, a.q_norm, a.norm_eps, a.rope_cos ? a.rope_cos + position * 64 : NULL, a.rope_cos ? a.rope_sin + position * 64 : NULL, j);
-    keep_16_of_pair(p, mask, largest, plain);
+    __shared__ float4 stages[WIDE_WARPS][4][64], slow_row[WIDE_WARPS][32];
+    int lane = threadIdx.x & 31, j = lane & 7, warp = threadIdx.x >> 5;
+    int wanted = (blockIdx.x * WIDE_WARPS + warp) * 4 + lane / 8, first_pair = blockIdx.y * pairs_each, last_pair = min(first_pair + pairs_each, a.n_heads / 2);
+    int64_t token = min(wanted, a.n_rows - 1), position = a.position ? a.position[token] : token, at = token * a.n_heads + first_pair * 2;
+    bool valid = wanted < a.n_rows;
+    float4 *stage = stages[warp][lane / 8];
+    Turn turn;
+    fetch_pair(smem_address(stage), a.q + at * 128, j);
+    if (a.rope_cos) load_turn(turn, a.rope_cos + position * 64, a.rope_sin + position * 64, j);
+#pragma unroll 1
+    for (int pair = first_pair; pair < last_pair; pair++, at += 2) {
+        bool plain[2];
+        Pair p;
+        uint32_t mask[2];
+        float largest[2];
+        cp_async_wait<0>();
+        read_pair(p, stage, j);
+        if (pair + 1 < last_pair) fetch_pair(smem_address(stage), a.q + (at + 2) * 128, j);
+        prepare_pair(p, a.q_norm, a.norm_eps, a.rope_cos != NULL, turn, j);
+        keep_16_of_pair(p, mask, largest, plain);
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
-        uint32_t words[4];
-        float scale = __fdiv_rn(largest[r], 127.0f);
-        bool done = code_words(p.x[r], mask[r], scale, words) && plain[r] && scale > 1e-30f;
-        uint32_t left = __ballot_sync(WARP_ALL, valid && !done), mine = 0xffu << (lane & 24);
-        if (valid && !(left & mine)) {
+        for (int r = 0; r < 2; r++) {
+            uint32_t words[4];
+            float scale = __fdiv_rn(largest[r], 127.0f);
+            bool done = code_words(p.x[r], mask[r], scale, words) && plain[r] && scale > 1e-30f;
+            uint32_t left = __ballot_sync(WARP_ALL, valid && !done), mine = 0xffu << (lane & 24);
+            if (valid && !(left & mine)) {
 #pragma unroll
-            for (int b = 0; b < 4; b++) ((uint32_t *)a.table)[(at + r) * 32 + j + 8 * b] = words[b];
-            if (j == 0) a.scale[at + r] = __fmul_rn(scale, a.q_root);
-        }
-        for (int first = 0; first < 32; first += 8) {
-            if (!(left >> first & 0xff)) continue;
-            Row row = spread_row(p.x[r], first, (float *)slow_row[warp], lane);
-            int64_t to = __shfl_sync(WARP_ALL, at, first) + r;
-            float slow_scale;
-            uint32_t word = slow_query_word(a.format, row, lane, &slow_scale);
-            ((uint32_t *)a.table)[to * 32 + lane] = word;
-            if (lane == 0) a.scale[to] = __fmul_rn(slow_scale, a.q_root);
+                for (int b = 0; b < 4; b++) ((uint32_t *)a.table)[(at + r) * 32 + j + 8 * b] = words[b];
+                if (j == 0) a.scale[at + r] = __fmul_rn(scale, a.q_root);
+            }
+            for (int first = 0; left && first < 32; first += 8) {
+                if (!(left >> first & 0xff)) continue;
+                Row row = spread_row(p.x[r], first, (float *)slow_row[warp], lane);
+                int64_t to = __shfl_sync(WARP_ALL, at, first) + r;
+                float slow_scale;
+                uint32_t word = slow_query_word(a.format, row, lane, &slow_scale);
+                ((uint32_t *)a.table)[to * 32 + lane] = word;
+                if (lane == 0) a.scale[to] = __fmul_rn(slow_scale, a.q_root);
+            }
         }
     }
 }
@@ -731,65 +772,102 @@ __device__ __forceinline__ bool encode_value_q8(const float *from, uint8_t *rows
     return true;
 }
 
-/* A thread block: a unit of 16 tokens of two KV heads, four tokens to a warp. */
-__global__ void __launch_bounds__(WIDE_WARPS * 32) encode_keys_kernel(gpu_encode_args a)
+/* The new tokens of a warp's four, staged as in their unit, to that unit; after the last token come zeros. */
+__device__ __forceinline__ void store_quarter(uint8_t *to, const uint8_t *staged, int first_token, int first_new, int lane)
 {
-    __shared__ float4 slow_row[WIDE_WARPS][32];
-    __shared__ uint4 staged[2][34]; /* 544 bytes each: 16 tokens of indices, of codes, of scales */
+#pragma unroll
+    for (int i = 0; i < 2; i++) { /* [4 groups of 4 indices, then 4 of 4 codes][4 tokens], 4 bytes each; scales after them */
+        int group = i * 4 + lane / 8, t = first_token + (lane & 3);
+        if ((lane & 4) == 0 && t >= first_new) ((uint32_t *)to)[group * 16 + t] = ((const uint32_t *)staged)[group * 16 + t];
+    }
+    int t = first_token + lane;
+    if (lane < 4 && t >= first_new) ((uint16_t *)to)[256 + t] = ((const uint16_t *)staged)[256 + t];
+}
+
+/* A thread block: a unit of 16 tokens, four to a warp, of `pairs_each` pairs of KV heads one after another. */
+__global__ void __launch_bounds__(WIDE_WARPS * 32, 4) encode_keys_kernel(gpu_encode_args a, int pairs_each)
+{
+    __shared__ float4 stages[WIDE_WARPS][4][64], slow_row[WIDE_WARPS][32];
+    __shared__ uint4 units[2][34]; /* 544 bytes each: 16 tokens of indices, of codes, of scales; a warp touches only its tokens' places */
     const gpu_format &f = a.format;
-    int lane = threadIdx.x & 31, j = lane & 7, warp = threadIdx.x >> 5, pairs = f.n_kv_heads / 2, index = blockIdx.x / pairs, head = blockIdx.x % pairs * 2;
+    int lane = threadIdx.x & 31, j = lane & 7, warp = threadIdx.x >> 5, index = blockIdx.x;
     const gpu_encode_segment &segment = a.segments[index / a.n_units_max];
     int unit = segment.at / 16 + index % a.n_units_max, first = unit * 16, at = segment.at, end = at + segment.n_rows;
     if (first >= end) return;
-    for (int i = threadIdx.x; i < 68; i += WIDE_WARPS * 32) staged[i / 34][i % 34] = make_uint4(0, 0, 0, 0);
-    __syncthreads();
     const gpu_section &where = segment.where;
     uint8_t *block = (uint8_t *)where.base + a.layer * where.layer_stride;
-    int t = warp * 4 + lane / 8, token = min(max(first + t, at), end - 1);
-    bool valid = token == first + t, plain[2];
+    int t = warp * 4 + lane / 8, token = min(max(first + t, at), end - 1), first_pair = blockIdx.y * pairs_each;
+    int last_pair = min(first_pair + pairs_each, f.n_kv_heads / 2);
+    bool valid = token == first + t;
     int64_t row = (int64_t)segment.first_row + token - at, position = a.position ? a.position[row] : row;
-    Pair p;
-    uint32_t mask[2];
-    float largest[2];
-    prepare_pair(p, a.k + (row * f.n_kv_heads + head) * 128, a.k_norm, a.norm_eps, a.rope_cos ? a.rope_cos + position * 64 : NULL,
-                 a.rope_cos ? a.rope_sin + position * 64 : NULL, j);
-    keep_16_of_pair(p, mask, largest, plain);
+    const float *from = a.k + (row * f.n_kv_heads + first_pair * 2) * 128;
+    float4 *stage = stages[warp][lane / 8];
+    Turn turn;
+    fetch_pair(smem_address(stage), from, j);
+    if (a.rope_cos) load_turn(turn, a.rope_cos + position * 64, a.rope_sin + position * 64, j);
+#pragma unroll 1
+    for (int head = first_pair * 2; head < last_pair * 2; head += 2, from += 256) {
+        bool plain[2];
+        Pair p;
+        uint32_t mask[2];
+        float largest[2];
+        cp_async_wait<0>();
+        read_pair(p, stage, j);
+        if (head + 2 < last_pair * 2) fetch_pair(smem_address(stage), from + 256, j);
+        prepare_pair(p, a.k_norm, a.norm_eps, a.rope_cos != NULL, turn, j);
+        keep_16_of_pair(p, mask, largest, plain);
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
-        uint8_t *to = (uint8_t *)staged[r];
-        uint32_t words[4], mine = 0xffu << (lane & 24);
-        uint16_t bits = scale_bits(largest[r], 127.0f);
-        float scale = half_bits_to_float(bits);
-        bool done = code_words(p.x[r], mask[r], scale, words) && plain[r] && scale >= 0x1p-14f && largest[r] < 8e6f;
-        uint32_t left = __ballot_sync(WARP_ALL, valid && !done);
-        bool fast = valid && !(left & mine);
-        stage_codes(to, words, mask[r], t, j, fast);
-        if (fast && j == 0) ((uint16_t *)(to + 512))[t] = bits;
-        for (int from = 0; from < 32; from += 8) {
-            if (!(left >> from & 0xff)) continue;
-            Row one = spread_row(p.x[r], from, (float *)slow_row[warp], lane);
-            uint16_t slow_bits;
-            uint32_t slow_mask, word = slow_key_word(f, one, lane, &slow_mask, &slow_bits);
-            stage_key(f, one, slow_mask, word, warp * 4 + from / 8, to, lane);
-            if (lane == 0) ((uint16_t *)(to + 512))[warp * 4 + from / 8] = slow_bits;
+        for (int r = 0; r < 2; r++) {
+            uint8_t *to = (uint8_t *)units[r];
+            if (!valid) { /* what is not there is zero */
+                ((uint32_t *)to)[j * 16 + t] = 0;
+                if (j == 0) ((uint16_t *)to)[256 + t] = 0;
+            }
+            uint32_t words[4], mine = 0xffu << (lane & 24);
+            uint16_t bits = scale_bits(largest[r], 127.0f);
+            float scale = half_bits_to_float(bits);
+            bool done = code_words(p.x[r], mask[r], scale, words) && plain[r] && scale >= 0x1p-14f && largest[r] < 8e6f;
+            uint32_t left = __ballot_sync(WARP_ALL, valid && !done);
+            bool fast = valid && !(left & mine);
+            stage_codes(to, words, mask[r], t, j, fast);
+            if (fast && j == 0) ((uint16_t *)to)[256 + t] = bits;
+            for (int one = 0; left && one < 32; one += 8) {
+                if (!(left >> one & 0xff)) continue;
+                Row slow = spread_row(p.x[r], one, (float *)slow_row[warp], lane);
+                uint16_t slow_bits;
+                uint32_t slow_mask, word = slow_key_word(f, slow, lane, &slow_mask, &slow_bits);
+                stage_key(f, slow, slow_mask, word, warp * 4 + one / 8, to, lane);
+                if (lane == 0) ((uint16_t *)to)[256 + warp * 4 + one / 8] = slow_bits;
+            }
         }
+        __syncwarp();
+        for (int r = 0; r < 2; r++)
+            store_quarter(block + (head + r) * where.key_head_bytes + (int64_t)unit * 544, (const uint8_t *)units[r], warp * 4, first < at ? at - first : 0, lane);
+        __syncwarp();
     }
-    for (int r = 0; r < 2 && a.v; r++) {
-        bool done = false;
-        uint8_t *rows = block + where.rows_offset + (head + r) * where.row_head_bytes;
-        if (f.value_type == KERN_VALUE_Q8)
-            done = encode_value_q8(a.v + (row * f.n_kv_heads + head + r) * 128, rows,
-                                   (uint16_t *)(block + where.scales_offset + (head + r) * where.scale_head_bytes), token, j, valid);
-        uint32_t left = __ballot_sync(WARP_ALL, valid && !done);
-        for (int from = 0; from < 32; from += 8) {
-            if (!(left >> from & 0xff)) continue;
-            int one = __shfl_sync(WARP_ALL, token, from);
-            encode_value(a, where, block, (int)segment.first_row + one - at, one, head + r, lane);
-        }
+}
+
+/* Values: eight lanes to a row, four rows to a warp; what is unusual, or not 8-bit, by a warp. */
+__global__ void __launch_bounds__(256) encode_values_kernel(gpu_encode_args a)
+{
+    const gpu_format &f = a.format;
+    int lane = threadIdx.x & 31, j = lane & 7, n_blocks = (a.n_units_max * 16 * f.n_kv_heads + 31) / 32;
+    const gpu_encode_segment &segment = a.segments[blockIdx.x / n_blocks];
+    int64_t n = (int64_t)segment.n_rows * f.n_kv_heads, wanted = (int64_t)(blockIdx.x % n_blocks) * 32 + threadIdx.x / 8, index = min(wanted, n - 1);
+    if (wanted - lane / 8 >= n) return;
+    int row = (int)(index / f.n_kv_heads), head = (int)(index % f.n_kv_heads), token = (int)segment.at + row;
+    const gpu_section &where = segment.where;
+    uint8_t *block = (uint8_t *)where.base + a.layer * where.layer_stride;
+    bool valid = wanted < n, done = false;
+    if (f.value_type == KERN_VALUE_Q8)
+        done = encode_value_q8(a.v + ((int64_t)(segment.first_row + row) * f.n_kv_heads + head) * 128, block + where.rows_offset + head * where.row_head_bytes,
+                               (uint16_t *)(block + where.scales_offset + head * where.scale_head_bytes), token, j, valid);
+    uint32_t left = __ballot_sync(WARP_ALL, valid && !done);
+    for (int one = 0; left && one < 32; one += 8) {
+        if (!(left >> one & 0xff)) continue;
+        int its_row = __shfl_sync(WARP_ALL, row, one), its_head = __shfl_sync(WARP_ALL, head, one);
+        encode_value(a, where, block, (int)segment.first_row + its_row, (int)segment.at + its_row, its_head, lane);
     }
-    __syncthreads();
-    for (int r = 0; r < 2; r++)
-        store_unit(a, block + (head + r) * where.key_head_bytes + (int64_t)unit * f.unit_bytes, (const uint8_t *)staged[r], first < at ? at - first : 0);
 }
 
 /* A warp to a row: few rows, and every format. */
@@ -811,8 +889,15 @@ cudaError_t gpu_encode(const gpu_encode_args *a, cudaStream_t stream)
     bool fast = f.d == 128 && f.k_key == 16 && f.k_query == 16 && f.key_type == KERN_KEY_CODE8;
     bool wide_q = fast && a->q && !a->dense && a->n_heads % 2 == 0 && a->n_rows >= WIDE_ROWS_MIN;
     bool wide_k = fast && a->k && f.n_kv_heads % 2 == 0 && a->n_units_max * 16 >= WIDE_ROWS_MIN;
-    if (wide_k) encode_keys_kernel<<<a->n_units_max * (f.n_kv_heads / 2) * a->n_segments, WIDE_WARPS * 32, 0, stream>>>(*a);
-    if (wide_q) encode_queries_kernel<<<(unsigned)(((int64_t)a->n_rows * a->n_heads / 2 + WIDE_WARPS * 4 - 1) / (WIDE_WARPS * 4)), WIDE_WARPS * 32, 0, stream>>>(*a);
+    if (wide_k) {
+        int units = a->n_units_max * a->n_segments, pairs_each = units >= 1024 ? f.n_kv_heads / 2 : 1;
+        encode_keys_kernel<<<dim3(units, (f.n_kv_heads / 2 + pairs_each - 1) / pairs_each), WIDE_WARPS * 32, 0, stream>>>(*a, pairs_each);
+        if (a->v) encode_values_kernel<<<(a->n_units_max * 16 * f.n_kv_heads + 31) / 32 * a->n_segments, 256, 0, stream>>>(*a);
+    }
+    if (wide_q) {
+        int blocks = (a->n_rows + WIDE_WARPS * 4 - 1) / (WIDE_WARPS * 4), pairs_each = blocks >= 1024 ? a->n_heads / 2 : 1;
+        encode_queries_kernel<<<dim3(blocks, (a->n_heads / 2 + pairs_each - 1) / pairs_each), WIDE_WARPS * 32, 0, stream>>>(*a, pairs_each);
+    }
     gpu_encode_args rest = *a;
     if (wide_k) rest.k = NULL;
     if (wide_q) rest.q = NULL;

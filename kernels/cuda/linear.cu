@@ -51,11 +51,17 @@ __device__ void store_parts(const gpu_parts &parts, int row, int i, float x, flo
     else to[parts.buffer_halfs + column * 16] = low;
 }
 
-/* One block a row. What is computed goes to bf16 (many rows), or to parts (few). op: 0 copy, 1 RMS norm, 2 SwiGLU of x and y. */
-__global__ void __launch_bounds__(256) prepare_kernel(const float *x, const float *y, const float *weight, float eps, int n, int op, gpu_prepared out)
+/* One block a row, and, for parts, one for each column that has no row, which must hold numbers. What is computed goes to bf16 (many rows), or
+ * to parts (few). op: 0 copy, 1 RMS norm, 2 SwiGLU of x and y. */
+__global__ void __launch_bounds__(256) prepare_kernel(const float *x, const float *y, const float *weight, float eps, int n_rows, int n, int op,
+                                                      gpu_prepared out)
 {
     __shared__ float shared[8];
     int64_t row = blockIdx.x;
+    if (row >= n_rows) {
+        for (int i = threadIdx.x; i < out.parts.n_padded; i += 256) store_parts(out.parts, (int)row, i, 0, 1);
+        return;
+    }
     const float *from = x + row * n, *other = op == 2 ? y + row * n : NULL;
     float factor = 1;
     if (op == 1) {
@@ -93,11 +99,8 @@ cudaError_t gpu_prepare(const float *x, const float *y, const float *weight, flo
                         cudaStream_t stream)
 {
     if (n_rows <= 0) return cudaSuccess;
-    if (out->parts.data) { /* columns of absent rows must be numbers */
-        cudaError_t error = cudaMemsetAsync(out->parts.data, 0, (size_t)gpu_parts_halfs(n_rows, n) * sizeof(__half), stream);
-        if (error != cudaSuccess) return error;
-    }
-    prepare_kernel<<<n_rows, 256, 0, stream>>>(x, y, weight, eps, n, op, *out);
+    int each = out->parts.data ? out->parts.rows_each : 1, blocks = (n_rows + each - 1) / each * each;
+    prepare_kernel<<<blocks, 256, 0, stream>>>(x, y, weight, eps, n_rows, n, op, *out);
     return cudaGetLastError();
 }
 

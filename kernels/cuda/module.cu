@@ -290,6 +290,7 @@ static void close_gpu(kern_gpu *gpu)
     if (!gpu) return;
     cudaSetDevice(gpu->device);
     gpu_store_close(gpu);
+    gpu_graph_free(gpu);
     gpu_blas_free(gpu->blas);
     for (size_t i = 0; i < gpu->n_allocations; i++) cudaFree(gpu->allocations[i]);
     for (int i = 0; i < STREAM_SLOTS; i++)

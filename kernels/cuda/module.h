@@ -69,6 +69,7 @@ struct kern_gpu {
     uint32_t last_rows;
     uint8_t *slots; /* STREAM_SLOTS x STREAM_BYTES: sections that do not stay; weights while they are loaded */
     cudaEvent_t slot_free[2];
+    struct gpu_graph *graph; /* pass.cu's: the last pass of few rows, to be launched again as a whole; NULL: none yet */
     cudaEvent_t *attend_events; /* [n_layers][2], around attention; NULL: not measured */
     bool failed;
     kern_gpu_stats stats;
@@ -111,6 +112,7 @@ kern_gpu_status gpu_store_prefetch(kern_gpu *gpu, const kern_kv_block *sections_
 /* pass.cu */
 kern_gpu_status gpu_forward(kern_gpu *gpu, const kern_gpu_segment *segments, size_t n_segments, const bool *cancel, kern_gpu_error *error);
 kern_gpu_status gpu_logits(kern_gpu *gpu, size_t first_row, size_t n_rows, float *ret_logits, kern_gpu_error *error);
+void gpu_graph_free(kern_gpu *gpu);
 kern_gpu_status gpu_states(kern_gpu *gpu, size_t first_row, size_t n_rows, float *ret_states, kern_gpu_error *error);
 
 #endif

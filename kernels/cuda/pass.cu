@@ -305,11 +305,24 @@ static kern_gpu_status check(const kern_gpu *gpu, const kern_gpu_segment *segmen
     return KERN_GPU_OK;
 }
 
-static kern_gpu_status run_layers(kern_gpu *gpu, const gpu_plan *plan, size_t n_segments, const bool *cancel, kern_gpu_error *error)
+/* What the layers read that is not on the GPU yet. */
+static kern_gpu_status send_plan(kern_gpu *gpu, const gpu_plan *plan, kern_gpu_error *error)
 {
     GPU_TRY(cudaMemcpyAsync(gpu->descriptor, gpu->descriptor_host, plan->descriptor_bytes, cudaMemcpyHostToDevice, gpu->stream), "copying to the GPU");
     GPU_TRY(cudaEventRecord(gpu->store.arrived, gpu->store.stream), "recording an event");
     GPU_TRY(cudaStreamWaitEvent(gpu->stream, gpu->store.arrived, 0), "waiting");
+    return KERN_GPU_OK;
+}
+
+static kern_gpu_status mark_attention(kern_gpu *gpu, size_t index, bool captured, kern_gpu_error *error)
+{
+    if (!gpu->attend_events) return KERN_GPU_OK;
+    GPU_TRY(cudaEventRecordWithFlags(gpu->attend_events[index], gpu->stream, captured ? cudaEventRecordExternal : cudaEventRecordDefault), "recording an event");
+    return KERN_GPU_OK;
+}
+
+static kern_gpu_status run_layers(kern_gpu *gpu, const gpu_plan *plan, size_t n_segments, bool captured, const bool *cancel, kern_gpu_error *error)
+{
     if (plan->n_mass) {
         const plan_mass *last = &plan->mass[plan->n_mass - 1];
         GPU_TRY(cudaMemsetAsync(gpu->mass, 0, (last->offset + last->n_parts) * sizeof *gpu->mass, gpu->stream), "clearing memory");
@@ -318,13 +331,108 @@ static kern_gpu_status run_layers(kern_gpu *gpu, const gpu_plan *plan, size_t n_
     for (uint32_t layer = 0; layer < gpu->n_layers; layer++) {
         if (cancelled(cancel)) return gpu_fail(error, KERN_GPU_CANCELLED, "cancelled");
         kern_gpu_status status = project(gpu, plan, layer, n_segments, error);
-        if (status == KERN_GPU_OK && gpu->attend_events) GPU_TRY(cudaEventRecord(gpu->attend_events[layer * 2], gpu->stream), "recording an event");
+        if (status == KERN_GPU_OK) status = mark_attention(gpu, layer * 2, captured, error);
         if (status == KERN_GPU_OK) status = attend(gpu, plan, layer, cancel, error);
-        if (status == KERN_GPU_OK && gpu->attend_events) GPU_TRY(cudaEventRecord(gpu->attend_events[layer * 2 + 1], gpu->stream), "recording an event");
+        if (status == KERN_GPU_OK) status = mark_attention(gpu, layer * 2 + 1, captured, error);
         if (status == KERN_GPU_OK) status = finish_layer(gpu, plan->n_rows, layer, error);
         if (status != KERN_GPU_OK) return status;
     }
     return prepare(gpu, gpu->x, NULL, gpu->final_norm, GPU_NORM, plan->n_rows, gpu->n_hidden, gpu->states, error);
+}
+
+/* ------------------------------------------------------------------------------------- passes of few rows, as graphs */
+
+/* Everything that the launches of a pass of few rows are given, beside what is the same for the whole life of the kern_gpu: two passes with
+ * the same key launch the same. What differs from token to token (positions, lengths) is in the descriptor. */
+enum { GRAPH_DECODES_MAX = 4, GRAPH_MASSES_MAX = 4 };
+typedef struct graph_key {
+    size_t n_segments, n_decode, n_mass;
+    const void *ids, *position, *encode;
+    uint32_t n_rows, n_units_max;
+    plan_decode decode[GRAPH_DECODES_MAX];
+    struct {
+        const void *sections, *first_part;
+        int n_sections, n_parts, first_row, n_rows, offset;
+    } mass[GRAPH_MASSES_MAX];
+} graph_key;
+
+struct gpu_graph {
+    graph_key key;
+    cudaGraphExec_t exec; /* NULL: the key was seen once */
+    bool refused;         /* the driver did not make one: passes are launched kernel by kernel */
+};
+
+void gpu_graph_free(kern_gpu *gpu)
+{
+    if (!gpu->graph) return;
+    if (gpu->graph->exec) cudaGraphExecDestroy(gpu->graph->exec);
+    free(gpu->graph);
+    gpu->graph = NULL;
+}
+
+/* False: not a pass for a graph: many rows, or something streams. */
+static bool make_key(const kern_gpu *gpu, const gpu_plan *plan, size_t n_segments, graph_key *ret_key)
+{
+    memset(ret_key, 0, sizeof *ret_key); /* padding too: keys are compared as bytes */
+    if (plan->n_rows > GPU_GEMV_ROWS_MAX || plan->n_chunks || plan->streams || plan->n_decode > GRAPH_DECODES_MAX || plan->n_mass > GRAPH_MASSES_MAX)
+        return false;
+    for (uint32_t i = 0; i < gpu->n_layers; i++) { /* cuBLAS may do what a graph does not take */
+        const gpu_layer *w = &gpu->layers[i];
+        if (!w->q.q8 || !w->o.q8 || !w->gate.q8 || !w->down.q8) return false;
+    }
+    ret_key->n_segments = n_segments, ret_key->n_decode = plan->n_decode, ret_key->n_mass = plan->n_mass;
+    ret_key->ids = plan->ids, ret_key->position = plan->position, ret_key->encode = plan->encode;
+    ret_key->n_rows = plan->n_rows, ret_key->n_units_max = (uint32_t)plan->n_units_max;
+    for (size_t i = 0; i < plan->n_decode; i++) memcpy(&ret_key->decode[i], &plan->decode[i], sizeof plan->decode[i]);
+    for (size_t i = 0; i < plan->n_mass; i++) {
+        const plan_mass *m = &plan->mass[i];
+        ret_key->mass[i].sections = m->sections, ret_key->mass[i].first_part = m->first_part;
+        ret_key->mass[i].n_sections = m->n_sections, ret_key->mass[i].n_parts = m->n_parts, ret_key->mass[i].offset = m->offset;
+        ret_key->mass[i].first_row = m->first_row, ret_key->mass[i].n_rows = m->n_rows;
+    }
+    return true;
+}
+
+/* Records the pass instead of running it. Whatever goes wrong here leaves the stream as it was: then it is run kernel by kernel. */
+static void record_graph(kern_gpu *gpu, const gpu_plan *plan, size_t n_segments)
+{
+    kern_gpu_error unused;
+    cudaGraph_t graph = NULL;
+    bool failed = gpu->failed;
+    if (cudaStreamBeginCapture(gpu->stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
+        gpu->graph->refused = true;
+        cudaGetLastError();
+        return;
+    }
+    kern_gpu_status status = run_layers(gpu, plan, n_segments, true, NULL, &unused);
+    if (cudaStreamEndCapture(gpu->stream, &graph) != cudaSuccess || status != KERN_GPU_OK ||
+        cudaGraphInstantiateWithFlags(&gpu->graph->exec, graph, 0) != cudaSuccess) {
+        gpu->graph->exec = NULL;
+        gpu->graph->refused = true;
+        gpu->failed = failed;
+        cudaGetLastError();
+    }
+    if (graph) cudaGraphDestroy(graph);
+}
+
+/* A token's pass is some hundred launches of a few microseconds each: from the second of its kind on it is launched as one. */
+static kern_gpu_status run_pass(kern_gpu *gpu, const gpu_plan *plan, size_t n_segments, const bool *cancel, kern_gpu_error *error)
+{
+    graph_key key;
+    kern_gpu_status status = send_plan(gpu, plan, error);
+    if (status != KERN_GPU_OK) return status;
+    if (!gpu->graph) gpu->graph = (struct gpu_graph *)calloc(1, sizeof *gpu->graph);
+    if (!gpu->graph || gpu->graph->refused || !make_key(gpu, plan, n_segments, &key)) return run_layers(gpu, plan, n_segments, false, cancel, error);
+    bool same = memcmp(&key, &gpu->graph->key, sizeof key) == 0;
+    if (!same && gpu->graph->exec) {
+        cudaGraphExecDestroy(gpu->graph->exec); /* the pass that used it was waited for */
+        gpu->graph->exec = NULL;
+    }
+    memcpy(&gpu->graph->key, &key, sizeof key);
+    if (same && !gpu->graph->exec) record_graph(gpu, plan, n_segments);
+    if (!gpu->graph->exec) return run_layers(gpu, plan, n_segments, false, cancel, error);
+    GPU_TRY(cudaGraphLaunch(gpu->graph->exec, gpu->stream), "running the model");
+    return KERN_GPU_OK;
 }
 
 kern_gpu_status gpu_forward(kern_gpu *gpu, const kern_gpu_segment *segments, size_t n_segments, const bool *cancel, kern_gpu_error *error)
@@ -337,7 +445,7 @@ kern_gpu_status gpu_forward(kern_gpu *gpu, const kern_gpu_segment *segments, siz
     if (!plan) return gpu_fail(error, KERN_GPU_NO_MEMORY, "not enough memory");
     double start = now_s();
     status = gpu_plan_make(gpu, segments, n_segments, plan, error);
-    if (status == KERN_GPU_OK) status = run_layers(gpu, plan, n_segments, cancel, error);
+    if (status == KERN_GPU_OK) status = run_pass(gpu, plan, n_segments, cancel, error);
     if (status == KERN_GPU_OK) status = fetch(gpu, plan, segments, n_segments, error);
     for (uint32_t layer = 0; status == KERN_GPU_OK && gpu->attend_events && layer < gpu->n_layers; layer++) {
         float ms = 0;

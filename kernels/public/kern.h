@@ -9,8 +9,9 @@
  * and an online softmax over sparse overlaps; no n x n matrix ever exists.
  *
  * Conventions. Matrices are row-major, float is IEEE binary32, f16 is IEEE binary16 and bf16 is bfloat16, both held in
- * uint16_t. Little-endian, two's complement. d is the head dimension. All pointers to weights, keys and values want 64-byte
- * alignment. Results are the same, bit for bit, for any number of threads on one instruction set.
+ * uint16_t. Little-endian, two's complement. d is the head dimension. All pointers to quantised weights, keys and values
+ * want 64-byte alignment, those to float weights that of their elements. Results are the same, bit for bit, for any number of
+ * threads on one instruction set.
  */
 #ifndef KERN_H
 #define KERN_H

@@ -340,6 +340,20 @@ static void only_changed_sections_are_read_again(void **state)
     assert_int_equal(n_computed, 0);
 }
 
+/* What shares no word with the question is said to do so, and what answers it is not. */
+static void doubtful_evidence_is_told(void **state)
+{
+    const Place *place = *state;
+    read_all(place);
+    json_t *good = ask(place, place->files[0], "Tell me Katya Brandt's secret code.", "--all");
+    assert_true(json_is_false(json_object_get(json_object_get(good, "quotation"), "unrelated")));
+    json_decref(good);
+    json_t *strange = ask(place, place->files[0], "Which astronauts visited Jupiter?", "--all");
+    json_t *quotation = json_object_get(strange, "quotation");
+    assert_true(!json_is_true(json_object_get(strange, "found")) || json_is_true(json_object_get(quotation, "unrelated")));
+    json_decref(strange);
+}
+
 static void failures_are_told_in_words(void **state)
 {
     const Place *place = *state;
@@ -395,6 +409,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(questions_come_from_standard_input, set_up, tear_down),
         cmocka_unit_test_setup_teardown(choosing_keeps_the_right_section, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_changed_sections_are_read_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(doubtful_evidence_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_are_told_in_words, set_up, tear_down),
         cmocka_unit_test_setup_teardown(conversations_keep_their_turns, set_up, tear_down),
     };

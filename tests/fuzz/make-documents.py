@@ -126,6 +126,9 @@ def good_pdfs():
     columns = [(72, 60, 16, 2, "A Paper in Two Columns")] + wrapped(72, 100, 220, 30) + wrapped(320, 100, 220, 30, 7)
     columns[-31] = (72, 100 + 29 * 12, 10, 1, "and in the left column this line ends with an exam-")
     columns[31] = (320, 100, 10, 1, "ple of a word that the column divides.")
+    notes = [wrapped(72, 80, 460, 40) + [(72, 700, 7, 1, "1 The first note, on page one, of the sales to customers abroad.")],
+             wrapped(72, 80, 460, 40, 11) + [(72, 700, 7, 1, "2 The second note, on page two, of the dollars they were paid in.")]]
+    yield "notes.pdf", text_pdf(notes)
     yield "columns.pdf", text_pdf([columns, [(72, 60, 10, 1, "An example and examples of the word stand here.")]])
     objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [4 0 R] >>",
                stream(zlib.compress(b"q 612 0 0 792 0 0 cm /I Do Q"), "/Filter /FlateDecode"),

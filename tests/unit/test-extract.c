@@ -130,6 +130,16 @@ static void test_pdf_boxes(void **state)
     assert_true(is_found);
 }
 
+/* A footnote comes with its page, before what the page's last paragraph goes on with. */
+static void test_pdf_notes(void **state)
+{
+    g_autoptr(Got) got = extract_well("notes.pdf");
+    const char *first = strstr(got->text->str, "\np 1 The first note, on page one"), *second = strstr(got->text->str, "\np 2 The second note");
+    assert_true(first != NULL && second > first);
+    const char *between = strstr(first + 3, "\np ");
+    assert_true(between != NULL && between < second); /* page two's text */
+}
+
 static void test_pdf_columns(void **state)
 {
     g_autoptr(Got) got = extract_well("columns.pdf");
@@ -278,8 +288,8 @@ static void test_promise_21_malformed_pdf(void **state)
         {"truncated.pdf", APP_EXTRACT_ERROR_DAMAGED, "not a readable PDF"},
         {"no-objects.pdf", APP_EXTRACT_ERROR_DAMAGED, "not a readable PDF"},
         {"loop.pdf", APP_EXTRACT_ERROR_DAMAGED, "pages can be read"},
-        {"form-loop.pdf", APP_EXTRACT_ERROR_NO_TEXT, "no text"},
-        {"scan.pdf", APP_EXTRACT_ERROR_NO_TEXT, "images (a scan)"},
+        {"form-loop.pdf", APP_EXTRACT_ERROR_NO_TEXT, "no text on its pages"},
+        {"scan.pdf", APP_EXTRACT_ERROR_NO_TEXT, "an image (a scan)"},
         {"empty.pdf", APP_EXTRACT_ERROR_NO_TEXT, "empty"},
     };
     assert_refused(files, G_N_ELEMENTS(files));
@@ -440,7 +450,7 @@ static void test_into_library(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pdf_table),    cmocka_unit_test(test_pdf_boxes),   cmocka_unit_test(test_pdf_columns),
+        cmocka_unit_test(test_pdf_table),    cmocka_unit_test(test_pdf_boxes),   cmocka_unit_test(test_pdf_columns),  cmocka_unit_test(test_pdf_notes),
         cmocka_unit_test(test_pdf_password), cmocka_unit_test(test_epub3),       cmocka_unit_test(test_epub2),
         cmocka_unit_test(test_filing),       cmocka_unit_test(test_html_places), cmocka_unit_test(test_encoding),
         cmocka_unit_test(test_office),       cmocka_unit_test(test_promise_21_malformed_pdf), cmocka_unit_test(test_promise_22_malformed_epub),

@@ -14,6 +14,7 @@
 
 #include "model.h"
 #include "safetensors.h"
+#include "weights.h"
 
 static char folder[2048];
 
@@ -173,6 +174,10 @@ static void bias_and_ties_are_what_the_folder_says(void **state)
     open_fixture(&f, "bias-f16-gqa2");
     assert_non_null(f.model->layers[1].o_bias);
     assert_ptr_equal(f.model->lm_head.data, f.model->embed.data);
+    const eng_safetensors *file = eng_model_get_weights(f.model)->files[0]; /* mapped, wherever in the file they stand */
+    const eng_tensor *embed = eng_safetensors_find(file, "model.embed_tokens.weight"), *down = eng_safetensors_find(file, "model.layers.1.mlp.down_proj.weight");
+    assert_ptr_equal(f.model->embed.data, embed->data);
+    assert_ptr_equal(f.model->layers[1].down_proj.data, down->data);
     close_fixture(&f);
     open_fixture(&f, "untied-f32-gqa8");
     assert_null(f.model->layers[0].q_bias);
