@@ -133,6 +133,10 @@ GtkWidget *ui_evidence_new_for_hit(const AppHit *hit)
     g_autofree char *place = app_format_place(hit->title, hit->heading, hit->page, hit->page_label);
     GtkWidget *caption = label_new(place, "caption");
     gtk_widget_add_css_class(caption, "dim-label");
+    if (hit->value != NULL) { /* a cell: what people look for first */
+        g_autofree char *cell = hit->column != NULL && *hit->column != '\0' ? g_strdup_printf("%s (%s)", hit->value, hit->column) : g_strdup(hit->value);
+        gtk_box_append(GTK_BOX(box), label_new(cell, "heading"));
+    }
     gtk_box_append(GTK_BOX(box), snippet);
     gtk_box_append(GTK_BOX(box), caption);
     g_autofree char *name = g_strdup_printf("%s: %s", place, gtk_label_get_text(GTK_LABEL(snippet)));

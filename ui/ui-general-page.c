@@ -18,7 +18,7 @@ struct _UiGeneralPage {
     GtkSpinButton *threads;
     AdwPreferencesGroup *watched;
     AdwEntryRow *remote_url, *remote_model;
-    AdwPasswordEntryRow *remote_key;
+    GtkPasswordEntry *remote_key;
     GPtrArray *folder_rows;
     bool is_showing;
 };

@@ -5,6 +5,7 @@
  */
 #define G_LOG_DOMAIN "ui-library-actions"
 #include <glib/gi18n.h>
+#include <string.h>
 
 #include "app-paths.h"
 #include "ui-library-internal.h"
@@ -164,6 +165,8 @@ void ui_library_actions_update(UiLibraryView *self)
     for (size_t i = 0; i < G_N_ELEMENTS(of_any); i++) gtk_widget_action_set_enabled(widget, of_any[i], selection->len > 0);
     gtk_widget_action_set_enabled(widget, "library.open", item != NULL);
     gtk_widget_action_set_enabled(widget, "library.rename", item != NULL);
+    gtk_widget_action_set_enabled(widget, "library.read-scan", item != NULL && ui_document_item_get_document(item)->state == APP_DOCUMENT_NO_TEXT &&
+                                                                   strcmp(ui_document_item_get_document(item)->format, "pdf") == 0);
     gtk_widget_action_set_enabled(widget, "library.reveal", item != NULL && ui_document_item_get_document(item)->source[0] != '\0');
     gtk_widget_action_set_enabled(widget, "library.read", readable->len > 0);
     gtk_widget_action_set_enabled(widget, "library.pause", stoppable->len > 0);
@@ -252,6 +255,12 @@ static void add_files(GtkWidget *widget, const char *name, GVariant *parameter)
 static void add_folder(GtkWidget *widget, const char *name, GVariant *parameter)
 {
     ui_library_view_choose_files(UI_LIBRARY_VIEW(widget), true);
+}
+
+static void read_scan(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    UiDocumentItem *item = only_item(UI_LIBRARY_VIEW(widget));
+    if (item != NULL) ui_library_locked_read_scan(UI_LIBRARY_VIEW(widget), ui_document_item_get_document(item));
 }
 
 static void add_sample(GtkWidget *widget, const char *name, GVariant *parameter)
@@ -404,6 +413,7 @@ void ui_library_actions_install(GtkWidgetClass *class)
         {"library.add-files", NULL, add_files},
         {"library.add-folder", NULL, add_folder},
         {"library.add-sample", NULL, add_sample},
+        {"library.read-scan", NULL, read_scan},
         {"library.stop-adding", NULL, stop_adding},
         {"library.open", NULL, open_document},
         {"library.ask", NULL, ask},

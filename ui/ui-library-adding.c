@@ -30,7 +30,9 @@ static void add_filters(GtkFileChooser *chooser)
 {
     static const char *const types[] = {"text/plain", "text/markdown", "application/pdf", "application/epub+zip", "text/html", "application/rtf",
                                         "application/vnd.oasis.opendocument.text",
-                                        "application/vnd.openxmlformats-officedocument.wordprocessingml.document"};
+                                        "application/vnd.openxmlformats-officedocument.wordprocessingml.document", "application/zip",
+                                        "application/x-tar", "application/x-compressed-tar", "application/x-xz-compressed-tar",
+                                        "application/x-7z-compressed", "application/vnd.rar"};
     g_autoptr(GtkFileFilter) readable = gtk_file_filter_new(), all = gtk_file_filter_new();
     gtk_file_filter_set_name(readable, _("Documents"));
     for (size_t i = 0; i < G_N_ELEMENTS(types); i++) gtk_file_filter_add_mime_type(readable, types[i]);
@@ -115,7 +117,8 @@ void ui_library_adding_on_event(UiLibraryView *self, const AppReadEvent *event)
         }
         break;
     case APP_READ_FAILED:
-        if (event->path != NULL) on_failed(self, event);
+        if (event->path != NULL && event->needs_password) ui_library_locked_ask_password(self, event->path);
+        else if (event->path != NULL) on_failed(self, event);
         break;
     case APP_READ_PAUSED: ui_library_actions_on_stopped(self, event->document); break;
     case APP_READ_PROGRESS:

@@ -1,5 +1,5 @@
 /* ui-library-internal.h: what the files of the library view share: ui-library-view.c (list and pages), ui-library-actions.c (actions on
- * documents), ui-library-adding.c (files on their way in).
+ * documents), ui-library-adding.c (files on their way in), ui-library-locked.c (those that need a password or leave).
  */
 #ifndef UI_LIBRARY_INTERNAL_H
 #define UI_LIBRARY_INTERNAL_H
@@ -49,6 +49,10 @@ void ui_library_actions_on_stopped(UiLibraryView *view, int64_t document);
 /* ui-library-adding.c */
 void ui_library_adding_on_event(UiLibraryView *view, const AppReadEvent *event);
 void ui_library_adding_resume(UiLibraryView *view); /* once: what was interrupted is read on */
+
+/* ui-library-locked.c */
+void ui_library_locked_ask_password(UiLibraryView *view, const char *path);
+void ui_library_locked_read_scan(UiLibraryView *view, const AppDocument *document);
 
 /* ui-library-view.c */
 void ui_library_view_toast(UiLibraryView *view, AdwToast *toast);
