@@ -14,7 +14,8 @@ G_BEGIN_DECLS
 typedef struct UiJob UiJob;
 
 typedef struct UiJobProgress {
-    uint64_t done, total;
+    uint64_t done, total; /* bytes, or tokens where `counts` */
+    bool counts;
     double per_s;         /* 0: not known */
     double seconds_left;  /* < 0: not known */
     char words[160];      /* what it is at; "" */

@@ -9,10 +9,12 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
+#include "app-calibration.h"
 #include "app-download.h"
 #include "app-model-details.h"
 #include "app-models.h"
 #include "app-settings.h"
+#include "ui-calibration.h"
 #include "ui-format.h"
 #include "ui-job.h"
 #include "ui-preferences.h"
@@ -40,6 +42,7 @@ G_DEFINE_FINAL_TYPE(UiModelsPage, ui_models_page, ADW_TYPE_PREFERENCES_PAGE)
 typedef struct Listed {
     AppModel *model;
     AppModelDetails *details; /* NULL: it cannot be opened */
+    AppCalibration *calibration; /* NULL: never measured */
     char *problem;
 } Listed;
 
@@ -57,6 +60,7 @@ static void free_listed(gpointer data)
     Listed *listed = data;
     app_model_free(listed->model);
     app_model_details_free(listed->details);
+    app_calibration_free(listed->calibration);
     g_free(listed->problem);
     g_free(listed);
 }
@@ -91,6 +95,7 @@ static void list(GTask *task, gpointer source, gpointer data, GCancellable *canc
         listed->model = models->pdata[i];
         listed->details = app_model_describe(listing->library, listed->model->path, &failure);
         if (listed->details == NULL) listed->problem = g_strdup(failure->message);
+        listed->calibration = app_calibration_load(folder, listed->model->name, NULL);
         g_ptr_array_add(listing->models, listed);
     }
     listing->catalogue = app_catalogue_load(&error);
@@ -161,6 +166,17 @@ static void add_facts(AdwExpanderRow *row, const AppModelDetails *details)
              details->reads_sections ? _("exact: it was trained to read sections by themselves") : _("by approximation; one document at a time is exact"));
 }
 
+static void on_measure(gpointer user, const char *model);
+
+/* The model in use is loaded anew, as its cache is another one now. */
+static void on_sparsity_chosen(gpointer user, const char *model)
+{
+    UiModelsPage *self = user;
+    AppEngine *engine = ui_context_get_engine(self->context);
+    if (engine != NULL && strcmp(app_engine_get_model_name(engine), model) == 0) ui_context_load_engine(self->context, model);
+    else run_listing(self, NULL);
+}
+
 static void add_model(UiModelsPage *self, const Listed *listed, const char *chosen)
 {
     const AppModel *model = listed->model;
@@ -172,6 +188,8 @@ static void add_model(UiModelsPage *self, const Listed *listed, const char *chos
         g_autofree char *parameters = parameters_words((double)listed->details->n_parameters);
         subtitle = g_strdup_printf("%s · %s%s%s", parameters, bytes, model->shipped ? " · " : "", model->shipped ? _("comes with Lectern") : "");
         add_facts(ADW_EXPANDER_ROW(row), listed->details);
+        ui_calibration_add_rows(ADW_EXPANDER_ROW(row), app_library_get_folder(ui_context_get_library(self->context)), model->name,
+                                listed->calibration, on_measure, on_sparsity_chosen, self);
     } else {
         subtitle = g_strdup_printf(_("Cannot be used: %s"), listed->problem);
     }
@@ -357,7 +375,8 @@ static bool run_download(UiJob *job, gpointer data, GError **error)
 static void on_progress(gpointer user, const UiJobProgress *progress)
 {
     UiModelsPage *self = user;
-    g_autofree char *done = ui_format_bytes(progress->done), *total = ui_format_bytes(progress->total), *rate = ui_format_bytes((uint64_t)progress->per_s);
+    char *(*format)(uint64_t) = progress->counts ? ui_format_tokens : ui_format_bytes;
+    g_autofree char *done = format(progress->done), *total = format(progress->total), *rate = format((uint64_t)progress->per_s);
     g_autofree char *left = progress->seconds_left >= 0 ? ui_format_duration(progress->seconds_left) : NULL;
     GString *words = g_string_new(NULL);
     g_string_append_printf(words, _("%s of %s"), done, total);
@@ -379,7 +398,8 @@ static void on_work_done(gpointer user, gpointer data, const GError *error)
     self->job = NULL;
     gtk_widget_set_visible(GTK_WIDGET(self->job_row), FALSE);
     gtk_widget_set_visible(GTK_WIDGET(self->job_bar), FALSE);
-    bool is_stopped = g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED) || g_error_matches(error, APP_MODELS_ERROR, APP_MODELS_ERROR_CANCELLED);
+    bool is_stopped = g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED) || g_error_matches(error, APP_MODELS_ERROR, APP_MODELS_ERROR_CANCELLED) ||
+                      g_error_matches(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_CANCELLED);
     if (error != NULL && !is_stopped) ui_preferences_say(GTK_WIDGET(self), error->message);
     reload(self);
 }
@@ -408,6 +428,34 @@ static void download(UiModelsPage *self, const char *what)
     work->what = g_strdup(what);
     g_autofree char *title = g_strdup_printf(_("Downloading %s"), what);
     start(self, run_download, work, title);
+}
+
+static void tell_measured(void *user, uint64_t done_tokens, uint64_t total_tokens)
+{
+    Work *work = user;
+    UiJobProgress progress = {.done = done_tokens, .total = total_tokens, .seconds_left = -1};
+    double seconds = (double)(g_get_monotonic_time() - work->begun_us) / 1e6;
+    if (seconds > 0.5 && done_tokens > 0) progress.seconds_left = seconds * (double)(total_tokens - MIN(done_tokens, total_tokens)) / (double)done_tokens;
+    progress.counts = true;
+    ui_job_set_progress(work->job, &progress);
+}
+
+static bool run_measure(UiJob *job, gpointer data, GError **error)
+{
+    Work *work = data;
+    work->job = job;
+    work->begun_us = g_get_monotonic_time();
+    AppCalibrationOptions options = {.cancel = ui_job_cancel_flag(job), .progress = tell_measured, .user = work};
+    g_autoptr(AppCalibration) calibration = app_calibration_run(work->folder, work->what, &options, error);
+    return calibration != NULL;
+}
+
+static void on_measure(gpointer user, const char *model)
+{
+    Work *work = g_new0(Work, 1);
+    work->what = g_strdup(model);
+    g_autofree char *title = g_strdup_printf(_("Measuring the sparsity of %s"), model);
+    start(user, run_measure, work, title);
 }
 
 static void on_download(UiModelsPage *self, GtkButton *button)

@@ -10,12 +10,12 @@
 
 struct _UiTurn {
     AdwBin parent;
-    GtkLabel *question, *progress_label, *quotation, *notice_label, *answer, *figures;
+    GtkLabel *question, *progress_label, *quotation, *notice_label, *answer, *figures, *thought;
     GtkBox *progress, *notice, *evidence, *passages, *footer;
     GtkSpinner *spinner;
     GtkImage *notice_icon;
     AdwBin *table_bin;
-    GtkExpander *passages_expander;
+    GtkExpander *passages_expander, *thought_expander;
     GtkButton *copy_button, *cite_button;
     GString *streamed_quotation, *streamed_answer;
     char *copied, *cited; /* what the two buttons copy */
@@ -124,6 +124,8 @@ void ui_turn_set_answer(UiTurn *self, const AppAnswer *answer)
 {
     end_progress(self);
     gtk_widget_set_visible(GTK_WIDGET(self->quotation), FALSE);
+    if (answer->thought != NULL) gtk_label_set_text(self->thought, answer->thought);
+    gtk_widget_set_visible(GTK_WIDGET(self->thought_expander), answer->thought != NULL && *answer->thought != '\0');
     gtk_label_set_text(self->answer, answer->answer);
     gtk_widget_set_visible(GTK_WIDGET(self->answer), answer->found && *answer->answer != '\0');
     if (!answer->found) {
@@ -222,6 +224,8 @@ static void ui_turn_class_init(UiTurnClass *class)
     gtk_widget_class_bind_template_child(widget_class, UiTurn, progress);
     gtk_widget_class_bind_template_child(widget_class, UiTurn, progress_label);
     gtk_widget_class_bind_template_child(widget_class, UiTurn, spinner);
+    gtk_widget_class_bind_template_child(widget_class, UiTurn, thought_expander);
+    gtk_widget_class_bind_template_child(widget_class, UiTurn, thought);
     gtk_widget_class_bind_template_child(widget_class, UiTurn, quotation);
     gtk_widget_class_bind_template_child(widget_class, UiTurn, notice);
     gtk_widget_class_bind_template_child(widget_class, UiTurn, notice_icon);
