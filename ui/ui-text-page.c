@@ -22,6 +22,7 @@ enum {
     TABLE_LABEL_CHARS_MAX = 46,
     EDGE_PX = 2, /* a line of which less is in sight does not count */
     SETTLE_FRAMES = 3,
+    HOLD_FRAMES_MAX = 600,
     SCROLL_FRAMES_MAX = 120,
 };
 
@@ -40,6 +41,9 @@ struct _UiTextPage {
     double scroll_align;
     guint scroll_tick;
     int n_scroll_frames, n_still_frames;
+    double last_upper, held_value;
+    guint laid_out_source;
+    bool is_laid_out;
     bool has_passage;
     UiRange passage;
     UiEmphasis emphasis;
@@ -144,15 +148,41 @@ static bool scroll_once(UiTextPage *self)
     return fabs(gtk_adjustment_get_value(self->adjustment) - value) < 1;
 }
 
+/* Comes after all the view's own laying out when idle, so there is none left. */
+static gboolean on_laid_out(gpointer user)
+{
+    UiTextPage *self = user;
+    self->is_laid_out = true;
+    self->laid_out_source = 0;
+    return G_SOURCE_REMOVE;
+}
+
 static gboolean on_scroll_tick(GtkWidget *widget, GdkFrameClock *clock, gpointer user)
 {
     UiTextPage *self = UI_TEXT_PAGE(widget);
+    double upper = gtk_adjustment_get_upper(self->adjustment);
+    bool has_grown = fabs(upper - self->last_upper) >= 1;
+    self->last_upper = upper;
     self->n_scroll_frames++;
-    self->n_still_frames = scroll_once(self) ? self->n_still_frames + 1 : 0;
-    if (self->n_still_frames < SETTLE_FRAMES && self->n_scroll_frames < SCROLL_FRAMES_MAX) return G_SOURCE_CONTINUE;
-    self->is_scroll_wanted = false;
+    if (self->is_scroll_wanted) {
+        self->n_still_frames = scroll_once(self) ? self->n_still_frames + 1 : 0;
+        if (self->n_still_frames < SETTLE_FRAMES && self->n_scroll_frames < SCROLL_FRAMES_MAX) return G_SOURCE_CONTINUE;
+        self->is_scroll_wanted = false;
+        self->n_still_frames = self->n_scroll_frames = 0;
+        self->held_value = gtk_adjustment_get_value(self->adjustment);
+        self->is_laid_out = false;
+        if (self->laid_out_source == 0) self->laid_out_source = g_idle_add_full(GTK_TEXT_VIEW_PRIORITY_VALIDATE + 1, on_laid_out, self, NULL);
+        on_scrolled(self);
+        return G_SOURCE_CONTINUE;
+    }
+    /* Lines that are laid out later may still push the place away; whoever moves the view while none is ends the hold. */
+    bool is_moved = fabs(gtk_adjustment_get_value(self->adjustment) - self->held_value) >= 1;
+    if (has_grown) scroll_once(self);
+    self->held_value = gtk_adjustment_get_value(self->adjustment);
+    bool is_held = has_grown || (!is_moved && !self->is_laid_out);
+    if (is_held && self->n_scroll_frames < HOLD_FRAMES_MAX) return G_SOURCE_CONTINUE;
+    g_clear_handle_id(&self->laid_out_source, g_source_remove);
     self->scroll_tick = 0;
-    on_scrolled(self);
     return G_SOURCE_REMOVE;
 }
 
@@ -161,6 +191,7 @@ static void stop_scrolling(UiTextPage *self)
     if (self->scroll_tick != 0) gtk_widget_remove_tick_callback(GTK_WIDGET(self), self->scroll_tick);
     self->scroll_tick = 0;
     self->is_scroll_wanted = false;
+    g_clear_handle_id(&self->laid_out_source, g_source_remove);
 }
 
 /* When the text is there and in sight. */
@@ -183,7 +214,7 @@ void ui_text_page_scroll_to(UiTextPage *self, uint64_t byte, double align)
     start_scrolling(self);
 }
 
-static gboolean on_wheel(UiTextPage *self)
+static gboolean on_input(UiTextPage *self)
 {
     if (self->scroll_tick != 0) stop_scrolling(self); /* the person's hand is stronger */
     return GDK_EVENT_PROPAGATE;
@@ -554,8 +585,12 @@ static void ui_text_page_init(UiTextPage *self)
     gtk_text_view_set_bottom_margin(view, 48);
     GtkEventController *wheel = gtk_event_controller_scroll_new(GTK_EVENT_CONTROLLER_SCROLL_VERTICAL);
     gtk_event_controller_set_propagation_phase(wheel, GTK_PHASE_CAPTURE);
-    g_signal_connect_swapped(wheel, "scroll", G_CALLBACK(on_wheel), self);
+    g_signal_connect_swapped(wheel, "scroll", G_CALLBACK(on_input), self);
     gtk_widget_add_controller(GTK_WIDGET(self), wheel);
+    GtkEventController *keys = gtk_event_controller_key_new();
+    gtk_event_controller_set_propagation_phase(keys, GTK_PHASE_CAPTURE);
+    g_signal_connect_swapped(keys, "key-pressed", G_CALLBACK(on_input), self);
+    gtk_widget_add_controller(GTK_WIDGET(self), keys);
     g_signal_connect(self, "notify::vadjustment", G_CALLBACK(on_adjustment), NULL);
     ui_text_page_set_zoom(self, 1);
 }
