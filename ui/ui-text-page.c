@@ -22,7 +22,7 @@ enum {
     TABLE_LABEL_CHARS_MAX = 46,
     EDGE_PX = 2, /* a line of which less is in sight does not count */
     SETTLE_FRAMES = 3,
-    HOLD_FRAMES = 20,
+    HOLD_FRAMES_MAX = 600,
     SCROLL_FRAMES_MAX = 120,
 };
 
@@ -42,6 +42,8 @@ struct _UiTextPage {
     guint scroll_tick;
     int n_scroll_frames, n_still_frames;
     double last_upper, held_value;
+    guint laid_out_source;
+    bool is_laid_out;
     bool has_passage;
     UiRange passage;
     UiEmphasis emphasis;
@@ -146,6 +148,15 @@ static bool scroll_once(UiTextPage *self)
     return fabs(gtk_adjustment_get_value(self->adjustment) - value) < 1;
 }
 
+/* Comes after all the view's own laying out when idle, so there is none left. */
+static gboolean on_laid_out(gpointer user)
+{
+    UiTextPage *self = user;
+    self->is_laid_out = true;
+    self->laid_out_source = 0;
+    return G_SOURCE_REMOVE;
+}
+
 static gboolean on_scroll_tick(GtkWidget *widget, GdkFrameClock *clock, gpointer user)
 {
     UiTextPage *self = UI_TEXT_PAGE(widget);
@@ -159,6 +170,8 @@ static gboolean on_scroll_tick(GtkWidget *widget, GdkFrameClock *clock, gpointer
         self->is_scroll_wanted = false;
         self->n_still_frames = self->n_scroll_frames = 0;
         self->held_value = gtk_adjustment_get_value(self->adjustment);
+        self->is_laid_out = false;
+        if (self->laid_out_source == 0) self->laid_out_source = g_idle_add_full(GTK_TEXT_VIEW_PRIORITY_VALIDATE + 1, on_laid_out, self, NULL);
         on_scrolled(self);
         return G_SOURCE_CONTINUE;
     }
@@ -166,8 +179,9 @@ static gboolean on_scroll_tick(GtkWidget *widget, GdkFrameClock *clock, gpointer
     bool is_moved = fabs(gtk_adjustment_get_value(self->adjustment) - self->held_value) >= 1;
     if (has_grown) scroll_once(self);
     self->held_value = gtk_adjustment_get_value(self->adjustment);
-    self->n_still_frames = has_grown ? 0 : self->n_still_frames + 1;
-    if ((has_grown || !is_moved) && self->n_still_frames < HOLD_FRAMES && self->n_scroll_frames < SCROLL_FRAMES_MAX) return G_SOURCE_CONTINUE;
+    bool is_held = has_grown || (!is_moved && !self->is_laid_out);
+    if (is_held && self->n_scroll_frames < HOLD_FRAMES_MAX) return G_SOURCE_CONTINUE;
+    g_clear_handle_id(&self->laid_out_source, g_source_remove);
     self->scroll_tick = 0;
     return G_SOURCE_REMOVE;
 }
@@ -177,6 +191,7 @@ static void stop_scrolling(UiTextPage *self)
     if (self->scroll_tick != 0) gtk_widget_remove_tick_callback(GTK_WIDGET(self), self->scroll_tick);
     self->scroll_tick = 0;
     self->is_scroll_wanted = false;
+    g_clear_handle_id(&self->laid_out_source, g_source_remove);
 }
 
 /* When the text is there and in sight. */

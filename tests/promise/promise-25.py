@@ -157,7 +157,9 @@ def case_killed_at_random():
 
         case.server.faults[case.resolve(LARGE)] = slow
         n_killed = 0
-        while not case.installed():
+        while n_killed < 5 or not case.installed():
+            if case.installed():  # the machine was too fast to be killed five times: once more
+                shutil.rmtree(os.path.join(case.models, "tiny"))
             process = subprocess.Popen([LECTERN, "--quiet", "model", "download", "org/tiny"], env=case.environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             try:
                 process.wait(timeout=rng.uniform(0, 0.25) if n_killed < 30 else 60)
@@ -167,7 +169,6 @@ def case_killed_at_random():
                 n_killed += 1
             if case.installed():
                 assert json.loads(case.run("--json", "model", "info", "tiny"))["layers"] == 1
-        assert n_killed >= 5, f"seed {seed}: killed {n_killed} times only"
         folder = os.path.join(case.models, "tiny")
         for name, data in FILES.items():
             assert open(os.path.join(folder, name), "rb").read() == data, f"seed {seed}: {name}"
