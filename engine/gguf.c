@@ -2,14 +2,13 @@
 #include "gguf.h"
 
 #include "blocks.h"
+#include "map-file.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -330,26 +329,6 @@ static eng_status read_header(eng_gguf *file, eng_error *error)
     return status == ENG_OK ? read_tensors(&c, n_tensors) : status;
 }
 
-static eng_status map_file(eng_gguf *file, eng_error *error)
-{
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return eng_fail(error, errno == ENOENT ? ENG_NOT_FOUND : ENG_IO, "%s: %s", file->path, strerror(errno));
-    struct stat st;
-    eng_status status = ENG_OK;
-    void *map = MAP_FAILED;
-    if (fstat(fd, &st) != 0)
-        status = eng_fail(error, ENG_IO, "%s: %s", file->path, strerror(errno));
-    else if (!S_ISREG(st.st_mode) || st.st_size == 0)
-        status = eng_fail(error, ENG_BAD_FILE, "%s: empty, or not a regular file", file->path);
-    else if ((map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
-        status = eng_fail(error, ENG_IO, "%s: cannot map: %s", file->path, strerror(errno));
-    close(fd);
-    if (status != ENG_OK) return status;
-    file->map = map;
-    file->map_bytes = (size_t)st.st_size;
-    return ENG_OK;
-}
-
 eng_status eng_gguf_open(const char *path, eng_gguf **ret_file, eng_error *error)
 {
     eng_gguf *file = calloc(1, sizeof *file);
@@ -358,7 +337,7 @@ eng_status eng_gguf_open(const char *path, eng_gguf **ret_file, eng_error *error
         free(file);
         return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", path);
     }
-    eng_status status = map_file(file, error);
+    eng_status status = eng_map_file(file->path, &file->map, &file->map_bytes, error);
     if (status == ENG_OK) status = read_header(file, error);
     if (status != ENG_OK) {
         eng_gguf_close(file);

@@ -3,14 +3,11 @@
 
 #include "blocks.h"
 #include "json.h"
+#include "map-file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
     HEADER_BYTES_MAX = 100000000, /* the format's own limit */
@@ -170,29 +167,6 @@ static eng_status read_header(eng_safetensors *file, eng_error *error)
     return check_places(file, data, end, error);
 }
 
-static eng_status map_file(eng_safetensors *file, eng_error *error)
-{
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return eng_fail(error, errno == ENOENT ? ENG_NOT_FOUND : ENG_IO, "%s: %s", file->path, strerror(errno));
-    struct stat st;
-    eng_status status = ENG_OK;
-    if (fstat(fd, &st) != 0) {
-        status = eng_fail(error, ENG_IO, "%s: %s", file->path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode) || st.st_size == 0) {
-        status = eng_fail(error, ENG_BAD_FILE, "%s: empty, or not a regular file", file->path);
-    } else {
-        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED) {
-            status = eng_fail(error, ENG_IO, "%s: cannot map: %s", file->path, strerror(errno));
-        } else {
-            file->map = map;
-            file->map_bytes = (size_t)st.st_size;
-        }
-    }
-    close(fd);
-    return status;
-}
-
 eng_status eng_safetensors_open(const char *path, eng_safetensors **ret_file, eng_error *error)
 {
     eng_safetensors *file = calloc(1, sizeof *file);
@@ -201,7 +175,7 @@ eng_status eng_safetensors_open(const char *path, eng_safetensors **ret_file, en
         free(file);
         return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", path);
     }
-    eng_status status = map_file(file, error);
+    eng_status status = eng_map_file(file->path, &file->map, &file->map_bytes, error);
     if (status == ENG_OK) status = read_header(file, error);
     if (status != ENG_OK) {
         eng_safetensors_close(file);
