@@ -87,6 +87,17 @@ void ui_job_set_progress(UiJob *job, const UiJobProgress *progress)
     g_mutex_unlock(&job->mutex);
 }
 
+void ui_job_set_bytes(UiJob *job, gint64 begun_us, uint64_t done_bytes, uint64_t total_bytes)
+{
+    double seconds = (double)(g_get_monotonic_time() - begun_us) / 1e6;
+    UiJobProgress progress = {.done = done_bytes, .total = total_bytes, .seconds_left = -1};
+    if (seconds > 0.5 && done_bytes > 0) {
+        progress.per_s = (double)done_bytes / seconds;
+        progress.seconds_left = (double)(total_bytes - MIN(done_bytes, total_bytes)) / progress.per_s;
+    }
+    ui_job_set_progress(job, &progress);
+}
+
 void ui_job_stop(UiJob *job)
 {
     __atomic_store_n(&job->cancel, true, __ATOMIC_RELAXED);

@@ -32,6 +32,8 @@ typedef struct UiJobHandlers {
 UiJob *ui_job_start(UiJobWork work, gpointer data, GDestroyNotify free_data, const UiJobHandlers *handlers, gpointer user);
 const bool *ui_job_cancel_flag(UiJob *job);
 void ui_job_set_progress(UiJob *job, const UiJobProgress *progress); /* on the job's thread */
+/* The same of bytes, with rate and time left since begun_us, a monotonic time: neither is told in the first half second. */
+void ui_job_set_bytes(UiJob *job, gint64 begun_us, uint64_t done_bytes, uint64_t total_bytes);
 void ui_job_stop(UiJob *job);   /* `done` follows, with whatever error a stop gives */
 void ui_job_detach(UiJob *job); /* lets go of it, without stopping; NULL is fine */
 

@@ -328,14 +328,8 @@ static void free_work(gpointer data)
 
 static void tell_imported(void *user, uint64_t done, uint64_t total)
 {
-    Work *work = user;
-    double seconds = (double)(g_get_monotonic_time() - work->begun_us) / 1e6;
-    UiJobProgress progress = {.done = done, .total = total, .seconds_left = -1};
-    if (seconds > 0.5 && done > 0) {
-        progress.per_s = (double)done / seconds;
-        progress.seconds_left = (double)(total - MIN(done, total)) / progress.per_s;
-    }
-    ui_job_set_progress(work->job, &progress);
+    const Work *work = user;
+    ui_job_set_bytes(work->job, work->begun_us, done, total);
 }
 
 static bool run_import(UiJob *job, gpointer data, GError **error)

@@ -223,13 +223,7 @@ static void free_check(gpointer data)
 static void tell_checked(void *user, uint64_t done, uint64_t total)
 {
     const Check *check = user;
-    double seconds = (double)(g_get_monotonic_time() - check->begun_us) / 1e6;
-    UiJobProgress progress = {.done = done, .total = total, .seconds_left = -1};
-    if (seconds > 0.5 && done > 0) {
-        progress.per_s = (double)done / seconds;
-        progress.seconds_left = (double)(total - MIN(done, total)) / progress.per_s;
-    }
-    ui_job_set_progress(check->job, &progress);
+    ui_job_set_bytes(check->job, check->begun_us, done, total);
 }
 
 static bool run_check(UiJob *job, gpointer data, GError **error)
