@@ -74,10 +74,10 @@ void app_doctor_check_permissions(AppDoctor *doctor)
 /* --------------------------------------------------------------------------------------------------------------- library */
 
 /* What SQLite finds wrong, at most a few lines; "" when nothing. NULL: it cannot be asked. */
-static char *quick_check(AppDb *db, GError **error)
+static char *check_database(AppDb *db, GError **error)
 {
     g_autoptr(GString) faults = g_string_new(NULL);
-    sqlite3_stmt *statement = app_db_query(db, error, "SELECT quick_check FROM pragma_quick_check(3) WHERE quick_check <> 'ok'", "");
+    sqlite3_stmt *statement = app_db_query(db, error, "SELECT integrity_check FROM pragma_integrity_check(3) WHERE integrity_check <> 'ok'", "");
     int code = statement != NULL ? 1 : -1;
     while (code == 1 && (code = app_db_step(db, statement, error)) == 1) {
         g_autofree char *line = app_db_dup_text(statement, 0);
@@ -124,7 +124,7 @@ void app_doctor_check_library(AppDoctor *doctor)
     g_autofree char *path = g_build_filename(doctor->options->data_folder, "library.sqlite", NULL), *faults = NULL;
     g_autoptr(GError) error = NULL;
     AppDb *db = app_db_open(path, true, &error);
-    if (db != NULL) faults = quick_check(db, &error);
+    if (db != NULL) faults = check_database(db, &error);
     if (faults == NULL || faults[0] != '\0') {
         app_doctor_add(doctor, APP_FINDING_PROBLEM,
                        "Keep a copy of the file. Then move it away, and read the documents again: caches are found again by their text. `sqlite3 library.sqlite .recover` may save conversations.",

@@ -152,10 +152,10 @@ static eng_status check_schema(eng_index *index, eng_error *error)
     int code = run(index, &n_strange, "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')", "");
     if (code == SQLITE_OK) code = run(index, &application, "PRAGMA application_id", "");
     for (size_t i = 0; i < sizeof queries / sizeof *queries && code == SQLITE_OK; i++) code = run(index, NULL, queries[i], "");
-    /* Damaged pages too: found later, at a row that is needed, they would stand in the way at every start. A page that cannot be read for
-     * the moment is told like a damaged one: only what is found twice is damage. */
+    /* Damaged pages too, and lookup tables that lack a row: found later, at a row that is needed, they would stand in the way at every start,
+     * and of making the index anew. A page that cannot be read for the moment is told like a damaged one: only what is found twice is damage. */
     for (int i = 0; i < 2 && code == SQLITE_OK && (i == 0 || n_damaged != 0); i++)
-        code = run(index, &n_damaged, "SELECT count(*) FROM pragma_quick_check(1) WHERE quick_check <> 'ok'", "");
+        code = run(index, &n_damaged, "SELECT count(*) FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'", "");
     if (code != SQLITE_OK) return index_fail(index, code, error);
     if (n_damaged != 0) return eng_fail(error, ENG_BAD_FILE, "the cache's index is damaged");
     if (n_strange != 0 || application != INDEX_APPLICATION_ID) return eng_fail(error, ENG_BAD_FILE, "the cache's index is not one of Lectern's");
