@@ -342,71 +342,6 @@ static bool install(Download *download, const char *data_folder, GError **error)
     return take_models_error(failure, error);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- run */
-
-static bool take_http_error(Download *download, GError *failure, GError **error)
-{
-    if (failure->domain != APP_HTTP_ERROR) {
-        g_propagate_error(error, failure);
-        return false;
-    }
-    static const int codes[] = {[APP_HTTP_ERROR_FAILED] = APP_DOWNLOAD_ERROR_FAILED,   [APP_HTTP_ERROR_OFFLINE] = APP_DOWNLOAD_ERROR_OFFLINE,
-                                [APP_HTTP_ERROR_CUT] = APP_DOWNLOAD_ERROR_CUT,         [APP_HTTP_ERROR_STALLED] = APP_DOWNLOAD_ERROR_CUT,
-                                [APP_HTTP_ERROR_REFUSED] = APP_DOWNLOAD_ERROR_REFUSED, [APP_HTTP_ERROR_LIMIT] = APP_DOWNLOAD_ERROR_INVALID};
-    g_set_error(error, APP_DOWNLOAD_ERROR, codes[failure->code], "%s cannot be downloaded: %s", download->repository, failure->message);
-    g_error_free(failure);
-    return false;
-}
-
-static bool run(Download *download, const char *data_folder, GError **error)
-{
-    GError *failure = NULL;
-    if (!app_models_check_new_name(data_folder, download->name, &failure)) return take_models_error(failure, error);
-    if (!open_folder(download, data_folder, error)) return false;
-    download->shown.repository = download->repository;
-    download->shown.licence = "";
-    show(download, APP_DOWNLOAD_LISTING, 0, NULL);
-    if (!app_hub_list(&download->hub, download->repository, download->revision, &download->listed, &failure))
-        return take_http_error(download, failure, error);
-    download->shown.licence = download->listed.licence;
-    download->files = app_hub_choose_files(download->repository, download->listed.files, download->file, error);
-    if (download->files == NULL || !keep_what_fits(download, error)) return false;
-    if (!fetch_files(download, &failure)) return take_http_error(download, failure, error);
-    if (!install(download, data_folder, error)) return false;
-    delete_folder(download->folder);
-    return true;
-}
-
-static void clear(Download *download)
-{
-    if (download->lock_fd >= 0) close(download->lock_fd);
-    if (download->files != NULL) g_ptr_array_unref(download->files);
-    app_hub_revision_clear(&download->listed);
-    app_http_free(download->hub.http);
-    g_free(download->repository);
-    g_free(download->revision);
-    g_free(download->file);
-    g_free(download->name);
-    g_free(download->folder);
-    g_free(download->model_folder);
-}
-
-char *app_download_run(const char *data_folder, AppSettings *settings, const AppDownloadWish *wish, AppDownloadProgressFn progress, void *user,
-                       const bool *cancel, GError **error)
-{
-    Download download = {.lock_fd = -1, .progress = progress, .user = user, .shown = {.seconds_left = -1}, .shown_stage = APP_DOWNLOAD_INSTALLING};
-    g_autofree char *endpoint = app_settings_get_text(settings, APP_SETTING_ENDPOINT), *token = app_settings_get_text(settings, APP_SETTING_TOKEN);
-    g_autofree char *proxy = app_settings_get_text(settings, APP_SETTING_PROXY);
-    while (g_str_has_suffix(endpoint, "/")) endpoint[strlen(endpoint) - 1] = '\0';
-    download.hub = (AppHub){.endpoint = endpoint, .token = token, .cancel = cancel,
-                            .http = app_http_new(proxy, (unsigned)app_settings_get_number(settings, APP_SETTING_TIMEOUT))};
-    download.n_retries = (unsigned)app_settings_get_number(settings, APP_SETTING_RETRIES);
-    char *name = NULL;
-    if (take_wish(&download, wish, error) && run(&download, data_folder, error)) name = g_strdup(download.name);
-    clear(&download);
-    return name;
-}
-
 /* ------------------------------------------------------------------------------------------------------------ unfinished */
 
 void app_download_state_free(AppDownloadState *state)
@@ -453,6 +388,90 @@ static AppDownloadState *take_state(const char *folder)
     return state;
 }
 
+/* A model went into its place, and then this process or the machine stopped: what is left of the download holds nothing any more. */
+static bool delete_if_left_over(const char *data_folder, const char *folder)
+{
+    int fd = lock_folder(folder, "", NULL);
+    if (fd < 0) return false;
+    AppDownloadState *state = take_state(folder);
+    g_autofree char *model = g_build_filename(folder, MODEL_NAME, NULL);
+    bool holds_nothing = state != NULL ? state->done_bytes == 0 && state->name != NULL && !app_models_check_new_name(data_folder, state->name, NULL)
+                                       : g_rmdir(model) == 0 || errno == ENOENT;
+    if (holds_nothing) delete_folder(folder);
+    app_download_state_free(state);
+    close(fd);
+    return holds_nothing;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- run */
+
+static bool take_http_error(Download *download, GError *failure, GError **error)
+{
+    if (failure->domain != APP_HTTP_ERROR) {
+        g_propagate_error(error, failure);
+        return false;
+    }
+    static const int codes[] = {[APP_HTTP_ERROR_FAILED] = APP_DOWNLOAD_ERROR_FAILED,   [APP_HTTP_ERROR_OFFLINE] = APP_DOWNLOAD_ERROR_OFFLINE,
+                                [APP_HTTP_ERROR_CUT] = APP_DOWNLOAD_ERROR_CUT,         [APP_HTTP_ERROR_STALLED] = APP_DOWNLOAD_ERROR_CUT,
+                                [APP_HTTP_ERROR_REFUSED] = APP_DOWNLOAD_ERROR_REFUSED, [APP_HTTP_ERROR_LIMIT] = APP_DOWNLOAD_ERROR_INVALID};
+    g_set_error(error, APP_DOWNLOAD_ERROR, codes[failure->code], "%s cannot be downloaded: %s", download->repository, failure->message);
+    g_error_free(failure);
+    return false;
+}
+
+static bool run(Download *download, const char *data_folder, GError **error)
+{
+    GError *failure = NULL;
+    if (!app_models_check_new_name(data_folder, download->name, &failure)) {
+        g_autofree char *before = folder_of(data_folder, download->repository);
+        delete_if_left_over(data_folder, before);
+        return take_models_error(failure, error);
+    }
+    if (!open_folder(download, data_folder, error)) return false;
+    download->shown.repository = download->repository;
+    download->shown.licence = "";
+    show(download, APP_DOWNLOAD_LISTING, 0, NULL);
+    if (!app_hub_list(&download->hub, download->repository, download->revision, &download->listed, &failure))
+        return take_http_error(download, failure, error);
+    download->shown.licence = download->listed.licence;
+    download->files = app_hub_choose_files(download->repository, download->listed.files, download->file, error);
+    if (download->files == NULL || !keep_what_fits(download, error)) return false;
+    if (!fetch_files(download, &failure)) return take_http_error(download, failure, error);
+    if (!install(download, data_folder, error)) return false;
+    delete_folder(download->folder);
+    return true;
+}
+
+static void clear(Download *download)
+{
+    if (download->lock_fd >= 0) close(download->lock_fd);
+    if (download->files != NULL) g_ptr_array_unref(download->files);
+    app_hub_revision_clear(&download->listed);
+    app_http_free(download->hub.http);
+    g_free(download->repository);
+    g_free(download->revision);
+    g_free(download->file);
+    g_free(download->name);
+    g_free(download->folder);
+    g_free(download->model_folder);
+}
+
+char *app_download_run(const char *data_folder, AppSettings *settings, const AppDownloadWish *wish, AppDownloadProgressFn progress, void *user,
+                       const bool *cancel, GError **error)
+{
+    Download download = {.lock_fd = -1, .progress = progress, .user = user, .shown = {.seconds_left = -1}, .shown_stage = APP_DOWNLOAD_INSTALLING};
+    g_autofree char *endpoint = app_settings_get_text(settings, APP_SETTING_ENDPOINT), *token = app_settings_get_text(settings, APP_SETTING_TOKEN);
+    g_autofree char *proxy = app_settings_get_text(settings, APP_SETTING_PROXY);
+    while (g_str_has_suffix(endpoint, "/")) endpoint[strlen(endpoint) - 1] = '\0';
+    download.hub = (AppHub){.endpoint = endpoint, .token = token, .cancel = cancel,
+                            .http = app_http_new(proxy, (unsigned)app_settings_get_number(settings, APP_SETTING_TIMEOUT))};
+    download.n_retries = (unsigned)app_settings_get_number(settings, APP_SETTING_RETRIES);
+    char *name = NULL;
+    if (take_wish(&download, wish, error) && run(&download, data_folder, error)) name = g_strdup(download.name);
+    clear(&download);
+    return name;
+}
+
 GPtrArray *app_download_list(const char *data_folder)
 {
     GPtrArray *states = g_ptr_array_new_with_free_func((GDestroyNotify)app_download_state_free);
@@ -461,6 +480,7 @@ GPtrArray *app_download_list(const char *data_folder)
     for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
         g_autofree char *path = g_build_filename(folder, entry, NULL);
         AppDownloadState *state = take_state(path);
+        if (state != NULL && state->done_bytes == 0 && delete_if_left_over(data_folder, path)) g_clear_pointer(&state, app_download_state_free);
         if (state != NULL) g_ptr_array_add(states, state);
     }
     if (dir != NULL) g_dir_close(dir);
