@@ -11,6 +11,7 @@
 enum {
     KERN_TABLE_BYTES = 128,    /* an 8-bit query table */
     KERN_TILE_TOKENS = 64,     /* keys of one tile; equal to KERN_MASS_TOKENS */
+    KERN_ROTATE_ROWS = 4,      /* rows that are rotated together, each as if alone */
     KERN_TILE_ROWS_MULTIPLE = 6, /* rows of a tile are padded to this: accumulators of 6 rows fill the registers */
 };
 
@@ -51,6 +52,8 @@ typedef struct kern_attend_ops {
 
     /* out [d] = RoPE(RMS norm(x)); weight, cos and sin may be NULL */
     void (*prepare)(const float *x, size_t d, const float *weight, float eps, const float *cos, const float *sin, float *out);
+    /* rows [n_rows] at a stride of KERN_HEAD_DIM_MAX, each multiplied with rotation [d][d] from the right, in place */
+    void (*rotate)(const float *rotation, size_t d, size_t n_rows, float *rows);
     /* the k entries of largest magnitude, ties to the lowest index, in ascending order of index; d <= 128 */
     void (*top_k)(const float *row, size_t d, size_t k, uint8_t *ret_index, float *ret_value);
     /* the kept features of a key as CODE8: index [k_key] (not written when dense), codes [k_key], scale in f16 */
