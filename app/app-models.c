@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app-calibration-internal.h"
 #include "app-paths.h"
 #include "eng.h"
 
@@ -329,8 +330,6 @@ bool app_models_remove(const char *data_folder, const char *name, GError **error
         g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID, "“%s” comes with the program and cannot be removed", name);
         return false;
     }
-    /* What was measured with it goes too: another model may take the name. */
-    g_autofree char *table = g_strconcat(name, ".calibration.json", NULL), *beside = g_build_filename(data_folder, "models", table, NULL);
-    g_unlink(beside);
+    app_calibration_forget(data_folder, name);
     return delete_tree(model->path, error);
 }

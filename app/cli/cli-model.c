@@ -116,7 +116,7 @@ static int run_info(CliContext *context, const char *name)
     if (path == NULL) return cli_fail_error(error);
     g_autofree char *memo = g_build_filename(context->data_folder, "model-digests", NULL);
     eng_model_options options = {.digest_memo_path = memo};
-    app_calibration_get_choice(context->data_folder, path, &options);
+    g_autofree char *rotation = app_calibration_get_choice(context->data_folder, path, &options);
     eng_error engine_error = {0};
     eng_model *model = NULL;
     if (eng_model_open(path, &options, &model, &engine_error) != ENG_OK) return cli_fail("%s", engine_error.message);

@@ -26,6 +26,17 @@ def end_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+class Picture:
+    """What is on the screen, by the pixel."""
+
+    def __init__(self, width, height, data):
+        self.width, self.height, self.data = width, height, data
+
+    def at(self, x, y):
+        start = 3 * (y * self.width + x)
+        return tuple(self.data[start:start + 3])
+
+
 class Desktop:
     """Use as a context: `with Desktop() as desktop: window = desktop.start()`."""
 
@@ -274,12 +285,20 @@ class Desktop:
         self.focus_window()
         subprocess.run(["xdotool", "key", "--clearmodifiers", *keys], check=True)
 
-    def type(self, text):
+    def type(self, text, *keys):
+        """Text, and then at once the keys."""
         self.focus_window()
         subprocess.run(["xdotool", "type", "--delay", "20", text], check=True)
+        if keys:
+            subprocess.run(["xdotool", "key", "--clearmodifiers", *keys], check=True)
 
-    def click(self, node, button="1", repeat=1):
-        """With the pointer, in the middle of what is there."""
+    def picture(self):
+        """The window's pixels; it stands at the screen's origin, where no window manager moves it."""
+        width, height = map(int, self.size.split("x"))
+        return Picture(width, height, subprocess.run(["import", "-window", "root", "-depth", "8", "rgb:-"], capture_output=True, check=True).stdout)
+
+    def click(self, node, button="1", repeat=1, at=(0.5, 0.5)):
+        """With the pointer, in the middle of what is there, or elsewhere in it."""
         seen = [None]
 
         def settled():  # it has a place, and has kept it
@@ -287,7 +306,7 @@ class Desktop:
             place, seen[0] = seen[0], (box.x, box.y, box.width, box.height)
             return box if box.width > 0 and box.height > 0 and place == seen[0] else None
         extents = self.wait(settled, "a place to click on")
-        x, y = extents.x + extents.width // 2, extents.y + extents.height // 2
+        x, y = extents.x + int(extents.width * at[0]), extents.y + int(extents.height * at[1])
         self.focus_window()
         subprocess.run(["xdotool", "mousemove", "--window", self.x_window, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
                        check=True)
