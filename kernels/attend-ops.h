@@ -32,13 +32,13 @@ typedef struct kern_value_rows {
 
 /* A tile of values and the product with it; `expand` and `product` agree on the form of what lies between them. */
 typedef struct kern_tile_ops {
-    /* n <= 64 tokens into `tile` (64 * d * 4 bytes); tokens from n on become 0. key_scale [64] is what the weights of each
-     * token must be multiplied with. */
+    /* n <= 64 tokens into `tile` (64 * d * 4 bytes); tokens from n on become 0. key_scale [2][64]: what the weights of each token must be
+     * multiplied with, in the form that softmax and weights want. */
     void (*expand)(const kern_kv_format *format, kern_value_rows values, size_t n, void *tile, float *key_scale);
-    /* Scores [n_rows][64], of which row r's first visible[r] count, become weights relative to the row's running maximum;
-     * max [n_rows] and sum [n_rows] are brought up to date, keep [n_rows] is what the accumulators must be multiplied
-     * with, and p [n_rows padded][64] gets weight * key_scale in the form that product wants (rows of padding: 0).
-     * Returns false when no accumulator changes its scale (keep is 1 throughout). */
+    /* Scores [n_rows][64], of which row r's first visible[r] count, become weights relative to the row's running reference (its largest
+     * score, or its largest product of weight and token's scale); max [n_rows], the logarithm of the reference, and sum [n_rows] are brought
+     * up to date, keep [n_rows] is what the accumulators must be multiplied with, and p [n_rows padded][64] gets weight * key_scale in the
+     * form that product wants (rows of padding: 0). Returns false when no accumulator changes its scale (keep is 1 throughout). */
     bool (*softmax)(float *scores, const uint32_t *visible, size_t n_rows, const float *key_scale, float *max, float *sum, float *keep,
                     void *p);
     /* Known weights [n_rows][n] at a stride into p, as softmax leaves it. */
@@ -83,7 +83,7 @@ typedef struct kern_attend_ops {
      * fetched listed rows ahead. */
     void (*gather)(const kern_kv_format *format, kern_value_rows values, const uint32_t *tokens, size_t n, const float *weights,
                    size_t stride, size_t n_rows, float *acc);
-    kern_tile_ops tile;       /* for CODE8 keys with Q4 or Q8 values and d a multiple of 32: may round weights and values to 8 bits of mantissa */
+    kern_tile_ops tile;       /* for CODE8 keys with Q4 or Q8 values and d a multiple of 32: may round weights and values to 8 bits */
     kern_tile_ops exact_tile; /* for all others: float */
 } kern_attend_ops;
 

@@ -135,6 +135,8 @@ typedef struct eng_model_needs {
 } eng_model_needs;
 eng_status eng_model_get_needs(const char *path, bool as_is, kern_weight_type type, eng_model_needs *ret_needs, eng_error *error);
 
+uint64_t eng_model_bytes_a_token(const eng_model *model); /* the same of an open model */
+
 /* How fast this machine goes through 8-bit weights for one token, and multiplies for many. Takes about a tenth of a second. */
 typedef struct eng_machine {
     double bytes_per_s, products_per_s;
@@ -142,7 +144,7 @@ typedef struct eng_machine {
 eng_status eng_measure_machine(unsigned n_threads, eng_machine *ret_machine, eng_error *error);
 
 /* A model of random 8-bit weights in a known geometry ("qwen3-0.6b", "starter", "gpt2", …), without a tokenizer: for benchmarks and
- * tests. Queries are scaled by `sharpness`: 1 leaves the softmax flat, about 8.5 lets 1% of the keys hold 99% of the mass. */
+ * tests. Queries are scaled by `sharpness`: 1 leaves the softmax flat, about 12 lets 1% of the keys hold 99% of the mass. */
 eng_status eng_model_random(const char *geometry, float sharpness, eng_model **ret_model, eng_error *error);
 
 /* One line a reason when two models' caches do not fit each other; empty when they do. The identity is the text form of all

@@ -43,7 +43,7 @@ class Case:
     def download(self, *arguments, code=0, **variables):
         arguments = arguments or ("org/tiny",)
         if "--bits" not in arguments:
-            arguments += ("--bits", "as-is")
+            arguments = ("--bits", "as-is", *arguments)
         text = self.run("model", "download", *arguments, code=code, **variables)
         if code != 0:
             assert self.installed() == [], self.installed()
