@@ -26,6 +26,7 @@ G_DEFINE_QUARK(app-download-error-quark, app_download_error)
 #define STATE_NAME "download.json"
 #define LOCK_NAME "lock"
 #define MODEL_NAME "model"
+#define GOING_NAME "deleted" /* the same, while it is deleted */
 
 enum {
     PROGRESS_US = 100000,
@@ -42,6 +43,7 @@ typedef struct Download {
     AppHubRevision listed;
     GPtrArray *files; /* borrowed from listed */
     unsigned n_retries;
+    AppModelWeights weights;
     /* Progress. */
     AppDownloadProgressFn progress;
     void *user;
@@ -84,6 +86,7 @@ static bool take_wish(Download *download, const AppDownloadWish *wish, GError **
     if (!app_hub_is_revision(download->revision)) return fail_invalid(download->revision, "is no name of a branch, tag or commit", error);
     if (download->file != NULL && !app_hub_is_file_name(download->file)) return fail_invalid(download->file, "is no plain name of a file", error);
     const char *slash = strchr(download->repository, '/');
+    download->weights = wish->weights;
     download->name = g_strdup(wish->name != NULL ? wish->name : entry != NULL ? entry->name : slash + 1);
     return true;
 }
@@ -124,11 +127,21 @@ static void empty_folder(const char *folder, const char *except)
     if (dir != NULL) g_dir_close(dir);
 }
 
-static void delete_folder(const char *folder)
+static void delete_model(const char *folder, const char *name)
 {
-    g_autofree char *model = g_build_filename(folder, MODEL_NAME, NULL), *lock = g_build_filename(folder, LOCK_NAME, NULL);
+    g_autofree char *model = g_build_filename(folder, name, NULL);
     empty_folder(model, "");
     g_rmdir(model);
+}
+
+static void delete_folder(const char *folder)
+{
+    g_autofree char *model = g_build_filename(folder, MODEL_NAME, NULL), *going = g_build_filename(folder, GOING_NAME, NULL);
+    g_autofree char *lock = g_build_filename(folder, LOCK_NAME, NULL);
+    delete_model(folder, GOING_NAME);
+    g_rename(model, going); /* all at once: stopped in the middle, no part of it looks like a download that goes on */
+    delete_model(folder, GOING_NAME);
+    delete_model(folder, MODEL_NAME);
     empty_folder(folder, LOCK_NAME);
     g_unlink(lock); /* last: while it is held nobody begins anew in here */
     g_rmdir(folder);
@@ -140,6 +153,7 @@ static bool open_folder(Download *download, const char *data_folder, GError **er
     download->model_folder = g_build_filename(download->folder, MODEL_NAME, NULL);
     if (!app_paths_make_private_folder(download->model_folder, error)) return false;
     download->lock_fd = lock_folder(download->folder, download->repository, error);
+    if (download->lock_fd >= 0) delete_model(download->folder, GOING_NAME);
     return download->lock_fd >= 0;
 }
 
@@ -325,16 +339,44 @@ static void write_origin(const Download *download, const char *folder)
     g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, NULL);
 }
 
+static void show_converted(void *user, uint64_t done_bytes, uint64_t total_bytes)
+{
+    Download *download = user;
+    download->shown.total_bytes = total_bytes;
+    show(download, APP_DOWNLOAD_CONVERTING, done_bytes, NULL);
+}
+
+/* One compact file of what was fetched, after saying what it will need. Stopped, nothing is left of it, and what was fetched stays. */
+static bool convert(Download *download, const char *data_folder, const char *source, GError **error)
+{
+    AppModelPlan plan;
+    if (!app_models_plan(data_folder, source, download->weights, 0, &plan, error)) return false;
+    g_autofree char *words = app_models_describe_plan(&plan);
+    show(download, APP_DOWNLOAD_CONVERTING, 0, words);
+    g_autofree char *name = app_models_import(data_folder, source, download->name, download->weights, download->hub.cancel, show_converted, download, error);
+    return name != NULL;
+}
+
 static bool install(Download *download, const char *data_folder, GError **error)
 {
     GError *failure = NULL;
     download->shown.file = NULL;
-    show(download, APP_DOWNLOAD_INSTALLING, download->shown.total_bytes, NULL);
     const AppHubFile *first = g_ptr_array_index(download->files, 0);
     bool is_single = download->files->len == 1 && g_str_has_suffix(first->path, ".gguf");
     g_autofree char *single = g_build_filename(download->model_folder, first->path, NULL);
+    const char *source = is_single ? single : download->model_folder;
     if (!is_single) write_origin(download, download->model_folder);
-    if (app_models_install(data_folder, is_single ? single : download->model_folder, download->name, &failure)) return true;
+    if (download->weights != APP_MODEL_WEIGHTS_AS_THEY_ARE) {
+        if (convert(download, data_folder, source, &failure)) return true;
+    } else {
+        show(download, APP_DOWNLOAD_INSTALLING, download->shown.total_bytes, NULL);
+        if (app_models_install(data_folder, source, download->name, &failure)) return true;
+    }
+    if (g_error_matches(failure, APP_MODELS_ERROR, APP_MODELS_ERROR_CANCELLED)) {
+        g_clear_error(&failure);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Stopped");
+        return false;
+    }
     g_prefix_error(&failure, "%s was fetched and checked, but not installed: ", download->repository);
     g_autofree char *advice = g_strdup_printf("%s. What was fetched is kept; `lectern model downloads --discard %s` deletes it", failure->message, download->repository);
     g_free(failure->message);
@@ -388,19 +430,21 @@ static AppDownloadState *take_state(const char *folder)
     return state;
 }
 
-/* A model went into its place, and then this process or the machine stopped: what is left of the download holds nothing any more. */
+/* A model went into its place, or was made of what was fetched, and then this process or the machine stopped: what is left of the download
+ * is of no use any more. */
 static bool delete_if_left_over(const char *data_folder, const char *folder)
 {
     int fd = lock_folder(folder, "", NULL);
     if (fd < 0) return false;
     AppDownloadState *state = take_state(folder);
     g_autofree char *model = g_build_filename(folder, MODEL_NAME, NULL);
-    bool holds_nothing = state != NULL ? state->done_bytes == 0 && state->name != NULL && !app_models_check_new_name(data_folder, state->name, NULL)
-                                       : g_rmdir(model) == 0 || errno == ENOENT;
-    if (holds_nothing) delete_folder(folder);
+    bool is_all = state != NULL && (state->done_bytes == 0 || state->done_bytes == state->total_bytes);
+    bool is_left_over = state != NULL ? is_all && state->name != NULL && !app_models_check_new_name(data_folder, state->name, NULL)
+                                      : g_rmdir(model) == 0 || errno == ENOENT;
+    if (is_left_over) delete_folder(folder);
     app_download_state_free(state);
     close(fd);
-    return holds_nothing;
+    return is_left_over;
 }
 
 /* ------------------------------------------------------------------------------------------------------------------- run */
@@ -480,7 +524,7 @@ GPtrArray *app_download_list(const char *data_folder)
     for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
         g_autofree char *path = g_build_filename(folder, entry, NULL);
         AppDownloadState *state = take_state(path);
-        if (state != NULL && state->done_bytes == 0 && delete_if_left_over(data_folder, path)) g_clear_pointer(&state, app_download_state_free);
+        if (state != NULL && delete_if_left_over(data_folder, path)) g_clear_pointer(&state, app_download_state_free);
         if (state != NULL) g_ptr_array_add(states, state);
     }
     if (dir != NULL) g_dir_close(dir);

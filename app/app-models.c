@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app-calibration-internal.h"
 #include "app-paths.h"
 #include "eng.h"
 
@@ -286,7 +287,11 @@ bool app_models_install(const char *data_folder, const char *source, const char 
     const char *extension = is_folder ? "" : g_str_has_suffix(source, EXTENSION_GGUF) ? EXTENSION_GGUF : EXTENSION;
     g_autofree char *folder = g_build_filename(data_folder, "models", NULL), *entry = g_strconcat(name, extension, NULL);
     g_autofree char *target = g_build_filename(folder, entry, NULL);
-    if (!app_models_check_new_name(data_folder, name, error) || !check_model(source, &import, error)) return false;
+    AppModelPlan plan;
+    if (!app_models_check_new_name(data_folder, name, error)) return false;
+    if (!app_models_plan(data_folder, source, APP_MODEL_WEIGHTS_AS_THEY_ARE, 0, &plan, error)) return false;
+    plan.disk_bytes = 0; /* it is there already */
+    if (!app_models_check_plan(&plan, error) || !check_model(source, &import, error)) return false;
     if (is_folder && !sync_folder(source, error)) return false;
     if (g_rename(source, target) != 0) return fail_errno(error, target);
     return sync_folder(folder, error);
@@ -320,7 +325,9 @@ static char *make_beside(const char *folder, int *ret_lock, GError **error)
             return NULL;
         }
         *ret_lock = lock;
-        if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0 && fstat(lock, &info) == 0 && info.st_nlink > 0) return g_steal_pointer(&beside);
+        /* A file system without locks: nobody deletes it then. */
+        bool is_held = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        if (lock >= 0 && !is_held && fstat(lock, &info) == 0 && info.st_nlink > 0) return g_steal_pointer(&beside);
         if (lock >= 0) close(lock);
         g_rmdir(beside);
     }
@@ -373,8 +380,6 @@ bool app_models_remove(const char *data_folder, const char *name, GError **error
         g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID, "“%s” comes with the program and cannot be removed", name);
         return false;
     }
-    /* What was measured with it goes too: another model may take the name. */
-    g_autofree char *table = g_strconcat(name, ".calibration.json", NULL), *beside = g_build_filename(data_folder, "models", table, NULL);
-    g_unlink(beside);
+    app_calibration_forget(data_folder, name);
     return delete_tree(model->path, error);
 }

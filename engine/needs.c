@@ -114,3 +114,9 @@ eng_status eng_measure_machine(unsigned n_threads, eng_machine *ret_machine, eng
     free(out);
     return good ? ENG_OK : eng_fail(error, ENG_NO_MEMORY, "not enough memory to measure this machine");
 }
+
+uint64_t eng_model_bytes_a_token(const eng_model *model)
+{
+    sum s = {.model = model, .as_is = true};
+    return eng_weights_visit(model, add_part, &s, NULL) == ENG_OK ? s.needs.bytes_a_token : 0;
+}

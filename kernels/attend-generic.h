@@ -60,6 +60,24 @@ GENERIC void generic_prepare(const float *x, size_t d, const float *weight, floa
     }
 }
 
+/* A row's result does not depend on the rows beside it: sums run over j in order, in lanes of their own. */
+GENERIC void generic_rotate(const float *rotation, size_t d, size_t n_rows, float *rows)
+{
+    for (size_t first = 0; first < n_rows; first += KERN_ROTATE_ROWS) {
+        float turned[KERN_ROTATE_ROWS][KERN_HEAD_DIM_MAX];
+        const float *x[KERN_ROTATE_ROWS];
+        for (size_t r = 0; r < KERN_ROTATE_ROWS; r++) x[r] = rows + (first + r < n_rows ? first + r : first) * KERN_HEAD_DIM_MAX;
+        for (size_t i = 0; i < d; i += GENERIC_LANES) {
+            float sums[KERN_ROTATE_ROWS][GENERIC_LANES] = {{0}};
+            for (size_t j = 0; j < d; j++)
+                for (size_t r = 0; r < KERN_ROTATE_ROWS; r++)
+                    for (size_t l = 0; l < GENERIC_LANES; l++) sums[r][l] += x[r][j] * rotation[j * d + i + l];
+            for (size_t r = 0; r < KERN_ROTATE_ROWS; r++) memcpy(turned[r] + i, sums[r], sizeof sums[r]);
+        }
+        for (size_t r = 0; r < KERN_ROTATE_ROWS && first + r < n_rows; r++) memcpy(rows + (first + r) * KERN_HEAD_DIM_MAX, turned[r], d * sizeof *rows);
+    }
+}
+
 /* The smallest magnitude (as bits) of which at most k entries are larger, found by halving the interval that must hold it:
  * `count` entries are at or above `low`. Magnitudes are compared as integers, which orders NaN above infinity. */
 GENERIC void generic_top_k(const float *row, size_t d, size_t k, uint8_t *ret_index, float *ret_value)

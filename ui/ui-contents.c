@@ -155,6 +155,7 @@ static void on_search_changed(UiContents *self)
 
 static void on_entry_activate(UiContents *self)
 {
+    fill(self); /* Return may come before the entry has told of what was typed: it waits for more for a moment */
     guint selected = gtk_single_selection_get_selected(self->selection);
     if (selected != GTK_INVALID_LIST_POSITION) choose(self, selected);
 }

@@ -1,16 +1,18 @@
 /* ui-library-actions.c: what can be done with documents of the list.
  *
  * Owns: the "library." actions, the menu of a document, the work behind them (on threads, as all of it writes to the library).
- * Does not own: undoing a removal (ui-removals.h).
+ * Does not own: removal and its undoing (ui-document-removal.h).
  */
 #define G_LOG_DOMAIN "ui-library-actions"
 #include <glib/gi18n.h>
 #include <string.h>
 
 #include "app-paths.h"
+#include "ui-document-removal.h"
 #include "ui-library-internal.h"
 #include "ui-name-dialog.h"
 #include "ui-settings.h"
+#include "ui-window.h"
 
 /* --------------------------------------------------------------------------------------------------- changes on threads */
 
@@ -88,9 +90,7 @@ static void run_change(GTask *task, gpointer source, gpointer data, GCancellable
 static void on_changed(GObject *source, GAsyncResult *result, gpointer user)
 {
     g_autoptr(GError) error = NULL;
-    if (g_task_propagate_boolean(G_TASK(result), &error)) return;
-    g_autofree char *text = g_markup_escape_text(error->message, -1);
-    ui_library_view_toast(UI_LIBRARY_VIEW(source), adw_toast_new(text));
+    if (!g_task_propagate_boolean(G_TASK(result), &error)) ui_window_say(GTK_WIDGET(source), error->message);
 }
 
 /* Takes documents. */
@@ -364,7 +364,8 @@ static void remove_selected(GtkWidget *widget, const char *name, GVariant *param
 {
     UiLibraryView *self = UI_LIBRARY_VIEW(widget);
     g_autoptr(GArray) selection = ui_library_view_dup_selection(self);
-    ui_removals_remove(self->removals, (const int64_t *)(void *)selection->data, selection->len);
+    ui_document_removal_begin(self->removals, self->context, self->model, ui_search_view_get_model(self->search_view),
+                              (const int64_t *)(void *)selection->data, selection->len);
 }
 
 static void unselect(GtkWidget *widget, const char *name, GVariant *parameter)

@@ -20,11 +20,6 @@ void ui_library_view_toast(UiLibraryView *self, AdwToast *toast)
     else g_object_unref(toast);
 }
 
-static void add_toast(gpointer user, AdwToast *toast)
-{
-    ui_library_view_toast(user, toast);
-}
-
 /* -------------------------------------------------------------------------------------------------------- what is shown */
 
 static bool is_searching(UiLibraryView *self)
@@ -201,15 +196,15 @@ static void on_loaded(UiLibraryView *self)
     self->has_resumed = true;
 }
 
-void ui_library_view_set_context(UiLibraryView *self, UiContext *context)
+void ui_library_view_set_context(UiLibraryView *self, UiContext *context, UiRemovals *removals)
 {
     g_set_object(&self->context, context);
+    self->removals = removals;
     self->model = ui_document_model_new(context);
     ui_document_model_set_order(self->model, (UiDocumentOrder)g_settings_get_enum(ui_settings_get(), "order"));
     self->selection = gtk_multi_selection_new(G_LIST_MODEL(g_object_ref(self->model)));
     gtk_list_view_set_model(self->list, GTK_SELECTION_MODEL(self->selection));
     ui_search_view_set_context(self->search_view, context);
-    self->removals = ui_removals_new(context, self->model, ui_search_view_get_model(self->search_view), add_toast, self);
     g_signal_connect_object(self->model, "loaded", G_CALLBACK(on_loaded), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->model, "items-changed", G_CALLBACK(update_page), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->selection, "selection-changed", G_CALLBACK(update_selection), self, G_CONNECT_SWAPPED);
@@ -288,15 +283,9 @@ void ui_library_view_focus_list(UiLibraryView *self)
     gtk_widget_child_focus(GTK_WIDGET(self->stack), GTK_DIR_TAB_FORWARD);
 }
 
-bool ui_library_view_undo(UiLibraryView *self)
-{
-    return ui_removals_undo(self->removals);
-}
-
 static void ui_library_view_dispose(GObject *object)
 {
     UiLibraryView *self = UI_LIBRARY_VIEW(object);
-    g_clear_pointer(&self->removals, ui_removals_free);
     if (self->menu != NULL) gtk_widget_unparent(GTK_WIDGET(self->menu));
     self->menu = NULL;
     if (self->failure_toast != NULL) g_object_remove_weak_pointer(G_OBJECT(self->failure_toast), (gpointer *)&self->failure_toast);

@@ -7,6 +7,7 @@
 #include "ui-answer-table.h"
 #include "ui-evidence.h"
 #include "ui-format.h"
+#include "ui-window.h"
 
 struct _UiTurn {
     AdwBin parent;
@@ -18,6 +19,7 @@ struct _UiTurn {
     GtkExpander *passages_expander, *thought_expander;
     GtkButton *copy_button, *cite_button;
     GString *streamed_quotation, *streamed_answer;
+    int64_t id;
     char *copied, *cited; /* what the two buttons copy */
 };
 
@@ -28,6 +30,16 @@ GtkWidget *ui_turn_new(const char *question)
     UiTurn *self = g_object_new(UI_TYPE_TURN, NULL);
     gtk_label_set_text(self->question, question);
     return GTK_WIDGET(self);
+}
+
+void ui_turn_set_id(UiTurn *self, int64_t id)
+{
+    self->id = id;
+}
+
+int64_t ui_turn_get_id(UiTurn *self)
+{
+    return self->id;
 }
 
 static void end_progress(UiTurn *self)
@@ -123,6 +135,7 @@ static void show_passages(UiTurn *self, const AppAnswer *answer)
 void ui_turn_set_answer(UiTurn *self, const AppAnswer *answer)
 {
     end_progress(self);
+    if (answer->turn != 0) self->id = answer->turn;
     gtk_widget_set_visible(GTK_WIDGET(self->quotation), FALSE);
     if (answer->thought != NULL) gtk_label_set_text(self->thought, answer->thought);
     gtk_widget_set_visible(GTK_WIDGET(self->thought_expander), answer->thought != NULL && *answer->thought != '\0');
@@ -190,12 +203,16 @@ void ui_turn_set_failure(UiTurn *self, const char *message, const char *action_l
 
 static void on_copy(UiTurn *self)
 {
-    if (self->copied != NULL) gdk_clipboard_set_text(gtk_widget_get_clipboard(GTK_WIDGET(self)), self->copied);
+    if (self->copied == NULL) return;
+    gdk_clipboard_set_text(gtk_widget_get_clipboard(GTK_WIDGET(self)), self->copied);
+    ui_window_say(GTK_WIDGET(self), _("Answer copied"));
 }
 
 static void on_copy_with_citation(UiTurn *self)
 {
-    if (self->cited != NULL) gdk_clipboard_set_text(gtk_widget_get_clipboard(GTK_WIDGET(self)), self->cited);
+    if (self->cited == NULL) return;
+    gdk_clipboard_set_text(gtk_widget_get_clipboard(GTK_WIDGET(self)), self->cited);
+    ui_window_say(GTK_WIDGET(self), _("Answer and citation copied"));
 }
 
 static void ui_turn_dispose(GObject *object)

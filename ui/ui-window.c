@@ -9,6 +9,7 @@
 #include "ui-library-view.h"
 #include "ui-panes.h"
 #include "ui-reader.h"
+#include "ui-removals.h"
 #include "ui-settings.h"
 #include "ui-sidebar.h"
 
@@ -26,6 +27,7 @@ struct _UiWindow {
     UiReader *reader;
     UiAskView *ask_view;
     UiContext *context;
+    UiRemovals *removals;
     gint64 conversation; /* shown in the pane that asks; 0: a new one */
 };
 
@@ -34,6 +36,18 @@ G_DEFINE_FINAL_TYPE(UiWindow, ui_window, ADW_TYPE_APPLICATION_WINDOW)
 void ui_window_toast(UiWindow *self, AdwToast *toast)
 {
     adw_toast_overlay_add_toast(self->toasts, toast);
+}
+
+void ui_window_say(GtkWidget *widget, const char *text)
+{
+    GtkRoot *root = gtk_widget_get_root(widget);
+    g_autofree char *markup = g_markup_escape_text(text, -1); /* toasts read markup */
+    if (UI_IS_WINDOW(root)) ui_window_toast(UI_WINDOW(root), adw_toast_new(markup));
+}
+
+static void add_toast(gpointer user, AdwToast *toast)
+{
+    ui_window_toast(user, toast);
 }
 
 static bool is_reading(UiWindow *self)
@@ -241,6 +255,29 @@ static void on_show_conversation(GSimpleAction *action, GVariant *parameter, gpo
     show_ask(user);
 }
 
+static void on_show_turn(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    UiWindow *self = user;
+    gint64 conversation, turn;
+    g_variant_get(parameter, "(xx)", &conversation, &turn);
+    set_conversation(self, conversation);
+    if (turn != 0) ui_ask_view_show_turn(self->ask_view, turn);
+    show_ask(self);
+}
+
+/* The one shown goes: another is begun, and nobody is led there. */
+static void on_leave_conversation(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    set_conversation(user, 0);
+}
+
+static void on_find_conversation(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    UiWindow *self = user;
+    if (ui_panes_get_narrow(self->panes)) ui_panes_set_content_shown(self->panes, false);
+    ui_sidebar_find_conversation(self->sidebar);
+}
+
 static void on_new_conversation(GSimpleAction *action, GVariant *parameter, gpointer user)
 {
     set_conversation(user, 0);
@@ -258,6 +295,11 @@ static void on_toggle_ask(GSimpleAction *action, GVariant *parameter, gpointer u
     bool shown = ui_panes_get_end_shown(self->panes) && ui_panes_get_content_shown(self->panes);
     if (shown) ui_panes_set_end_shown(self->panes, false);
     else show_ask(self);
+}
+
+static void on_ask(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    show_ask(user);
 }
 
 static void on_go_back(GSimpleAction *action, GVariant *parameter, gpointer user)
@@ -287,7 +329,7 @@ static void on_search(GSimpleAction *action, GVariant *parameter, gpointer user)
 
 static void on_undo(GSimpleAction *action, GVariant *parameter, gpointer user)
 {
-    ui_library_view_undo(UI_WINDOW(user)->library_view);
+    ui_removals_undo(UI_WINDOW(user)->removals);
 }
 
 static const GActionEntry ACTIONS[] = {
@@ -297,9 +339,13 @@ static const GActionEntry ACTIONS[] = {
     {.name = "ask-documents", .activate = on_ask_documents, .parameter_type = "ax"},
     {.name = "ask-collection", .activate = on_ask_collection, .parameter_type = "x"},
     {.name = "show-conversation", .activate = on_show_conversation, .parameter_type = "x"},
+    {.name = "show-turn", .activate = on_show_turn, .parameter_type = "(xx)"},
+    {.name = "leave-conversation", .activate = on_leave_conversation},
+    {.name = "find-conversation", .activate = on_find_conversation},
     {.name = "new-conversation", .activate = on_new_conversation},
     {.name = "new-collection", .activate = on_new_collection},
     {.name = "toggle-ask", .activate = on_toggle_ask, .state = "false"},
+    {.name = "ask", .activate = on_ask},
     {.name = "go-back", .activate = on_go_back},
     {.name = "add", .activate = on_add},
     {.name = "search", .activate = on_search, .parameter_type = "s"},
@@ -308,19 +354,19 @@ static const GActionEntry ACTIONS[] = {
 };
 
 /* Keys that the focused widget may want first: they come here when nothing below has used them. */
-static gboolean on_find(GtkWidget *widget, GVariant *arguments, gpointer user)
+static gboolean on_reader_key(GtkWidget *widget, GVariant *arguments, gpointer user)
 {
     UiWindow *self = UI_WINDOW(widget);
-    if (is_reading(self)) return gtk_widget_activate_action(GTK_WIDGET(self->reader), "reader.find", NULL);
+    const char *action;
+    g_variant_get(arguments, "(&s)", &action);
+    if (is_reading(self)) {
+        ui_panes_set_content_shown(self->panes, true);
+        return gtk_widget_activate_action(GTK_WIDGET(self->reader), action, NULL);
+    }
+    if (!g_str_equal(action, "reader.find")) return FALSE;
     ui_panes_set_content_shown(self->panes, true);
     ui_library_view_search(self->library_view, NULL);
     return TRUE;
-}
-
-static gboolean on_go_to(GtkWidget *widget, GVariant *arguments, gpointer user)
-{
-    UiWindow *self = UI_WINDOW(widget);
-    return is_reading(self) && gtk_widget_activate_action(GTK_WIDGET(self->reader), "reader.go-to", NULL);
 }
 
 static gboolean on_escape(GtkWidget *widget, GVariant *arguments, gpointer user)
@@ -334,7 +380,7 @@ static gboolean on_escape(GtkWidget *widget, GVariant *arguments, gpointer user)
 
 static gboolean on_undo_key(GtkWidget *widget, GVariant *arguments, gpointer user)
 {
-    return ui_library_view_undo(UI_WINDOW(widget)->library_view);
+    return ui_removals_undo(UI_WINDOW(widget)->removals);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ drop */
@@ -409,8 +455,9 @@ UiWindow *ui_window_new(UiApplication *application)
 {
     UiWindow *self = g_object_new(UI_TYPE_WINDOW, "application", application, NULL);
     self->context = g_object_ref(ui_application_get_context(application));
-    ui_library_view_set_context(self->library_view, self->context);
-    ui_sidebar_set_context(self->sidebar, self->context);
+    self->removals = ui_removals_new(add_toast, self);
+    ui_library_view_set_context(self->library_view, self->context, self->removals);
+    ui_sidebar_set_context(self->sidebar, self->context, self->removals);
     ui_reader_set_context(self->reader, self->context);
     ui_ask_view_set_context(self->ask_view, self->context);
     g_signal_connect_object(self->context, "library-changed", G_CALLBACK(on_library_changed), self, G_CONNECT_SWAPPED);
@@ -432,6 +479,7 @@ static gboolean ui_window_close_request(GtkWindow *window)
 
 static void ui_window_dispose(GObject *object)
 {
+    g_clear_pointer(&UI_WINDOW(object)->removals, ui_removals_free);
     gtk_widget_dispose_template(GTK_WIDGET(object), UI_TYPE_WINDOW);
     g_clear_object(&UI_WINDOW(object)->context);
     G_OBJECT_CLASS(ui_window_parent_class)->dispose(object);
@@ -462,8 +510,9 @@ static void ui_window_class_init(UiWindowClass *class)
     CHILD(reader);
     CHILD(ask_view);
 #undef CHILD
-    gtk_widget_class_add_binding(widget_class, GDK_KEY_f, GDK_CONTROL_MASK, on_find, NULL);
-    gtk_widget_class_add_binding(widget_class, GDK_KEY_g, GDK_CONTROL_MASK, on_go_to, NULL);
+    size_t n_keys;
+    const UiReaderKey *keys = ui_reader_list_keys(&n_keys);
+    for (size_t i = 0; i < n_keys; i++) gtk_widget_class_add_binding(widget_class, keys[i].key, keys[i].modifiers, on_reader_key, "(s)", keys[i].action);
     gtk_widget_class_add_binding(widget_class, GDK_KEY_Escape, 0, on_escape, NULL);
     gtk_widget_class_add_binding(widget_class, GDK_KEY_z, GDK_CONTROL_MASK, on_undo_key, NULL);
 }

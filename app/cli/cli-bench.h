@@ -14,7 +14,7 @@ double cli_bench_median(double *samples, size_t n); /* sorts them */
 /* Records a figure: the median of the samples with their spread; prints it with `beside` after it. */
 void cli_bench_report(CliBench *bench, const char *name, const char *unit, double *samples, size_t n, const char *beside);
 
-void cli_bench_attend(CliBench *bench, unsigned n_threads);
+void cli_bench_attend(CliBench *bench, unsigned n_threads, bool gpt2); /* in GPT-2's geometry, or Qwen3-0.6B's */
 /* path: a plain text. */
 eng_status cli_bench_book(CliBench *bench, eng_runtime *runtime, const char *path, eng_error *error);
 

@@ -4,7 +4,7 @@
  * Owns: the works, and what is right. The loops: fault-work.h. The server: serve-model.py, which runs this program.
  * Does not own: a server that misbehaves (tests/promise/promise-25.py).
  */
-#include <glib.h>
+#include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,6 +27,7 @@ enum { N_LEAST = 40 };
 
 static const char *served;      /* folder of what the server has */
 static char *source;            /* the same without the GGUF file: what is imported */
+static char *fetched;           /* a data folder with all of a download, before it is converted */
 static char *packed;            /* the model of `source` in 8 bits, as an import makes it */
 static AppSettings *settings;
 
@@ -35,30 +36,40 @@ static AppSettings *settings;
 /* What is there of a download before it is run again, and from where it then went on. */
 static uint64_t n_there, n_first;
 
+static bool stops_at_converting, is_cancelled;
+
 static void see_progress(void *user, const AppDownloadProgress *progress)
 {
+    if (stops_at_converting && progress->stage == APP_DOWNLOAD_CONVERTING) is_cancelled = true;
     if (progress->stage == APP_DOWNLOAD_FETCHING && progress->file && n_first == UINT64_MAX) n_first = progress->done_bytes;
 }
 
-static bool download(const char *folder, const char *file, GError **error)
+static bool download(const char *folder, const char *file, AppModelWeights weights, GError **error)
 {
-    const AppDownloadWish wish = {.what = "org/tiny", .file = file, .name = "new"};
+    const AppDownloadWish wish = {.what = "org/tiny", .file = file, .name = "new", .weights = weights};
     n_first = UINT64_MAX;
-    g_autofree char *name = app_download_run(folder, settings, &wish, see_progress, NULL, NULL, error);
+    g_autofree char *name = app_download_run(folder, settings, &wish, see_progress, NULL, &is_cancelled, error);
     return name != NULL;
 }
 
 static bool work_download(const char *folder)
 {
     GError *error = NULL;
-    bool ok = download(folder, NULL, &error);
+    bool ok = download(folder, NULL, APP_MODEL_WEIGHTS_AS_THEY_ARE, &error);
     return fault_work_is_clean(ok, &error);
 }
 
 static bool work_download_gguf(const char *folder)
 {
     GError *error = NULL;
-    bool ok = download(folder, GGUF, &error);
+    bool ok = download(folder, GGUF, APP_MODEL_WEIGHTS_AS_THEY_ARE, &error);
+    return fault_work_is_clean(ok, &error);
+}
+
+static bool work_download_packed(const char *folder)
+{
+    GError *error = NULL;
+    bool ok = download(folder, NULL, APP_MODEL_WEIGHTS_8_BITS, &error);
     return fault_work_is_clean(ok, &error);
 }
 
@@ -155,8 +166,11 @@ static const char *find_left_over(const char *folder)
     if (unfinished->len) return "a download counts as unfinished";
     g_autoptr(GDir) dir = g_dir_open(models, 0, NULL), inner = g_dir_open(downloads, 0, NULL);
     if (inner && g_dir_read_name(inner)) return "a download's folder is left over";
-    for (const char *name; dir && (name = g_dir_read_name(dir));)
-        if (*name == '.' && strcmp(name, ".download") != 0) return "a folder beside the model is left over";
+    for (const char *name; dir && (name = g_dir_read_name(dir));) {
+        g_autofree char *path = g_build_filename(models, name, NULL);
+        /* An empty one goes with the next import. */
+        if (*name == '.' && strcmp(name, ".download") != 0 && g_rmdir(path) != 0) return "a folder beside the model is left over";
+    }
     return NULL;
 }
 
@@ -164,12 +178,17 @@ typedef bool (*Again)(const char *folder, GError **error);
 
 static bool again_download(const char *folder, GError **error)
 {
-    return download(folder, NULL, error);
+    return download(folder, NULL, APP_MODEL_WEIGHTS_AS_THEY_ARE, error);
 }
 
 static bool again_gguf(const char *folder, GError **error)
 {
-    return download(folder, GGUF, error);
+    return download(folder, GGUF, APP_MODEL_WEIGHTS_AS_THEY_ARE, error);
+}
+
+static bool again_download_packed(const char *folder, GError **error)
+{
+    return download(folder, NULL, APP_MODEL_WEIGHTS_8_BITS, error);
 }
 
 static bool again_import(const char *folder, GError **error)
@@ -211,6 +230,11 @@ static const char *find_gguf(const char *folder)
     return find_problem(folder, again_gguf, true, false);
 }
 
+static const char *find_download_packed(const char *folder)
+{
+    return find_problem(folder, again_download_packed, true, false);
+}
+
 static const char *find_import(const char *folder)
 {
     return find_problem(folder, again_import, false, false);
@@ -226,31 +250,38 @@ static const char *find_import_packed(const char *folder)
 typedef struct Case {
     FaultWork work;
     FaultFind find;
+    char **base;      /* what is there at first; NULL: nothing */
+    unsigned n_least; /* calls */
 } Case;
 static const Case cases[] = {
-    {work_download, find_download}, {work_download_gguf, find_gguf}, {work_import, find_import}, {work_import_packed, find_import_packed}};
+    {work_download, find_download, NULL, N_LEAST},
+    {work_download_packed, find_download_packed, &fetched, N_LEAST},
+    {work_download_gguf, find_gguf, NULL, N_LEAST},
+    {work_import, find_import, NULL, 10},
+    {work_import_packed, find_import_packed, NULL, 10},
+};
 
 static void test_promise_01_killed_while_a_model_comes(void **state)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
-        fault_work_every_call(cases[i].work, cases[i].find, NULL, (fault_calls){.exit_instead = true}, i < 2 ? N_LEAST : 5);
+        fault_work_every_call(cases[i].work, cases[i].find, cases[i].base ? *cases[i].base : NULL, (fault_calls){.exit_instead = true}, cases[i].n_least);
 }
 
 static void test_promise_03_a_call_fails_once(void **state)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
-        fault_work_every_call(cases[i].work, cases[i].find, NULL, (fault_calls){.error_number = EIO}, i < 2 ? N_LEAST : 5);
+        fault_work_every_call(cases[i].work, cases[i].find, cases[i].base ? *cases[i].base : NULL, (fault_calls){.error_number = EIO}, cases[i].n_least);
 }
 
 static void test_promise_03_calls_fail_from_there_on(void **state)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
-        fault_work_every_call(cases[i].work, cases[i].find, NULL, (fault_calls){.error_number = EIO, .fail_on = true}, i < 2 ? N_LEAST : 5);
+        fault_work_every_call(cases[i].work, cases[i].find, cases[i].base ? *cases[i].base : NULL, (fault_calls){.error_number = EIO, .fail_on = true}, cases[i].n_least);
 }
 
 static void test_promise_04_the_disk_is_full(void **state)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) fault_work_little_space(cases[i].work, cases[i].find, NULL, 700000);
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) fault_work_little_space(cases[i].work, cases[i].find, cases[i].base ? *cases[i].base : NULL, 700000);
 }
 
 static void test_promise_04_people_are_told(void **state)
@@ -261,7 +292,7 @@ static void test_promise_04_people_are_told(void **state)
         g_autofree char *path = g_build_filename(folder, DOWNLOADING, NULL);
         assert_int_equal(g_mkdir(folder, 0700), 0);
         fault = (fault_calls){.folder = folder, .limited = true, .space_bytes = 100000};
-        bool ok = i == 0 ? download(folder, NULL, &error) : import(folder, APP_MODEL_WEIGHTS_8_BITS, &error);
+        bool ok = i == 0 ? download(folder, NULL, APP_MODEL_WEIGHTS_AS_THEY_ARE, &error) : import(folder, APP_MODEL_WEIGHTS_8_BITS, &error);
         fault.folder = NULL;
         assert_false(ok);
         if (!strstr(error->message, "ree some space") || !strstr(error->message, "No space left")) fail_msg("%s", error->message);
@@ -280,9 +311,15 @@ static const char *find_gguf_after_power_failure(const char *folder)
     return find_problem(folder, again_gguf, true, true);
 }
 
+static const char *find_download_packed_after_power_failure(const char *folder)
+{
+    return find_problem(folder, again_download_packed, true, true);
+}
+
 static void test_promise_02_power_fails_while_a_model_comes(void **state)
 {
     fault_work_every_power_failure(work_download, find_download_after_power_failure, NULL, N_LEAST);
+    fault_work_every_power_failure(work_download_packed, find_download_packed_after_power_failure, fetched, N_LEAST);
     fault_work_every_power_failure(work_download_gguf, find_gguf_after_power_failure, NULL, N_LEAST / 2);
     fault_work_every_power_failure(work_import, find_import, NULL, 10);
     fault_work_every_power_failure(work_import_packed, find_import_packed, NULL, 4);
@@ -302,6 +339,11 @@ static int set_up_all(void **state)
     g_autoptr(GError) error = NULL;
     if (!import(folder, APP_MODEL_WEIGHTS_8_BITS, &error)) fail_msg("%s", error->message);
     packed = g_build_filename(folder, "models", "new.safetensors", NULL);
+    fetched = fault_work_new_folder();
+    stops_at_converting = true;
+    assert_false(download(fetched, NULL, APP_MODEL_WEIGHTS_8_BITS, &error));
+    assert_true(g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED));
+    stops_at_converting = is_cancelled = false;
     return 0;
 }
 
@@ -311,6 +353,7 @@ static int tear_down_all(void **state)
     app_settings_free(settings);
     g_free(source);
     g_free(packed);
+    g_free(fetched);
     return 0;
 }
 

@@ -18,12 +18,32 @@ import gi
 
 gi.require_version("Atspi", "2.0")
 
+# What the window is started under: forbid-connect, in the tests of suite promise that no call reaches for the network.
+UNDER = os.environ.get("LECTERN_UNDER", "").split()
 TIMEOUT_S = float(os.environ.get("LECTERN_UI_TIMEOUT", "300"))
 
 
 def end_with_parent():
     """In a child: it is killed when the test is, however that ends (PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def check_under():
+    """The filter bites: a program under it dies of a socket that is not local."""
+    code = "import socket; socket.socket()"
+    done = subprocess.run([*UNDER, sys.executable, "-c", code], capture_output=True)
+    assert not UNDER or done.returncode == -signal.SIGSYS, done
+
+
+class Picture:
+    """What is on the screen, by the pixel."""
+
+    def __init__(self, width, height, data):
+        self.width, self.height, self.data = width, height, data
+
+    def at(self, x, y):
+        start = 3 * (y * self.width + x)
+        return tuple(self.data[start:start + 3])
 
 
 class Desktop:
@@ -95,10 +115,11 @@ class Desktop:
     # ------------------------------------------------------------------------------------------------------ the program
 
     def start(self, *arguments, env=None):
+        check_under()
         self.log = os.path.join(self.folder, "window.log")
         program = os.environ["LECTERN_WINDOW"]
         with open(self.log, "a") as log:
-            self.window_process = subprocess.Popen([program, *arguments], stdout=log, stderr=log, env={**os.environ, "G_DEBUG": "fatal-criticals", **(env or {})},
+            self.window_process = subprocess.Popen([*UNDER, program, *arguments], stdout=log, stderr=log, env={**os.environ, "G_DEBUG": "fatal-criticals", **(env or {})},
                                                    preexec_fn=end_with_parent)
         self.app = self.wait(self._find_app)
         self.x_window = self.wait(lambda: self._x_windows()[0])
@@ -106,7 +127,7 @@ class Desktop:
 
     def start_second(self, *arguments):
         """As the desktop opens a file while the window is there: the new process hands it over and ends."""
-        subprocess.run([os.environ["LECTERN_WINDOW"], *arguments], check=True, capture_output=True, timeout=TIMEOUT_S)
+        subprocess.run([*UNDER, os.environ["LECTERN_WINDOW"], *arguments], check=True, capture_output=True, timeout=TIMEOUT_S)
 
     def _find_app(self):
         desktop = self.atspi.get_desktop(0)
@@ -274,12 +295,20 @@ class Desktop:
         self.focus_window()
         subprocess.run(["xdotool", "key", "--clearmodifiers", *keys], check=True)
 
-    def type(self, text):
+    def type(self, text, *keys):
+        """Text, and then at once the keys."""
         self.focus_window()
         subprocess.run(["xdotool", "type", "--delay", "20", text], check=True)
+        if keys:
+            subprocess.run(["xdotool", "key", "--clearmodifiers", *keys], check=True)
 
-    def click(self, node, button="1", repeat=1):
-        """With the pointer, in the middle of what is there."""
+    def picture(self):
+        """The window's pixels; it stands at the screen's origin, where no window manager moves it."""
+        width, height = map(int, self.size.split("x"))
+        return Picture(width, height, subprocess.run(["import", "-window", "root", "-depth", "8", "rgb:-"], capture_output=True, check=True).stdout)
+
+    def click(self, node, button="1", repeat=1, at=(0.5, 0.5)):
+        """With the pointer, in the middle of what is there, or elsewhere in it."""
         seen = [None]
 
         def settled():  # it has a place, and has kept it
@@ -287,7 +316,7 @@ class Desktop:
             place, seen[0] = seen[0], (box.x, box.y, box.width, box.height)
             return box if box.width > 0 and box.height > 0 and place == seen[0] else None
         extents = self.wait(settled, "a place to click on")
-        x, y = extents.x + extents.width // 2, extents.y + extents.height // 2
+        x, y = extents.x + int(extents.width * at[0]), extents.y + int(extents.height * at[1])
         self.focus_window()
         subprocess.run(["xdotool", "mousemove", "--window", self.x_window, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
                        check=True)
