@@ -18,7 +18,6 @@ G_DEFINE_QUARK(app - models - error - quark, app_models_error)
 #define EXTENSION ".safetensors"
 #define EXTENSION_GGUF ".gguf"
 #define DEFAULT_NAME "starter"
-#define BESIDE_PREFIX ".import-" /* a folder that a model is made in; whoever makes it holds a lock on it */
 #define NO_SPACE_ADVICE "; free some space, then try again"
 
 enum {
@@ -302,7 +301,7 @@ static void delete_left_over(const char *folder)
 {
     GDir *dir = g_dir_open(folder, 0, NULL);
     for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
-        if (!g_str_has_prefix(entry, BESIDE_PREFIX)) continue;
+        if (!g_str_has_prefix(entry, APP_MODELS_BESIDE_PREFIX)) continue;
         g_autofree char *path = g_build_filename(folder, entry, NULL);
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) delete_tree(path, NULL);
@@ -315,7 +314,7 @@ static void delete_left_over(const char *folder)
 static char *make_beside(const char *folder, int *ret_lock, GError **error)
 {
     for (;;) {
-        g_autofree char *beside = g_build_filename(folder, BESIDE_PREFIX "XXXXXX", NULL);
+        g_autofree char *beside = g_build_filename(folder, APP_MODELS_BESIDE_PREFIX "XXXXXX", NULL);
         struct stat info;
         bool is_made = g_mkdtemp(beside) != NULL;
         int lock = is_made ? open(beside, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -22,6 +23,7 @@ enum {
     INDEX_APPLICATION_ID = 0x4c4b5649, /* "LKVI" */
     INDEX_VERSION_MAX = 1000, /* beyond, it is damage, not a newer program's */
     BUSY_TIMEOUT_MS = 10000,
+    SHARED_BYTES = 64 << 10, /* of index.sqlite-shm */
 };
 
 struct eng_index {
@@ -39,14 +41,23 @@ static const char schema[] =
     " n_bytes INTEGER NOT NULL, n_tokens INTEGER NOT NULL, prefix BLOB NOT NULL, ids_digest BLOB NOT NULL,"
     " dropped INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(file_id, offset)) WITHOUT ROWID;";
 
+/* SQLite says "disk I/O error" when a full disk leaves no room for the memory that its processes share. */
+static bool disk_is_full(eng_index *index)
+{
+    const char *path = index->db ? sqlite3_db_filename(index->db, "main") : NULL;
+    struct statvfs info;
+    return path && statvfs(path, &info) == 0 && info.f_bavail * info.f_frsize < SHARED_BYTES;
+}
+
 static eng_status index_fail(eng_index *index, int code, eng_error *error)
 {
     const char *words = index->db ? sqlite3_errmsg(index->db) : sqlite3_errstr(code);
+    if ((code & 0xff) == SQLITE_IOERR && disk_is_full(index)) code = SQLITE_FULL;
     switch (code & 0xff) {
     case SQLITE_NOMEM:
         return eng_fail(error, ENG_NO_MEMORY, "the cache's index: out of memory");
     case SQLITE_FULL:
-        return eng_fail(error, ENG_NO_SPACE, "the cache's index cannot be written: the disk is full (%s)", words);
+        return eng_fail(error, ENG_NO_SPACE, "the cache's index cannot be written: the disk is full (%s). Free space, then try again", words);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return eng_fail(error, ENG_BUSY, "the cache's index is held by another process (%s)", words);
