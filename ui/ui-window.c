@@ -132,7 +132,7 @@ static void show_view(UiWindow *self, const char *name)
 
 static void show_library(UiWindow *self, int64_t collection)
 {
-    ui_library_view_show_collection(self->library_view, collection, ui_sidebar_get_collection_name(self->sidebar, collection));
+    ui_library_view_show_collection(self->library_view, collection);
     show_view(self, "library");
     follow_scope(self);
 }
@@ -187,7 +187,7 @@ static void open_document(UiWindow *self, int64_t document)
     show_title(self, document);
     show_view(self, "reader");
     follow_scope(self);
-    gtk_widget_child_focus(GTK_WIDGET(self->reader), GTK_DIR_TAB_FORWARD);
+    if (!gtk_widget_grab_focus(GTK_WIDGET(self->reader))) gtk_widget_child_focus(GTK_WIDGET(self->reader), GTK_DIR_TAB_FORWARD);
 }
 
 static void go_back(UiWindow *self)
