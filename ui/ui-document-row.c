@@ -20,6 +20,12 @@ GtkWidget *ui_document_row_new(void)
     return g_object_new(UI_TYPE_DOCUMENT_ROW, NULL);
 }
 
+void ui_document_row_leave_focus_to_list(UiDocumentRow *self)
+{
+    GtkWidget *buttons[] = {self->read_button, self->pause_button, self->cancel_button, self->menu_button};
+    for (size_t i = 0; i < G_N_ELEMENTS(buttons); i++) gtk_widget_set_focusable(buttons[i], FALSE);
+}
+
 /* What kind of file it was, as people call it: short, for the tile. */
 static const char *format_text(const char *format)
 {
