@@ -42,6 +42,7 @@ typedef struct Download {
     AppHubRevision listed;
     GPtrArray *files; /* borrowed from listed */
     unsigned n_retries;
+    AppModelWeights weights;
     /* Progress. */
     AppDownloadProgressFn progress;
     void *user;
@@ -84,6 +85,7 @@ static bool take_wish(Download *download, const AppDownloadWish *wish, GError **
     if (!app_hub_is_revision(download->revision)) return fail_invalid(download->revision, "is no name of a branch, tag or commit", error);
     if (download->file != NULL && !app_hub_is_file_name(download->file)) return fail_invalid(download->file, "is no plain name of a file", error);
     const char *slash = strchr(download->repository, '/');
+    download->weights = wish->weights;
     download->name = g_strdup(wish->name != NULL ? wish->name : entry != NULL ? entry->name : slash + 1);
     return true;
 }
@@ -325,16 +327,44 @@ static void write_origin(const Download *download, const char *folder)
     g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, NULL);
 }
 
+static void show_converted(void *user, uint64_t done_bytes, uint64_t total_bytes)
+{
+    Download *download = user;
+    download->shown.total_bytes = total_bytes;
+    show(download, APP_DOWNLOAD_CONVERTING, done_bytes, NULL);
+}
+
+/* One compact file of what was fetched, after saying what it will need. Stopped, nothing is left of it, and what was fetched stays. */
+static bool convert(Download *download, const char *data_folder, const char *source, GError **error)
+{
+    AppModelPlan plan;
+    if (!app_models_plan(data_folder, source, download->weights, 0, &plan, error)) return false;
+    g_autofree char *words = app_models_describe_plan(&plan);
+    show(download, APP_DOWNLOAD_CONVERTING, 0, words);
+    g_autofree char *name = app_models_import(data_folder, source, download->name, download->weights, download->hub.cancel, show_converted, download, error);
+    return name != NULL;
+}
+
 static bool install(Download *download, const char *data_folder, GError **error)
 {
     GError *failure = NULL;
     download->shown.file = NULL;
-    show(download, APP_DOWNLOAD_INSTALLING, download->shown.total_bytes, NULL);
     const AppHubFile *first = g_ptr_array_index(download->files, 0);
     bool is_single = download->files->len == 1 && g_str_has_suffix(first->path, ".gguf");
     g_autofree char *single = g_build_filename(download->model_folder, first->path, NULL);
+    const char *source = is_single ? single : download->model_folder;
     if (!is_single) write_origin(download, download->model_folder);
-    if (app_models_install(data_folder, is_single ? single : download->model_folder, download->name, &failure)) return true;
+    if (download->weights != APP_MODEL_WEIGHTS_AS_THEY_ARE) {
+        if (convert(download, data_folder, source, &failure)) return true;
+    } else {
+        show(download, APP_DOWNLOAD_INSTALLING, download->shown.total_bytes, NULL);
+        if (app_models_install(data_folder, source, download->name, &failure)) return true;
+    }
+    if (g_error_matches(failure, APP_MODELS_ERROR, APP_MODELS_ERROR_CANCELLED)) {
+        g_clear_error(&failure);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Stopped");
+        return false;
+    }
     g_prefix_error(&failure, "%s was fetched and checked, but not installed: ", download->repository);
     g_autofree char *advice = g_strdup_printf("%s. What was fetched is kept; `lectern model downloads --discard %s` deletes it", failure->message, download->repository);
     g_free(failure->message);

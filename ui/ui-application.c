@@ -153,6 +153,8 @@ static const struct {
     {"window.close", {"<Control>w"}},
     {"win.add", {"<Control>o"}},
     {"win.new-conversation", {"<Control>n"}},
+    {"win.find-conversation", {"<Control><Shift>f"}},
+    {"win.ask", {"<Control>l"}},
     {"win.toggle-ask", {"F9"}},
     {"win.menu", {"F10"}},
     {"win.go-back", {"<Alt>Left", "Back"}},

@@ -20,6 +20,12 @@ GtkWidget *ui_document_row_new(void)
     return g_object_new(UI_TYPE_DOCUMENT_ROW, NULL);
 }
 
+void ui_document_row_leave_focus_to_list(UiDocumentRow *self)
+{
+    GtkWidget *buttons[] = {self->read_button, self->pause_button, self->cancel_button, self->menu_button};
+    for (size_t i = 0; i < G_N_ELEMENTS(buttons); i++) gtk_widget_set_focusable(buttons[i], FALSE);
+}
+
 /* What kind of file it was, as people call it: short, for the tile. */
 static const char *format_text(const char *format)
 {
@@ -52,7 +58,7 @@ static void show_buttons(UiDocumentRow *self, AppDocumentState state)
 static void name_row(UiDocumentRow *self, const char *title, const char *state, const char *caption)
 {
     GtkWidget *list_row = gtk_widget_get_parent(GTK_WIDGET(self));
-    g_autofree char *name = g_strdup_printf("%s, %s, %s", title, state, caption);
+    g_autofree char *name = g_strdup_printf(*caption != '\0' ? "%s, %s, %s" : "%s, %s", title, state, caption);
     if (list_row != NULL) gtk_accessible_update_property(GTK_ACCESSIBLE(list_row), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
 }
 
@@ -60,15 +66,14 @@ static void update(UiDocumentRow *self)
 {
     if (self->item == NULL) return;
     const AppDocument *document = ui_document_item_get_document(self->item);
-    bool is_ready = document->state == APP_DOCUMENT_READY;
     g_autofree char *caption = ui_document_item_dup_caption(self->item), *state = ui_document_item_dup_state(self->item);
-    g_autofree char *advice = ui_document_item_dup_advice(self->item), *line = g_strdup_printf("%s · %s", state, caption);
+    g_autofree char *advice = ui_document_item_dup_advice(self->item);
     gtk_label_set_text(self->format, format_text(document->format));
     gtk_label_set_text(self->title, document->title);
     gtk_label_set_text(self->caption, caption);
-    gtk_label_set_text(self->state, is_ready && *caption != '\0' ? line : state);
+    gtk_label_set_text(self->state, state);
     gtk_image_set_from_icon_name(self->state_icon, ui_document_item_get_state_icon(self->item));
-    gtk_widget_set_visible(GTK_WIDGET(self->caption), !is_ready);
+    gtk_widget_set_visible(GTK_WIDGET(self->caption), *caption != '\0');
     gtk_label_set_text(self->advice, advice != NULL ? advice : "");
     gtk_widget_set_visible(GTK_WIDGET(self->advice), advice != NULL);
     bool is_partial = document->state == APP_DOCUMENT_READING || (document->state == APP_DOCUMENT_PAUSED && document->n_tokens > 0);

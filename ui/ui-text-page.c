@@ -110,10 +110,9 @@ GArray *ui_text_page_get_rects(UiTextPage *self, const UiRange *range)
     return rects;
 }
 
-void ui_text_page_get_visible(UiTextPage *self, uint64_t *ret_start, uint64_t *ret_end)
+/* What is drawn now, on the way to a wanted place too. */
+static void get_drawn(UiTextPage *self, uint64_t *ret_start, uint64_t *ret_end)
 {
-    *ret_start = *ret_end = self->is_scroll_wanted ? self->scroll_byte : 0;
-    if (!ui_text_page_is_filled(self) || self->is_scroll_wanted) return;
     GdkRectangle visible;
     GtkTextIter start, end;
     gtk_text_view_get_visible_rect(GTK_TEXT_VIEW(self), &visible);
@@ -122,6 +121,12 @@ void ui_text_page_get_visible(UiTextPage *self, uint64_t *ret_start, uint64_t *r
     gtk_text_view_backward_display_line_start(GTK_TEXT_VIEW(self), &start);
     *ret_start = byte_of(self, &start);
     *ret_end = MAX(byte_of(self, &end), *ret_start);
+}
+
+void ui_text_page_get_visible(UiTextPage *self, uint64_t *ret_start, uint64_t *ret_end)
+{
+    *ret_start = *ret_end = self->is_scroll_wanted ? self->scroll_byte : 0;
+    if (ui_text_page_is_filled(self) && !self->is_scroll_wanted) get_drawn(self, ret_start, ret_end);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- scrolling */
@@ -499,7 +504,7 @@ static void ui_text_page_snapshot_layer(GtkTextView *view, GtkTextViewLayer laye
     UiTextPage *self = UI_TEXT_PAGE(view);
     if (layer != GTK_TEXT_VIEW_LAYER_BELOW_TEXT || !ui_text_page_is_filled(self)) return;
     UiRange visible;
-    ui_text_page_get_visible(self, &visible.start, &visible.end);
+    get_drawn(self, &visible.start, &visible.end);
     visible.end = MIN(visible.end + 1, (uint64_t)self->document->n_bytes);
     if (self->has_passage && self->passage.start < visible.end && self->passage.end > visible.start) {
         draw_range(self, snapshot, &self->passage, &visible, true, false);

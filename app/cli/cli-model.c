@@ -134,11 +134,10 @@ static void show_progress(void *user, uint64_t done, uint64_t total)
     cli_progress_update(user, done, total);
 }
 
-static bool parse_weights(const char *bits, bool pack, AppModelWeights *ret_weights)
+bool cli_parse_weights(const char *bits, AppModelWeights *ret_weights)
 {
     *ret_weights = APP_MODEL_WEIGHTS_8_BITS;
     if (bits == NULL || strcmp(bits, "8") == 0) return true;
-    if (pack) return false;
     if (strcmp(bits, "4") == 0)
         *ret_weights = APP_MODEL_WEIGHTS_4_BITS;
     else if (strcmp(bits, "as-is") == 0)
@@ -253,7 +252,7 @@ int cli_model(CliContext *context, int argc, char **argv)
     if (strcmp(action, "info") == 0 && argc <= 3) return run_info(context, argc == 3 ? argv[2] : NULL);
     if (strcmp(action, "import") == 0 && argc == 3) {
         AppModelWeights weights;
-        if (!parse_weights(bits, pack, &weights)) return cli_usage("model", "--bits is 8, 4 or as-is, not “%s”", bits);
+        if (!cli_parse_weights(bits, &weights) || (pack && weights != APP_MODEL_WEIGHTS_8_BITS)) return cli_usage("model", "--bits is 8, 4 or as-is, not “%s”", bits);
         return run_import(context, argv[2], name, weights, plan);
     }
     if (strcmp(action, "pack") == 0 && argc == 4) return run_pack(context, argv[2], argv[3], bits);
