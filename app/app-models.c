@@ -33,13 +33,6 @@ void app_model_free(AppModel *model)
     g_free(model);
 }
 
-static bool is_name(const char *name)
-{
-    size_t n = strlen(name);
-    if (n == 0 || n > NAME_BYTES_MAX || name[0] == '.' || name[0] == '-') return false;
-    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
-}
-
 static bool fail_errno(GError **error, const char *path)
 {
     int code = errno;
@@ -250,7 +243,7 @@ static char *choose_name(const char *source, const char *name, GError **error)
     g_autofree char *base = name != NULL ? g_strdup(name) : g_path_get_basename(source);
     if (name == NULL && g_str_has_suffix(base, EXTENSION)) base[strlen(base) - strlen(EXTENSION)] = '\0';
     if (name == NULL && g_str_has_suffix(base, EXTENSION_GGUF)) base[strlen(base) - strlen(EXTENSION_GGUF)] = '\0';
-    if (is_name(base)) return g_steal_pointer(&base);
+    if (app_paths_is_plain_name(base, strlen(base), NAME_BYTES_MAX)) return g_steal_pointer(&base);
     g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID,
                 "“%s” is not a name for a model: up to %d letters, digits, dots, dashes and underscores", base, NAME_BYTES_MAX);
     return NULL;

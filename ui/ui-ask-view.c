@@ -90,12 +90,8 @@ static char *scope_words(UiAskView *self)
         return g_strdup(document != NULL ? document->title : _("A document that was removed"));
     }
     if (self->collection == 0) return g_strdup(_("Everything"));
-    g_autoptr(GPtrArray) collections = app_library_list_collections(library, NULL);
-    for (guint i = 0; collections != NULL && i < collections->len; i++) {
-        const AppCollection *collection = collections->pdata[i];
-        if (collection->id == self->collection) return g_strdup(collection->name);
-    }
-    return g_strdup(_("A collection that was removed"));
+    char *name = ui_context_dup_collection_name(self->context, self->collection);
+    return name != NULL ? name : g_strdup(_("A collection that was removed"));
 }
 
 static void on_suggestion(UiAskView *self, GtkButton *button)

@@ -82,6 +82,18 @@ static void add_setting(AdwExpanderRow *parent, const AppCalibration *calibratio
     adw_expander_row_add_row(parent, widget);
 }
 
+/* A rotation that measured no better than the same without it is left to the command line's table. */
+static bool is_of_use(const AppCalibration *calibration, size_t index)
+{
+    const AppCalibrationRow *row = &calibration->rows[index];
+    if (!row->rotated || app_calibration_is_chosen(calibration, index)) return true;
+    for (size_t i = 0; i < calibration->n_rows; i++) {
+        const AppCalibrationRow *other = &calibration->rows[i];
+        if (!other->rotated && other->k_key == row->k_key && other->k_query == row->k_query) return row->divergence < other->divergence;
+    }
+    return true;
+}
+
 void ui_calibration_add_rows(AdwExpanderRow *row, const char *data_folder, const char *model, const AppCalibration *calibration,
                              void (*measure)(gpointer user, const char *model), void (*chosen)(gpointer user, const char *model), gpointer user)
 {
@@ -101,5 +113,6 @@ void ui_calibration_add_rows(AdwExpanderRow *row, const char *data_folder, const
     adw_action_row_add_suffix(ADW_ACTION_ROW(head), button_new(&base, _("_Measure"), name));
     adw_expander_row_add_row(row, head);
     base.act = chosen;
-    for (size_t i = 0; calibration != NULL && i < calibration->n_rows; i++) add_setting(row, calibration, i, &base);
+    for (size_t i = 0; calibration != NULL && i < calibration->n_rows; i++)
+        if (is_of_use(calibration, i)) add_setting(row, calibration, i, &base);
 }

@@ -165,6 +165,13 @@ static void on_list_activate(UiContents *self, guint position)
     choose(self, position);
 }
 
+/* The field takes Escape for itself: there is nothing else to be stopped, so what it lies in closes. */
+static void on_stop_search(UiContents *self)
+{
+    GtkWidget *popover = gtk_widget_get_ancestor(GTK_WIDGET(self), GTK_TYPE_POPOVER);
+    if (popover != NULL) gtk_popover_popdown(GTK_POPOVER(popover));
+}
+
 /* Down from the field goes into the list. */
 static gboolean on_key(UiContents *self, guint key, guint code, GdkModifierType state)
 {
@@ -213,6 +220,7 @@ static void ui_contents_class_init(UiContentsClass *class)
     gtk_widget_class_bind_template_callback(widget_class, on_entry_activate);
     gtk_widget_class_bind_template_callback(widget_class, on_list_activate);
     gtk_widget_class_bind_template_callback(widget_class, on_key);
+    gtk_widget_class_bind_template_callback(widget_class, on_stop_search);
     signals[SIGNAL_CHOSEN] =
         g_signal_new("chosen", UI_TYPE_CONTENTS, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_BOOLEAN);
 }

@@ -140,6 +140,7 @@ static GdkContentProvider *on_drag_prepare(GtkDragSource *source, double x, doub
 static void on_setup(GtkSignalListItemFactory *factory, GtkListItem *list_item, UiLibraryView *self)
 {
     GtkWidget *row = ui_document_row_new();
+    ui_document_row_leave_focus_to_list(UI_DOCUMENT_ROW(row));
     g_object_set_data(G_OBJECT(row), "list-item", list_item);
     GtkGesture *click = gtk_gesture_click_new();
     gtk_gesture_single_set_button(GTK_GESTURE_SINGLE(click), 0);
@@ -196,6 +197,19 @@ static void on_loaded(UiLibraryView *self)
     self->has_resumed = true;
 }
 
+/* Asked anew each time: a collection is shown before the side bar knows of it, and it may be renamed. */
+static void update_name(UiLibraryView *self)
+{
+    g_free(self->collection_name);
+    self->collection_name = self->collection != 0 ? ui_context_dup_collection_name(self->context, self->collection) : NULL;
+    update_page(self);
+}
+
+static void on_library_changed(UiLibraryView *self, gint64 document)
+{
+    if (document == 0 && self->collection != 0) update_name(self);
+}
+
 void ui_library_view_set_context(UiLibraryView *self, UiContext *context, UiRemovals *removals)
 {
     g_set_object(&self->context, context);
@@ -210,18 +224,15 @@ void ui_library_view_set_context(UiLibraryView *self, UiContext *context, UiRemo
     g_signal_connect_object(self->selection, "selection-changed", G_CALLBACK(update_selection), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(context, "read-event", G_CALLBACK(on_read_event), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(context, "engine-changed", G_CALLBACK(on_engine_changed), self, G_CONNECT_SWAPPED);
+    g_signal_connect_object(context, "library-changed", G_CALLBACK(on_library_changed), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(ui_settings_get(), "changed::order", G_CALLBACK(on_order_setting), self, 0);
     on_engine_changed(self);
     update_page(self);
     update_selection(self);
 }
 
-void ui_library_view_show_collection(UiLibraryView *self, int64_t collection, const char *name)
+void ui_library_view_show_collection(UiLibraryView *self, int64_t collection)
 {
-    if (name != NULL && g_strcmp0(self->collection_name, name) != 0) {
-        g_free(self->collection_name);
-        self->collection_name = g_strdup(name);
-    }
     if (collection != self->collection) {
         self->collection = collection;
         gtk_search_bar_set_search_mode(self->search_bar, FALSE);
@@ -230,7 +241,7 @@ void ui_library_view_show_collection(UiLibraryView *self, int64_t collection, co
         g_settings_set_int64(ui_settings_get(), "collection", collection);
         update_selection(self);
     }
-    update_page(self);
+    update_name(self);
 }
 
 int64_t ui_library_view_get_collection(UiLibraryView *self) { return self->collection; }

@@ -20,7 +20,7 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE(UiLibraryView, ui_library_view, UI, LIBRARY_VIEW, AdwBin)
 
 void ui_library_view_set_context(UiLibraryView *view, UiContext *context, UiRemovals *removals); /* removals: outlives the view's use */
-void ui_library_view_show_collection(UiLibraryView *view, int64_t collection, const char *name); /* 0: all; name NULL: keep it */
+void ui_library_view_show_collection(UiLibraryView *view, int64_t collection); /* 0: all */
 int64_t ui_library_view_get_collection(UiLibraryView *view);
 UiDocumentModel *ui_library_view_get_model(UiLibraryView *view); /* borrowed */
 GArray *ui_library_view_dup_selection(UiLibraryView *view);      /* int64_t; empty: nothing is selected */

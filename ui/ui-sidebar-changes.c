@@ -7,6 +7,7 @@
 #include <glib/gi18n.h>
 
 #include "ui-conversation-export.h"
+#include "ui-menu.h"
 #include "ui-name-dialog.h"
 #include "ui-sidebar-internal.h"
 #include "ui-window.h"
@@ -164,14 +165,8 @@ void ui_sidebar_changes_show_menu(UiSidebar *self, GtkListBoxRow *row, double x,
     bool is_collection = is_of_collections(self, row);
     GtkPopover **popover = is_collection ? &self->collection_popover : &self->conversation_popover;
     take_menu_row(self, row);
-    if (*popover == NULL) {
-        *popover = GTK_POPOVER(gtk_popover_menu_new_from_model(is_collection ? self->collection_menu : self->conversation_menu));
-        gtk_popover_set_has_arrow(*popover, FALSE);
-        gtk_widget_set_parent(GTK_WIDGET(*popover), GTK_WIDGET(self));
-    }
-    gtk_widget_translate_coordinates(GTK_WIDGET(row), GTK_WIDGET(self), x, y, &x, &y);
-    gtk_popover_set_pointing_to(*popover, &(GdkRectangle){(int)x, (int)y, 1, 1});
-    gtk_popover_popup(*popover);
+    if (*popover == NULL) *popover = ui_menu_new(is_collection ? self->collection_menu : self->conversation_menu, GTK_WIDGET(self));
+    ui_menu_popup(*popover, GTK_WIDGET(row), &(GdkRectangle){(int)x, (int)y, 1, 1});
 }
 
 static void show_menu(GtkWidget *widget, const char *name, GVariant *parameter)

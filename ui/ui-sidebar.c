@@ -307,15 +307,6 @@ void ui_sidebar_set_shown(UiSidebar *self, int64_t collection, int64_t conversat
     ui_sidebar_mark_shown(self);
 }
 
-const char *ui_sidebar_get_collection_name(UiSidebar *self, int64_t collection)
-{
-    for (int i = 0;; i++) {
-        GtkListBoxRow *row = gtk_list_box_get_row_at_index(self->collections, i);
-        if (row == NULL) return NULL;
-        if (ui_sidebar_get_row(row)->id == collection) return ui_sidebar_get_row(row)->name;
-    }
-}
-
 void ui_sidebar_set_title_buttons(UiSidebar *self, bool end)
 {
     adw_header_bar_set_show_end_title_buttons(self->header, end);
@@ -383,6 +374,13 @@ static void ui_sidebar_init(UiSidebar *self)
 {
     gtk_widget_init_template(GTK_WIDGET(self));
     gtk_search_bar_connect_entry(self->search_bar, GTK_EDITABLE(self->search_entry));
+    /* Keys that pass through a list take its mark with them; it belongs to what is shown. */
+    GtkListBox *lists[] = {self->collections, self->conversations};
+    for (size_t i = 0; i < G_N_ELEMENTS(lists); i++) {
+        GtkEventController *focus = gtk_event_controller_focus_new();
+        g_signal_connect_swapped(focus, "leave", G_CALLBACK(ui_sidebar_mark_shown), self);
+        gtk_widget_add_controller(GTK_WIDGET(lists[i]), focus);
+    }
     self->hidden_collections = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     self->hidden_conversations = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     g_signal_connect_swapped(self->search_bar, "notify::search-mode-enabled", G_CALLBACK(on_search_changed), self);

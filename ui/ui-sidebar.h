@@ -21,7 +21,6 @@ void ui_sidebar_set_context(UiSidebar *sidebar, UiContext *context, UiRemovals *
 /* Marks what the window shows: a collection (0: all documents; -1: none), a conversation (0: none). */
 void ui_sidebar_set_shown(UiSidebar *sidebar, int64_t collection, int64_t conversation);
 void ui_sidebar_add_collection(UiSidebar *sidebar); /* asks for its name */
-const char *ui_sidebar_get_collection_name(UiSidebar *sidebar, int64_t collection); /* borrowed; NULL: not known */
 void ui_sidebar_find_conversation(UiSidebar *sidebar);
 void ui_sidebar_set_title_buttons(UiSidebar *sidebar, bool end);
 void ui_sidebar_popup_menu(UiSidebar *sidebar); /* the main menu */

@@ -76,6 +76,13 @@ static void show_notice(UiTurn *self, const char *icon, const char *text)
     gtk_widget_set_visible(GTK_WIDGET(self->notice), TRUE);
 }
 
+/* GTK 4.8 names an expander by its class. */
+static void label_expander(GtkExpander *expander, const char *label)
+{
+    gtk_expander_set_label(expander, label);
+    gtk_accessible_update_property(GTK_ACCESSIBLE(expander), GTK_ACCESSIBLE_PROPERTY_LABEL, label, -1);
+}
+
 /* ------------------------------------------------------------------------------------------------------------ answer */
 
 static char *figures_of(const AppAnswer *answer)
@@ -128,7 +135,7 @@ static void show_passages(UiTurn *self, const AppAnswer *answer)
     for (guint i = 0; i < n; i++) gtk_box_append(self->passages, ui_evidence_new_for_hit(answer->passages->pdata[i]));
     gtk_widget_set_visible(GTK_WIDGET(self->passages_expander), n > 0);
     /* Where the model found nothing, the passages are the answer. */
-    gtk_expander_set_label(self->passages_expander, answer->found ? _("See also: passages by search") : _("The closest passages by search"));
+    label_expander(self->passages_expander, answer->found ? _("See also: passages by search") : _("The closest passages by search"));
     gtk_expander_set_expanded(self->passages_expander, !answer->found);
 }
 
@@ -263,6 +270,8 @@ static void ui_turn_class_init(UiTurnClass *class)
 static void ui_turn_init(UiTurn *self)
 {
     gtk_widget_init_template(GTK_WIDGET(self));
+    g_autofree char *thought = g_strdup(gtk_expander_get_label(self->thought_expander)); /* setting it frees it */
+    label_expander(self->thought_expander, thought);
     self->streamed_quotation = g_string_new(NULL);
     self->streamed_answer = g_string_new(NULL);
 }

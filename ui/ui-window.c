@@ -71,11 +71,29 @@ static void update_headers(UiWindow *self)
     if (toggle != NULL) g_simple_action_set_state(G_SIMPLE_ACTION(toggle), g_variant_new_boolean(end));
 }
 
+/* The focus leaves a pane that goes out of sight: keys that go to what cannot be seen go nowhere. */
+static void keep_focus(UiWindow *self)
+{
+    GtkWidget *focus = gtk_root_get_focus(GTK_ROOT(self)), *views = GTK_WIDGET(self->views);
+    bool narrow = ui_panes_get_narrow(self->panes), content = ui_panes_get_content_shown(self->panes), end = ui_panes_get_end_shown(self->panes);
+    if (focus == NULL || !gtk_widget_get_mapped(GTK_WIDGET(self))) return;
+    bool in_sidebar = gtk_widget_is_ancestor(focus, GTK_WIDGET(self->sidebar)), in_ask = gtk_widget_is_ancestor(focus, GTK_WIDGET(self->ask_view));
+    if (narrow && !content && !in_sidebar) gtk_widget_child_focus(GTK_WIDGET(self->sidebar), GTK_DIR_TAB_FORWARD);
+    else if (narrow && content && end && !in_ask) ui_ask_view_focus_entry(self->ask_view);
+    else if ((narrow && content && !end && (in_sidebar || in_ask)) || (!end && in_ask)) {
+        if (is_reading(self)) gtk_widget_child_focus(GTK_WIDGET(self->reader), GTK_DIR_TAB_FORWARD);
+        else ui_library_view_focus_list(self->library_view);
+        focus = gtk_root_get_focus(GTK_ROOT(self));
+        if (focus != NULL && !gtk_widget_is_ancestor(focus, views)) gtk_root_set_focus(GTK_ROOT(self), NULL);
+    }
+}
+
 /* A pane that lies over the rest is there for the moment: only one that stands beside it is remembered. */
 static void on_end_shown(UiWindow *self)
 {
     if (!ui_panes_get_end_over(self->panes)) g_settings_set_boolean(ui_settings_get(), "is-ask-shown", ui_panes_get_end_shown(self->panes));
     update_headers(self);
+    keep_focus(self);
 }
 
 static void on_end_over(UiWindow *self)
@@ -114,7 +132,7 @@ static void show_view(UiWindow *self, const char *name)
 
 static void show_library(UiWindow *self, int64_t collection)
 {
-    ui_library_view_show_collection(self->library_view, collection, ui_sidebar_get_collection_name(self->sidebar, collection));
+    ui_library_view_show_collection(self->library_view, collection);
     show_view(self, "library");
     follow_scope(self);
 }
@@ -169,7 +187,7 @@ static void open_document(UiWindow *self, int64_t document)
     show_title(self, document);
     show_view(self, "reader");
     follow_scope(self);
-    gtk_widget_child_focus(GTK_WIDGET(self->reader), GTK_DIR_TAB_FORWARD);
+    if (!gtk_widget_grab_focus(GTK_WIDGET(self->reader))) gtk_widget_child_focus(GTK_WIDGET(self->reader), GTK_DIR_TAB_FORWARD);
 }
 
 static void go_back(UiWindow *self)
@@ -524,6 +542,7 @@ static void ui_window_init(UiWindow *self)
     add_drop_target(self);
     g_signal_connect_object(self->drop_revealer, "notify::child-revealed", G_CALLBACK(on_drop_faded), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::narrow", G_CALLBACK(update_headers), self, G_CONNECT_SWAPPED);
+    g_signal_connect_object(self->panes, "notify::content-shown", G_CALLBACK(keep_focus), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-shown", G_CALLBACK(on_end_shown), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-over", G_CALLBACK(on_end_over), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->library_view, "selection-changed", G_CALLBACK(follow_scope), self, G_CONNECT_SWAPPED);

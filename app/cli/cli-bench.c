@@ -479,7 +479,15 @@ static int open_model(CliBench *bench, const char *geometry, float sharpness, en
     return eng_model_open(path, NULL, &bench->model, error) == ENG_OK ? 0 : -1;
 }
 
-static int run_bench(CliBench *bench, const char *geometry, double sharpness, const char *only, const char *book)
+static int bench_book(CliBench *bench, const char *path, const char *questions)
+{
+    g_autoptr(GError) problem = NULL;
+    const CliBenchBook book = {.path = path, .questions = questions, .model = bench->info->path, .n_threads = bench->context->n_threads,
+                               .n_vocabulary = bench->info->n_vocabulary};
+    return cli_bench_book(bench, &book, &problem) ? CLI_OK : cli_fail("%s", problem->message);
+}
+
+static int run_bench(CliBench *bench, const char *geometry, double sharpness, const char *only, const char *book, const char *questions)
 {
     eng_error error = {0};
     eng_runtime_options options = {.n_threads = bench->context->n_threads, .pin_threads = true,
@@ -503,7 +511,7 @@ static int run_bench(CliBench *bench, const char *geometry, double sharpness, co
     double start = now_s(), own = own_cpu_s(), all = all_cpu_s();
     bench_probes(bench);
     report_one(bench, "kv_bytes_per_token", "bytes", (double)bench->kv_token_bytes, "");
-    if (book && cli_bench_book(bench, bench->runtime, book, &error) != ENG_OK) return cli_fail("%s", error.message);
+    if (book && bench_book(bench, book, questions) != CLI_OK) return CLI_FAILED;
     if (!book && run_parts(bench, only, &error)) return cli_fail("%s", error.message);
     double others = all_cpu_s() - all - (own_cpu_s() - own);
     report_one(bench, "busy_others", "cpus", MAX(others, 0) / (now_s() - start), "processors that others kept busy meanwhile");
@@ -519,7 +527,8 @@ static const char HELP[] = "Usage: lectern bench [--geometry NAME] [--only PART 
                            "      --only PART      prefill, prefill-8k, decode, decode-128k or open; or what is not run by default: attention\n"
                            "                       (alone, by depth, beside dense attention of 8 and 16 bits), attention-gpt2 (in GPT-2's\n"
                            "                       geometry) or million (cached tokens in a file: tokens a second, pages read, memory)\n"
-                           "      --book FILE      a plain text's own keys: value rows read at each bound on the dropped attention mass\n"
+                           "      --book FILE      a book's own keys: at each bound on the dropped attention mass, value rows read and answers\n"
+                           "                       that stay the same; --questions FILE asks these, one a line, else made of its sentences\n"
                            "  -n, --runs N         samples of each figure (default 7)\n"
                            "      --sharpness X    scale of random queries: 1 is a flat softmax (default 12: 1% of the keys hold 99% of the mass)\n";
 
@@ -528,11 +537,12 @@ int cli_bench(CliContext *context, int argc, char **argv)
     g_autofree char *geometry = NULL;
     int n_runs = 7;
     double sharpness = 12;
-    g_autofree char *book = NULL;
+    g_autofree char *book = NULL, *questions = NULL;
     g_autofree char *only = NULL;
     const GOptionEntry entries[] = {
         {"only", 0, 0, G_OPTION_ARG_STRING, &only, "Run this part alone", "PART"},
-        {"book", 0, 0, G_OPTION_ARG_FILENAME, &book, "A plain text's own keys", "FILE"},
+        {"book", 0, 0, G_OPTION_ARG_FILENAME, &book, "A book's own keys", "FILE"},
+        {"questions", 0, 0, G_OPTION_ARG_FILENAME, &questions, "With --book: ask these", "FILE"},
         {"geometry", 'g', 0, G_OPTION_ARG_STRING, &geometry, "Random weights in this geometry: qwen3-0.6b, starter, gpt2", "NAME"},
         {"runs", 'n', 0, G_OPTION_ARG_INT, &n_runs, "Samples of each figure (default 7)", "N"},
         {"sharpness", 0, 0, G_OPTION_ARG_DOUBLE, &sharpness, "Scale of random queries; 1 is flat (default 12)", "X"},
@@ -545,7 +555,7 @@ int cli_bench(CliContext *context, int argc, char **argv)
     if (only && !is_part(only))
         return cli_usage("bench", "there is no part “%s”: prefill, prefill-8k, decode, decode-128k, open, attention, attention-gpt2 or million", only);
     if (geometry && book) return cli_usage("bench", "a model of random weights has no tokenizer to read a book with");
-    int code = run_bench(&bench, geometry, sharpness, only, book);
+    int code = run_bench(&bench, geometry, sharpness, only, book, questions);
     if (code == CLI_OK && context->json) {
         json_t *record = json_pack("{s:s, s:s, s:O}", "model", bench.info->name, "instruction_set", kern_isa_name(), "results", bench.results);
         json_dumpf(record, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));

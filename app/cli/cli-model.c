@@ -82,10 +82,10 @@ static void print_info(const eng_model_info *info)
     printf("Shape       %u layers, hidden %u, %u heads, %u key/value heads of %u, feed-forward %u, vocabulary %u\n", info->n_layers,
            info->n_hidden, info->n_heads, info->n_kv_heads, info->head_dim, info->n_ffn, info->n_vocabulary);
     if (f->k_key < f->d)
-        printf("Attention   sparse: %u of %u features of a key, %u of a query; %s values\n", f->k_key, f->d, f->k_query,
-               value_text(f->value_type));
+        printf("Attention   sparse: %u of %u features of a key, %u of a query%s; %s values\n", f->k_key, f->d, f->k_query,
+               info->rotated ? ", rotated" : "", value_text(f->value_type));
     else
-        printf("Attention   dense; %s values\n", value_text(f->value_type));
+        printf("Attention   dense%s; %s values\n", info->rotated ? ", rotated" : "", value_text(f->value_type));
     if (info->section_mode == ENG_SECTIONS_INDEPENDENT)
         printf("Sections    read independently, at most %u tokens each%s\n", info->section_tokens_max,
                info->sections_approximate ? ": an approximation for this model" : "");
@@ -101,10 +101,10 @@ static json_t *info_json(const eng_model_info *info)
     char weights[65], tokenizer[65];
     eng_digest_text(&info->weights_sha256, weights);
     eng_digest_text(&info->tokenizer_sha256, tokenizer);
-    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i, s:s, s:s}", "name", info->name, "path", info->path,
+    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:i, s:i, s:i, s:i, s:b, s:i, s:i, s:b, s:i, s:s, s:s}", "name", info->name, "path", info->path,
                      "parameters", (json_int_t)info->n_parameters, "weight_types", info->weight_types, "bytes",
                      (json_int_t)info->file_bytes, "layers", (int)info->n_layers, "head_dim", (int)info->head_dim, "k_key",
-                     (int)info->kv_format.k_key, "k_query", (int)info->kv_format.k_query, "vocabulary", (int)info->n_vocabulary, "context",
+                     (int)info->kv_format.k_key, "k_query", (int)info->kv_format.k_query, "rotated", info->rotated, "vocabulary", (int)info->n_vocabulary, "context",
                      (int)info->n_context, "independent_sections", info->section_mode == ENG_SECTIONS_INDEPENDENT, "section_tokens",
                      (int)info->section_tokens_max, "weights_sha256", weights, "tokenizer_sha256", tokenizer);
 }
