@@ -197,12 +197,17 @@ const char *ui_document_item_get_state_icon(UiDocumentItem *self)
     return "lectern-unread-symbolic";
 }
 
+bool ui_document_item_may_be_scan(UiDocumentItem *self)
+{
+    return self->document->state == APP_DOCUMENT_NO_TEXT && g_str_equal(self->document->format, "pdf");
+}
+
 char *ui_document_item_dup_advice(UiDocumentItem *self)
 {
     const AppDocument *document = self->document;
     if (document->state == APP_DOCUMENT_NO_TEXT) {
-        return g_strdup(_("It holds images of pages, or nothing at all. Run it through text recognition (OCR), for example with OCRmyPDF, and "
-                          "add the file again."));
+        return g_strdup(ui_document_item_may_be_scan(self) ? _("Its pages are pictures, or empty. Text recognition (OCR) reads pictures of text.")
+                                                           : _("There is nothing to be read in it. Pictures of pages need text recognition (OCR) first."));
     }
     if (document->state == APP_DOCUMENT_FAILED) {
         return g_strdup_printf(_("%s\nTry again; if it fails again, look whether the file opens in another application."), document->note);

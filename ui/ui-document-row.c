@@ -47,9 +47,11 @@ static void set_tip(GtkWidget *button, const char *icon, const char *tip)
 static void show_buttons(UiDocumentRow *self, AppDocumentState state)
 {
     bool reads = state == APP_DOCUMENT_NEW || state == APP_DOCUMENT_PAUSED || state == APP_DOCUMENT_FAILED;
-    if (state == APP_DOCUMENT_FAILED) set_tip(self->read_button, "view-refresh-symbolic", _("Try Again"));
+    bool is_scan = ui_document_item_may_be_scan(self->item);
+    if (is_scan) set_tip(self->read_button, "media-playback-start-symbolic", _("Read the Scan…"));
+    else if (state == APP_DOCUMENT_FAILED) set_tip(self->read_button, "view-refresh-symbolic", _("Try Again"));
     else set_tip(self->read_button, "media-playback-start-symbolic", state == APP_DOCUMENT_PAUSED ? _("Read On") : _("Read"));
-    gtk_widget_set_visible(self->read_button, reads);
+    gtk_widget_set_visible(self->read_button, reads || is_scan);
     gtk_widget_set_visible(self->pause_button, state == APP_DOCUMENT_READING);
     gtk_widget_set_visible(self->cancel_button, state == APP_DOCUMENT_READING || state == APP_DOCUMENT_QUEUED);
 }
@@ -100,7 +102,11 @@ static void activate(UiDocumentRow *self, const char *action)
     if (self->item != NULL) gtk_widget_activate_action(GTK_WIDGET(self), action, "x", ui_document_item_get_id(self->item));
 }
 
-static void on_read(UiDocumentRow *self) { activate(self, "library.read-document"); }
+static void on_read(UiDocumentRow *self)
+{
+    activate(self, self->item != NULL && ui_document_item_may_be_scan(self->item) ? "library.read-scan-document" : "library.read-document");
+}
+
 static void on_pause(UiDocumentRow *self) { activate(self, "library.pause-document"); }
 static void on_cancel(UiDocumentRow *self) { activate(self, "library.cancel-document"); }
 static void on_menu(UiDocumentRow *self) { activate(self, "library.show-menu"); }

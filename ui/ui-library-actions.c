@@ -167,8 +167,7 @@ void ui_library_actions_update(UiLibraryView *self)
     for (size_t i = 0; i < G_N_ELEMENTS(of_any); i++) gtk_widget_action_set_enabled(widget, of_any[i], selection->len > 0);
     gtk_widget_action_set_enabled(widget, "library.open", item != NULL);
     gtk_widget_action_set_enabled(widget, "library.rename", item != NULL);
-    gtk_widget_action_set_enabled(widget, "library.read-scan", item != NULL && ui_document_item_get_document(item)->state == APP_DOCUMENT_NO_TEXT &&
-                                                                   strcmp(ui_document_item_get_document(item)->format, "pdf") == 0);
+    gtk_widget_action_set_enabled(widget, "library.read-scan", item != NULL && ui_document_item_may_be_scan(item));
     gtk_widget_action_set_enabled(widget, "library.reveal", item != NULL && ui_document_item_get_document(item)->source[0] != '\0');
     gtk_widget_action_set_enabled(widget, "library.read", readable->len > 0);
     gtk_widget_action_set_enabled(widget, "library.pause", stoppable->len > 0);
@@ -266,6 +265,12 @@ static void add_folder(GtkWidget *widget, const char *name, GVariant *parameter)
 static void read_scan(GtkWidget *widget, const char *name, GVariant *parameter)
 {
     UiDocumentItem *item = only_item(UI_LIBRARY_VIEW(widget));
+    if (item != NULL) ui_library_locked_read_scan(UI_LIBRARY_VIEW(widget), ui_document_item_get_document(item));
+}
+
+static void read_scan_document(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    UiDocumentItem *item = ui_document_model_find(UI_LIBRARY_VIEW(widget)->model, g_variant_get_int64(parameter));
     if (item != NULL) ui_library_locked_read_scan(UI_LIBRARY_VIEW(widget), ui_document_item_get_document(item));
 }
 
@@ -428,6 +433,7 @@ void ui_library_actions_install(GtkWidgetClass *class)
         {"library.pause", NULL, pause_selected},
         {"library.cancel", NULL, cancel_selected},
         {"library.read-document", "x", read_document},
+        {"library.read-scan-document", "x", read_scan_document},
         {"library.pause-document", "x", pause_document},
         {"library.cancel-document", "x", cancel_document},
         {"library.rename", NULL, rename_document},

@@ -270,7 +270,8 @@ static void ui_turn_class_init(UiTurnClass *class)
 static void ui_turn_init(UiTurn *self)
 {
     gtk_widget_init_template(GTK_WIDGET(self));
-    label_expander(self->thought_expander, gtk_expander_get_label(self->thought_expander));
+    g_autofree char *thought = g_strdup(gtk_expander_get_label(self->thought_expander)); /* setting it frees it */
+    label_expander(self->thought_expander, thought);
     self->streamed_quotation = g_string_new(NULL);
     self->streamed_answer = g_string_new(NULL);
 }
