@@ -262,6 +262,7 @@ static eng_status bind_vector(binder *b, const char *name, size_t n, const float
 {
     const eng_tensor *tensor;
     const char *path;
+    if (b->weights->shapes_only) return ENG_OK;
     eng_status status = find_tensor(b, name, &tensor, &path);
     if (status != ENG_OK) return status;
     if (!is_float(tensor))
@@ -393,6 +394,10 @@ static eng_status bind_matrix(binder *b, const char *name, size_t n_out, size_t 
 {
     const eng_tensor *tensor;
     const char *path;
+    if (b->weights->shapes_only) {
+        *ret_weight = (kern_weight){.type = KERN_W_BF16, .n_out = n_out, .n_in = n_in, .data = b->weights};
+        return ENG_OK;
+    }
     eng_status status = find_tensor(b, name, &tensor, &path);
     if (status != ENG_OK) return status;
     kern_weight weight = {.n_out = n_out, .n_in = n_in};
@@ -506,6 +511,7 @@ static eng_status bind_layer(binder *b, uint32_t index, eng_layer *layer)
 eng_status eng_weights_bind(eng_weights *weights, const eng_config *config, eng_model *model, eng_error *error)
 {
     binder b = {weights, config, error};
+    free(model->layers);
     model->layers = calloc(config->n_layers, sizeof *model->layers);
     if (model->layers == NULL) return eng_fail(error, ENG_NO_MEMORY, "out of memory for %u layers", config->n_layers);
     eng_status status = bind_matrix(&b, "model.embed_tokens.weight", config->n_vocabulary, config->n_hidden, &model->embed);

@@ -124,7 +124,8 @@ eng_status eng_model_pack(const char *source, const char *to, kern_weight_type t
                           eng_error *error);
 
 /* What a model will need, from its shapes: nothing is quantised or read whole. as_is: weights as the source has them (blocks of a GGUF
- * file: as 8 bits in memory); else packed to `type`. */
+ * file: as 8 bits in memory); else packed to `type`. path: a model, or a config.json alone, before there are weights (as_is: of 16 bits;
+ * source_bytes 0). */
 typedef struct eng_model_needs {
     uint64_t n_parameters, source_bytes;
     uint64_t weight_bytes, buffer_bytes; /* in memory; weights also on the disk when packed */

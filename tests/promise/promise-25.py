@@ -500,6 +500,20 @@ def case_converted():
         assert "--bits" in case.run("model", "download", "org/tiny", "--bits", "5", code=2) and not case.server.log
 
 
+def case_too_much_for_this_machine():
+    """What it will need of memory, disk and time follows from config.json: said, or refused, before any weights are asked for."""
+    config = json.loads(FILES["config.json"])
+    with Case() as case:
+        said = case.run("model", "download", "org/tiny")
+        assert said.count("of memory") == 1 and "tokens/s" in said and "Installed" in said, said
+    for bits in ("8", "as-is"):
+        with Case() as case:
+            case.server.files["config.json"] = json.dumps({**config, "hidden_size": 65536, "intermediate_size": 262144, "num_hidden_layers": 200}).encode()
+            said = case.download("org/tiny", "--bits", bits, code=1)
+            assert "this machine has" in said or "on the disk" in said, said
+            assert not case.asked(LARGE) and not case.asked(WEIGHTS)
+
+
 def case_killed_while_converting():
     """kill -9 wherever it is: there is no model, or a whole one, and what was fetched is not fetched again."""
     rng, n_killed = random.Random(26), 0
