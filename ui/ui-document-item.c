@@ -129,8 +129,10 @@ char *ui_document_item_dup_caption(UiDocumentItem *self)
 
 double ui_document_item_get_fraction(UiDocumentItem *self)
 {
-    if (self->has_progress && self->progress.tokens_total > 0) return (double)self->progress.tokens_done / (double)self->progress.tokens_total;
-    return self->document->n_tokens > 0 ? (double)self->document->n_tokens_read / (double)self->document->n_tokens : 0;
+    double known = self->document->n_tokens > 0 ? (double)self->document->n_tokens_read / (double)self->document->n_tokens : 0;
+    if (!self->has_progress || self->progress.tokens_total == 0) return known;
+    /* Reading that goes on counts first what was read before: that is known already, and no one wants to see it fall back. */
+    return MAX((double)self->progress.tokens_done / (double)self->progress.tokens_total, known);
 }
 
 static char *reading_state(UiDocumentItem *self)
