@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app-format.h"
+
 void app_answer_free(AppAnswer *answer)
 {
     if (!answer) return;
@@ -66,13 +68,10 @@ static json_t *evidence_to_json(const AppEvidence *evidence)
 
 static json_t *passage_to_json(const AppHit *hit)
 {
-    GString *snippet = g_string_new(NULL);
-    for (const char *at = hit->snippet; *at; at++)
-        if (*at != APP_SNIPPET_OPEN && *at != APP_SNIPPET_CLOSE) g_string_append_c(snippet, *at);
+    g_autofree char *snippet = app_format_snippet(hit->snippet, "", "", false);
     json_t *object = json_pack("{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:o, s:s}", "document", hit->title, "document_id", (json_int_t)hit->document,
                                "section", (json_int_t)hit->section, "heading", hit->heading, "start", (json_int_t)hit->char_start, "end",
-                               (json_int_t)hit->char_end, "start_byte", (json_int_t)hit->start, "end_byte", (json_int_t)hit->end, "page", page_to_json(hit->page, hit->page_label), "snippet", snippet->str);
-    g_string_free(snippet, TRUE);
+                               (json_int_t)hit->char_end, "start_byte", (json_int_t)hit->start, "end_byte", (json_int_t)hit->end, "page", page_to_json(hit->page, hit->page_label), "snippet", snippet);
     if (object && hit->value) json_object_set_new(object, "value", json_string(hit->value));
     if (object && hit->column) json_object_set_new(object, "column", json_string(hit->column));
     return object;

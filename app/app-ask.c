@@ -156,6 +156,7 @@ static bool step(void *user, const uint32_t *ids, size_t n, const float **ret_lo
         /* Where the reply's tokens look is wanted, not where the question's did. */
         if (!asking->records_mass) eng_session_record_mass(asking->session, true);
         asking->records_mass = true;
+        if (asking->options->on_step) asking->options->on_step(asking->options->on_step_user, ids, n, *ret_logits);
         return true;
     }
     app_engine_set_error(error, status, &engine_error);
@@ -258,7 +259,8 @@ static bool new_session(AppAsking *asking, GError **error)
         app_engine_set_error(error, status, &engine_error);
         return false;
     }
-    if (asking->options->exact) eng_session_set_drop_mass(asking->session, 0);
+    if (asking->options->exact || asking->options->drop_mass > 0)
+        eng_session_set_drop_mass(asking->session, asking->options->exact ? 0 : asking->options->drop_mass);
     return true;
 }
 
@@ -420,6 +422,8 @@ static bool decode_here(AppAsking *asking, GError **error)
     fill_attended(asking);
     eng_session_get_stats(asking->session, &stats);
     asking->answer->dropped_mass = stats.dropped_mass_max;
+    asking->answer->value_rows = stats.value_rows;
+    asking->answer->value_rows_read = stats.value_rows_read;
     return true;
 }
 

@@ -20,9 +20,12 @@
 #include "app-http.h"
 #include "app-models.h"
 #include "app-paths.h"
+#include "app-program.h"
 #include "app-remote.h"
+#include "app-render.h"
 #include "eng.h"
 
+#define LOCK_ADVICE "Its locked process needs seccomp: an old or restricted kernel, or a container, may refuse it."
 #define DISK_LEAST_BYTES (UINT64_C(256) << 20)
 #define DISK_LOW_BYTES (UINT64_C(2) << 30)
 
@@ -75,6 +78,15 @@ static bool take_block(void *user, const AppExtractBlock *block, GError **error)
     return true;
 }
 
+/* A file in memory, to be read from its beginning; -1: there is no room. */
+static int open_bytes(const void *bytes, size_t n_bytes)
+{
+    int fd = memfd_create("page", MFD_CLOEXEC);
+    if (fd < 0 || (write(fd, bytes, n_bytes) == (ssize_t)n_bytes && lseek(fd, 0, SEEK_SET) == 0)) return fd;
+    close(fd);
+    return -1;
+}
+
 /* A page through the locked process: that it starts, may lock itself up on this machine, and reads. */
 static void check_extractor(AppDoctor *doctor)
 {
@@ -89,15 +101,50 @@ static void check_extractor(AppDoctor *doctor)
     g_autoptr(GString) text = g_string_new(NULL);
     g_autoptr(GError) error = NULL;
     AppExtractOptions options = {.max_s = 20};
-    int fd = memfd_create("page", MFD_CLOEXEC);
-    bool good = fd >= 0 && write(fd, page, sizeof page - 1) == (ssize_t)sizeof page - 1 && lseek(fd, 0, SEEK_SET) == 0 &&
-                app_extract_run(fd, "page.html", &options, doctor->options->cancel, &sink, text, &error) && strstr(text->str, "Lectern reads this") != NULL;
+    int fd = open_bytes(page, sizeof page - 1);
+    bool good = fd >= 0 && app_extract_run(fd, "page.html", &options, doctor->options->cancel, &sink, text, &error) &&
+                strstr(text->str, "Lectern reads this") != NULL;
     if (fd >= 0) close(fd);
     if (good)
         app_doctor_add(doctor, APP_FINDING_GOOD, "", "lectern-extract reads documents in its locked process");
     else
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, "Its locked process needs seccomp: an old or restricted kernel, or a container, may refuse it.",
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, LOCK_ADVICE,
                        "lectern-extract (%s) does not work: %s", program, error != NULL ? error->message : "no text came back");
+}
+
+/* A page of 8 by 8 points, its lower half black. */
+static bool draws_a_page(AppDoctor *doctor, GError **error)
+{
+    enum { SIDE = 8 };
+    static const char page[] = "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+                               "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 8 8]/Contents 4 0 R>>endobj\n"
+                               "4 0 obj<</Length 14>>stream\n0 0 8 4 re f  \nendstream endobj\n"
+                               "xref\n0 5\n0000000000 65535 f \n0000000009 00000 n \n0000000052 00000 n \n0000000101 00000 n \n0000000175 00000 n \n"
+                               "trailer<</Size 5/Root 1 0 R>>\nstartxref\n235\n%%EOF\n";
+    int fd = open_bytes(page, sizeof page - 1);
+    if (fd < 0) return false;
+    AppRenderer *renderer = app_renderer_new(fd, "page.pdf");
+    const AppRenderPart part = {.page_width = SIDE, .page_height = SIDE, .width = SIDE, .height = SIDE};
+    g_autoptr(GBytes) pixels = app_renderer_render(renderer, &part, doctor->options->cancel, error);
+    app_renderer_free(renderer);
+    if (pixels == NULL) return false;
+    const uint8_t *bytes = g_bytes_get_data(pixels, NULL);
+    const size_t row = (size_t)SIDE * 4, column = (size_t)(SIDE / 2) * 4;
+    return bytes[1 * row + column] == 255 && bytes[(SIDE - 2) * row + column] == 0;
+}
+
+static void check_renderer(AppDoctor *doctor)
+{
+    g_autofree char *program = app_program_find("lectern-render", "LECTERN_RENDER");
+    g_autoptr(GError) error = NULL;
+    if (program == NULL)
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, "Install Lectern again; the text of PDFs can be read without it.",
+                       "lectern-render, which draws the pages of PDFs for the window, is missing");
+    else if (draws_a_page(doctor, &error))
+        app_doctor_add(doctor, APP_FINDING_GOOD, "", "lectern-render draws pages in its locked process");
+    else
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, LOCK_ADVICE, "lectern-render (%s) does not work: %s", program,
+                       error != NULL ? error->message : "what it drew is not the page");
 }
 
 static void check_installation(AppDoctor *doctor)
@@ -105,6 +152,7 @@ static void check_installation(AppDoctor *doctor)
     check_resource(doctor, "starter.safetensors", "the starter model");
     check_resource(doctor, "catalogue.json", "the catalogue of models");
     check_extractor(doctor);
+    check_renderer(doctor);
     if (!app_http_has_certificates())
         app_doctor_add(doctor, APP_FINDING_WARNING, "Only downloads and an encrypted second machine need them: install ca-certificates.",
                        "this machine has no certificates to know others by");

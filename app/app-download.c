@@ -42,6 +42,8 @@ typedef struct Download {
     AppHubRevision listed;
     GPtrArray *files; /* borrowed from listed */
     unsigned n_retries;
+    AppModelWeights weights;
+    bool needs_said;
     /* Progress. */
     AppDownloadProgressFn progress;
     void *user;
@@ -84,6 +86,7 @@ static bool take_wish(Download *download, const AppDownloadWish *wish, GError **
     if (!app_hub_is_revision(download->revision)) return fail_invalid(download->revision, "is no name of a branch, tag or commit", error);
     if (download->file != NULL && !app_hub_is_file_name(download->file)) return fail_invalid(download->file, "is no plain name of a file", error);
     const char *slash = strchr(download->repository, '/');
+    download->weights = wish->weights;
     download->name = g_strdup(wish->name != NULL ? wish->name : entry != NULL ? entry->name : slash + 1);
     return true;
 }
@@ -279,7 +282,32 @@ static bool check_config(const Download *download, GError **error)
     return good;
 }
 
-static bool fetch_files(Download *download, GError **error)
+static bool take_models_error(GError *failure, GError **error)
+{
+    bool exists = g_error_matches(failure, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS);
+    int code = exists                                                                 ? APP_DOWNLOAD_ERROR_EXISTS
+               : g_error_matches(failure, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID) ? APP_DOWNLOAD_ERROR_INVALID
+                                                                                      : APP_DOWNLOAD_ERROR_FAILED;
+    g_set_error_literal(error, APP_DOWNLOAD_ERROR, code, failure->message);
+    g_error_free(failure);
+    return false;
+}
+
+/* Also before: what it will need, and whether this machine has it. The disk holds both for a while: what is fetched, and what is made of it. */
+static bool check_machine(Download *download, const char *data_folder, uint64_t left_bytes, GError **error)
+{
+    g_autofree char *path = g_build_filename(download->model_folder, "config.json", NULL);
+    GError *failure = NULL;
+    AppModelPlan plan;
+    if (!app_models_plan(data_folder, path, download->weights, 0, &plan, &failure)) return take_models_error(failure, error);
+    g_autofree char *words = app_models_describe_plan(&plan);
+    show(download, APP_DOWNLOAD_FETCHING, download->before_bytes, words);
+    download->needs_said = true;
+    plan.disk_bytes = left_bytes + (download->weights != APP_MODEL_WEIGHTS_AS_THEY_ARE ? plan.disk_bytes : 0);
+    return app_models_check_plan(&plan, &failure) || take_models_error(failure, error);
+}
+
+static bool fetch_files(Download *download, const char *data_folder, GError **error)
 {
     uint64_t total = 0, there = 0;
     for (guint i = 0; i < download->files->len; i++) {
@@ -297,24 +325,14 @@ static bool fetch_files(Download *download, GError **error)
         AppFetch fetch = {.hub = &download->hub, .repository = download->repository, .commit = download->listed.commit,
                           .folder = download->model_folder, .file = file, .n_retries = download->n_retries, .progress = show_file, .user = download};
         if (!app_fetch_file(&fetch, error)) return false;
-        if (strcmp(file->path, "config.json") == 0 && !check_config(download, error)) return false;
+        bool is_config = strcmp(file->path, "config.json") == 0;
+        if (is_config && (!check_config(download, error) || !check_machine(download, data_folder, total - there, error))) return false;
         download->before_bytes += file->n_bytes;
     }
     return true;
 }
 
 /* --------------------------------------------------------------------------------------------------------------- install */
-
-static bool take_models_error(GError *failure, GError **error)
-{
-    bool exists = g_error_matches(failure, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS);
-    int code = exists                                                                 ? APP_DOWNLOAD_ERROR_EXISTS
-               : g_error_matches(failure, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID) ? APP_DOWNLOAD_ERROR_INVALID
-                                                                                      : APP_DOWNLOAD_ERROR_FAILED;
-    g_set_error_literal(error, APP_DOWNLOAD_ERROR, code, failure->message);
-    g_error_free(failure);
-    return false;
-}
 
 /* What tells what the folder is: for people, and for `lectern model info`. */
 static void write_origin(const Download *download, const char *folder)
@@ -325,16 +343,44 @@ static void write_origin(const Download *download, const char *folder)
     g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, NULL);
 }
 
+static void show_converted(void *user, uint64_t done_bytes, uint64_t total_bytes)
+{
+    Download *download = user;
+    download->shown.total_bytes = total_bytes;
+    show(download, APP_DOWNLOAD_CONVERTING, done_bytes, NULL);
+}
+
+/* One compact file of what was fetched, after saying what it will need where no config.json told it before. Stopped, nothing is left of it, and what was fetched stays. */
+static bool convert(Download *download, const char *data_folder, const char *source, GError **error)
+{
+    AppModelPlan plan;
+    if (!app_models_plan(data_folder, source, download->weights, 0, &plan, error)) return false;
+    g_autofree char *words = app_models_describe_plan(&plan);
+    show(download, APP_DOWNLOAD_CONVERTING, 0, download->needs_said ? NULL : words);
+    g_autofree char *name = app_models_import(data_folder, source, download->name, download->weights, download->hub.cancel, show_converted, download, error);
+    return name != NULL;
+}
+
 static bool install(Download *download, const char *data_folder, GError **error)
 {
     GError *failure = NULL;
     download->shown.file = NULL;
-    show(download, APP_DOWNLOAD_INSTALLING, download->shown.total_bytes, NULL);
     const AppHubFile *first = g_ptr_array_index(download->files, 0);
     bool is_single = download->files->len == 1 && g_str_has_suffix(first->path, ".gguf");
     g_autofree char *single = g_build_filename(download->model_folder, first->path, NULL);
+    const char *source = is_single ? single : download->model_folder;
     if (!is_single) write_origin(download, download->model_folder);
-    if (app_models_install(data_folder, is_single ? single : download->model_folder, download->name, &failure)) return true;
+    if (download->weights != APP_MODEL_WEIGHTS_AS_THEY_ARE) {
+        if (convert(download, data_folder, source, &failure)) return true;
+    } else {
+        show(download, APP_DOWNLOAD_INSTALLING, download->shown.total_bytes, NULL);
+        if (app_models_install(data_folder, source, download->name, &failure)) return true;
+    }
+    if (g_error_matches(failure, APP_MODELS_ERROR, APP_MODELS_ERROR_CANCELLED)) {
+        g_clear_error(&failure);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Stopped");
+        return false;
+    }
     g_prefix_error(&failure, "%s was fetched and checked, but not installed: ", download->repository);
     g_autofree char *advice = g_strdup_printf("%s. What was fetched is kept; `lectern model downloads --discard %s` deletes it", failure->message, download->repository);
     g_free(failure->message);
@@ -371,7 +417,7 @@ static bool run(Download *download, const char *data_folder, GError **error)
     download->shown.licence = download->listed.licence;
     download->files = app_hub_choose_files(download->repository, download->listed.files, download->file, error);
     if (download->files == NULL || !keep_what_fits(download, error)) return false;
-    if (!fetch_files(download, &failure)) return take_http_error(download, failure, error);
+    if (!fetch_files(download, data_folder, &failure)) return take_http_error(download, failure, error);
     if (!install(download, data_folder, error)) return false;
     delete_folder(download->folder);
     return true;

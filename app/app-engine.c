@@ -60,7 +60,7 @@ AppEngine *app_engine_open_on(AppLibrary *library, const char *model, unsigned n
     g_cond_init(&engine->freed);
     eng_error engine_error;
     eng_model_options model_options = {.digest_memo_path = memo};
-    app_calibration_get_choice(app_library_get_folder(library), path, &model_options);
+    g_autofree char *rotation = app_calibration_get_choice(app_library_get_folder(library), path, &model_options);
     eng_status status = eng_model_open(path, &model_options, &engine->model, &engine_error);
     if (status == ENG_OK) {
         eng_runtime_options options = {.n_threads = n_threads, .gpu = uses[gpu]};

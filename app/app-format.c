@@ -1,8 +1,9 @@
 /* app-format.c: see app-format.h. */
 #include "app-format.h"
 
-#include <stdbool.h>
 #include <string.h>
+
+#include "app-library.h"
 
 char *app_format_duration(double seconds)
 {
@@ -36,6 +37,29 @@ char *app_format_bytes(uint64_t n_bytes)
         unit++;
     }
     return unit == 0 ? g_strdup_printf("%u bytes", (unsigned)n_bytes) : g_strdup_printf(value < 9.95 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+char *app_format_snippet(const char *snippet, const char *open, const char *close, bool is_markup)
+{
+    GString *text = g_string_new(NULL);
+    bool is_open = false, after_space = true;
+    for (const char *at = snippet; *at != '\0'; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        if (c == APP_SNIPPET_OPEN || c == APP_SNIPPET_CLOSE) {
+            if (is_open != (c == APP_SNIPPET_OPEN)) g_string_append(text, c == APP_SNIPPET_OPEN ? open : close);
+            is_open = c == APP_SNIPPET_OPEN;
+            continue;
+        }
+        bool is_space = g_unichar_isspace(c) || g_unichar_iscntrl(c);
+        if (is_space && after_space) continue;
+        after_space = is_space;
+        char utf8[7] = {0};
+        g_unichar_to_utf8(is_space ? ' ' : c, utf8);
+        g_autofree char *escaped = is_markup ? g_markup_escape_text(utf8, -1) : NULL;
+        g_string_append(text, escaped != NULL ? escaped : utf8);
+    }
+    if (is_open) g_string_append(text, close);
+    return g_string_free(text, FALSE);
 }
 
 char *app_format_place(const char *title, const char *heading, uint32_t page, const char *page_label)

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "app-download.h"
+#include "app-paths.h"
 
-#define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define LICENCE_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+ "
 
 enum {
     NAME_BYTES_MAX = 96,
@@ -40,8 +41,7 @@ void app_hub_revision_clear(AppHubRevision *revision)
 
 static bool is_plain(const char *name, size_t n)
 {
-    return n > 0 && n <= NAME_BYTES_MAX && name[0] != '.' && name[0] != '-' && strspn(name, NAME_CHARACTERS) >= n &&
-           g_strstr_len(name, (gssize)n, "..") == NULL;
+    return app_paths_is_plain_name(name, n, NAME_BYTES_MAX);
 }
 
 bool app_hub_is_repository(const char *name)
@@ -135,7 +135,7 @@ static bool list_revision(const AppHub *hub, const char *repository, const char 
     if (root == NULL) return false;
     listed->commit = take_digits(json_string_value(json_object_get(root, "sha")), 40);
     const char *licence = json_string_value(json_object_get(json_object_get(root, "cardData"), "license"));
-    bool sound = licence != NULL && strlen(licence) < 64 && licence[strspn(licence, NAME_CHARACTERS "+ ")] == '\0';
+    bool sound = licence != NULL && strlen(licence) < 64 && licence[strspn(licence, LICENCE_CHARACTERS)] == '\0';
     listed->licence = g_strdup(sound ? licence : "");
     json_decref(root);
     return listed->commit != NULL || fail_answer(hub, "the commit is missing", error);

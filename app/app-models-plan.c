@@ -51,7 +51,7 @@ bool app_models_plan(const char *data_folder, const char *source, AppModelWeight
         return false;
     }
     *ret_plan = (AppModelPlan){.n_parameters = needs.n_parameters,
-                               .disk_bytes = as_is ? needs.source_bytes : needs.weight_bytes,
+                               .disk_bytes = as_is && needs.source_bytes > 0 ? needs.source_bytes : needs.weight_bytes,
                                .memory_bytes = needs.weight_bytes + needs.buffer_bytes + MEMORY_BESIDES_BYTES,
                                .cache_bytes_a_token = needs.cache_bytes_a_token,
                                .n_context = needs.n_context,

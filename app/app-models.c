@@ -5,8 +5,12 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "app-calibration-internal.h"
 #include "app-paths.h"
 #include "eng.h"
 
@@ -19,6 +23,7 @@ G_DEFINE_QUARK(app - models - error - quark, app_models_error)
 enum {
     NAME_BYTES_MAX = 64,
     COPY_BYTES = 1 << 20,
+    ABANDONED_S = 60,
 };
 
 void app_model_free(AppModel *model)
@@ -27,13 +32,6 @@ void app_model_free(AppModel *model)
     g_free(model->name);
     g_free(model->path);
     g_free(model);
-}
-
-static bool is_name(const char *name)
-{
-    size_t n = strlen(name);
-    if (n == 0 || n > NAME_BYTES_MAX || name[0] == '.' || name[0] == '-') return false;
-    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
 }
 
 static bool fail_errno(GError **error, const char *path)
@@ -204,6 +202,37 @@ static bool delete_tree(const char *path, GError **error)
     return g_rmdir(path) == 0 || fail_errno(error, path);
 }
 
+/* ".PID.NAME": what an import is at. It holds a lock on the folder for as long as it lives. */
+static bool is_work_folder(const char *entry)
+{
+    size_t n = strspn(entry + 1, "0123456789");
+    return entry[0] == '.' && n > 0 && entry[1 + n] == '.';
+}
+
+static int lock_work_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+/* What imports that were killed have left, gigabytes perhaps. A folder just made may not be locked yet. */
+static void delete_what_nobody_is_at(const char *folder)
+{
+    GDir *dir = g_dir_open(folder, 0, NULL);
+    for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
+        g_autofree char *path = g_build_filename(folder, entry, NULL);
+        struct stat st;
+        if (!is_work_folder(entry) || lstat(path, &st) != 0 || !S_ISDIR(st.st_mode) || time(NULL) - st.st_mtime < ABANDONED_S) continue;
+        int fd = lock_work_folder(path);
+        if (fd < 0) continue;
+        delete_tree(path, NULL);
+        close(fd);
+    }
+    if (dir != NULL) g_dir_close(dir);
+}
+
 static bool take_engine_error(GError **error, eng_status status, const eng_error *engine_error)
 {
     if (status == ENG_OK) return true;
@@ -226,7 +255,6 @@ static bool check_model(const char *source, Import *import, GError **error)
 /* Into the new folder `beside`: the model's files, or the one file `file`, whose name a packed model takes as its own. */
 static bool store(Import *import, const char *source, const char *beside, const char *file, bool is_folder, AppModelWeights weights, GError **error)
 {
-    if (g_mkdir(beside, 0700) != 0) return fail_errno(error, beside);
     g_autofree char *path = g_build_filename(beside, file, NULL);
     if (weights != APP_MODEL_WEIGHTS_AS_THEY_ARE) {
         eng_error engine_error = {0};
@@ -245,7 +273,7 @@ static char *choose_name(const char *source, const char *name, GError **error)
     g_autofree char *base = name != NULL ? g_strdup(name) : g_path_get_basename(source);
     if (name == NULL && g_str_has_suffix(base, EXTENSION)) base[strlen(base) - strlen(EXTENSION)] = '\0';
     if (name == NULL && g_str_has_suffix(base, EXTENSION_GGUF)) base[strlen(base) - strlen(EXTENSION_GGUF)] = '\0';
-    if (is_name(base)) return g_steal_pointer(&base);
+    if (app_paths_is_plain_name(base, strlen(base), NAME_BYTES_MAX)) return g_steal_pointer(&base);
     g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID,
                 "“%s” is not a name for a model: up to %d letters, digits, dots, dashes and underscores", base, NAME_BYTES_MAX);
     return NULL;
@@ -281,7 +309,11 @@ bool app_models_install(const char *data_folder, const char *source, const char 
     const char *extension = is_folder ? "" : g_str_has_suffix(source, EXTENSION_GGUF) ? EXTENSION_GGUF : EXTENSION;
     g_autofree char *folder = g_build_filename(data_folder, "models", NULL), *entry = g_strconcat(name, extension, NULL);
     g_autofree char *target = g_build_filename(folder, entry, NULL);
-    if (!app_models_check_new_name(data_folder, name, error) || !check_model(source, &import, error)) return false;
+    AppModelPlan plan;
+    if (!app_models_check_new_name(data_folder, name, error)) return false;
+    if (!app_models_plan(data_folder, source, APP_MODEL_WEIGHTS_AS_THEY_ARE, 0, &plan, error)) return false;
+    plan.disk_bytes = 0; /* it is there already */
+    if (!app_models_check_plan(&plan, error) || !check_model(source, &import, error)) return false;
     if (is_folder && !sync_folder(source, error)) return false;
     if (g_rename(source, target) != 0) return fail_errno(error, target);
     return sync_folder(folder, error);
@@ -311,9 +343,13 @@ char *app_models_import(const char *data_folder, const char *source, const char 
     g_autofree char *beside_name = g_strdup_printf(".%ld.%s", (long)getpid(), chosen);
     g_autofree char *beside = g_build_filename(folder, beside_name, NULL), *beside_file = g_build_filename(beside, file, NULL);
     const char *target = whole_folder ? as_folder : as_file;
+    delete_what_nobody_is_at(folder);
+    if (g_mkdir(beside, 0700) != 0) return fail_errno(error, beside), NULL;
+    int lock_fd = lock_work_folder(beside); /* -1 where locks are not known: then others wait a while */
     bool good = store(&import, source, beside, file, is_folder, weights, error);
     if (good && g_rename(whole_folder ? beside : beside_file, target) != 0) good = fail_errno(error, target);
     if (!good || !whole_folder) delete_tree(beside, NULL);
+    if (lock_fd >= 0) close(lock_fd);
     return good ? g_steal_pointer(&chosen) : NULL;
 }
 
@@ -329,8 +365,6 @@ bool app_models_remove(const char *data_folder, const char *name, GError **error
         g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID, "“%s” comes with the program and cannot be removed", name);
         return false;
     }
-    /* What was measured with it goes too: another model may take the name. */
-    g_autofree char *table = g_strconcat(name, ".calibration.json", NULL), *beside = g_build_filename(data_folder, "models", table, NULL);
-    g_unlink(beside);
+    app_calibration_forget(data_folder, name);
     return delete_tree(model->path, error);
 }

@@ -89,3 +89,9 @@ bool app_paths_make_private_file(const char *path, GError **error)
     close(fd);
     return ok;
 }
+
+bool app_paths_is_plain_name(const char *name, size_t n, size_t n_max)
+{
+    static const char characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    return n > 0 && n <= n_max && name[0] != '.' && name[0] != '-' && strspn(name, characters) >= n && g_strstr_len(name, (gssize)n, "..") == NULL;
+}

@@ -5,21 +5,13 @@
 #include <string.h>
 
 #include "app-remote.h"
+#include "app-think.h"
 
 enum {
     EVENT_BYTES_MAX = 1 << 20,
     TEXT_BYTES_MAX = 256 << 10,
     SAID_CHARS_MAX = 200,
 };
-
-#define THINK_OPEN "<think>"
-#define THINK_CLOSE "</think>"
-
-typedef enum Think {
-    THINK_MAYBE = 0, /* nothing but a beginning of THINK_OPEN came so far */
-    THINK_INSIDE,
-    THINK_NEVER,
-} Think;
 
 struct AppRemoteStream {
     AppRemoteTextFn on_text;
@@ -29,8 +21,7 @@ struct AppRemoteStream {
     bool is_events, is_object; /* decided by the first byte that is no space */
     bool saw_end, saw_done, complete, cut; /* end: the model's; done: the stream's */
     GString *text;
-    GString *held;  /* of thinking: what may be a mark's beginning */
-    Think think;
+    AppThink think; /* what it thinks aloud is left out */
     uint64_t n_pieces, n_tokens, n_prompt_tokens;
 };
 
@@ -42,7 +33,6 @@ AppRemoteStream *app_remote_stream_new(AppRemoteTextFn on_text, void *user)
     stream->line = g_string_new(NULL);
     stream->data = g_string_new(NULL);
     stream->text = g_string_new(NULL);
-    stream->held = g_string_new(NULL);
     return stream;
 }
 
@@ -52,7 +42,7 @@ void app_remote_stream_free(AppRemoteStream *stream)
     g_string_free(stream->line, TRUE);
     g_string_free(stream->data, TRUE);
     g_string_free(stream->text, TRUE);
-    g_string_free(stream->held, TRUE);
+    app_think_clear(&stream->think);
     g_free(stream);
 }
 
@@ -65,8 +55,10 @@ static bool fail(GError **error, const char *reason)
 /* ------------------------------------------------------------------------------------------------------------------ text */
 
 /* Adds visible text; control characters but line breaks and tabs are dropped: they drive terminals. */
-static void add_visible(AppRemoteStream *stream, const char *text, size_t n)
+static void add_visible(void *user, const char *text, size_t n, bool is_thought)
 {
+    AppRemoteStream *stream = user;
+    if (is_thought) return;
     size_t before = stream->text->len;
     for (const char *at = text, *end = text + n; at < end; at = g_utf8_next_char(at)) {
         gunichar c = g_utf8_get_char(at);
@@ -80,45 +72,6 @@ static void add_visible(AppRemoteStream *stream, const char *text, size_t n)
         g_string_append_len(stream->text, at, (gssize)n_char);
     }
     if (stream->text->len > before && stream->on_text != NULL) stream->on_text(stream->user, stream->text->str + before, stream->text->len - before);
-}
-
-/* How many of the last bytes of `text` begin `mark`. */
-static size_t overlap(const GString *text, const char *mark)
-{
-    size_t n = MIN(text->len, strlen(mark) - 1);
-    while (n > 0 && memcmp(text->str + text->len - n, mark, n) != 0) n--;
-    return n;
-}
-
-/* A reply may begin with a block of thinking aloud, its marks cut anywhere. */
-static void add_text(AppRemoteStream *stream, const char *text)
-{
-    if (stream->think == THINK_NEVER) {
-        add_visible(stream, text, strlen(text));
-        return;
-    }
-    g_string_append(stream->held, text);
-    if (stream->think == THINK_MAYBE) {
-        size_t n_spaces = strspn(stream->held->str, " \t\r\n");
-        g_string_erase(stream->held, 0, (gssize)n_spaces);
-        size_t n = MIN(stream->held->len, strlen(THINK_OPEN));
-        if (memcmp(stream->held->str, THINK_OPEN, n) != 0)
-            stream->think = THINK_NEVER;
-        else if (n == strlen(THINK_OPEN))
-            stream->think = THINK_INSIDE;
-    }
-    if (stream->think == THINK_INSIDE) {
-        const char *close = strstr(stream->held->str, THINK_CLOSE);
-        if (close != NULL) {
-            g_string_erase(stream->held, 0, (gssize)(close - stream->held->str) + (gssize)strlen(THINK_CLOSE));
-            stream->think = THINK_NEVER;
-        } else {
-            g_string_erase(stream->held, 0, (gssize)(stream->held->len - overlap(stream->held, THINK_CLOSE)));
-        }
-    }
-    if (stream->think != THINK_NEVER) return;
-    add_visible(stream, stream->held->str, stream->held->len);
-    g_string_truncate(stream->held, 0);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- objects */
@@ -154,7 +107,7 @@ static bool take_object(AppRemoteStream *stream, const json_t *root, GError **er
     const json_t *delta = json_object_get(choice, "delta"), *content = json_object_get(delta != NULL ? delta : json_object_get(choice, "message"), "content");
     if (content != NULL && !json_is_null(content) && !json_is_string(content)) return fail(error, "the text is no text");
     if (json_is_string(content) && json_string_length(content) > 0) {
-        add_text(stream, json_string_value(content));
+        app_think_feed(&stream->think, json_string_value(content), json_string_length(content), add_visible, stream);
         stream->n_pieces++;
     }
     const char *finish = json_string_value(json_object_get(choice, "finish_reason"));
@@ -253,10 +206,7 @@ bool app_remote_stream_end(AppRemoteStream *stream, GError **error)
                             stream->is_events ? "the second machine stopped in the middle of its answer" : "the second machine's answer is empty");
         return false;
     }
-    if (stream->think == THINK_MAYBE && stream->held->len > 0) { /* "<thi" was all of it */
-        stream->think = THINK_NEVER;
-        add_visible(stream, stream->held->str, stream->held->len);
-    }
+    app_think_end(&stream->think, add_visible, stream); /* "<thi" was all of it */
     return true;
 }
 

@@ -6,6 +6,7 @@
  * Each setting runs over the same mapped weights. Only the states after the last norm are kept of every window and setting; logits are
  * made and compared for a few rows at a time, so that memory does not grow with the vocabulary.
  */
+#include "rotation.h"
 #include "runtime.h"
 
 #include <math.h>
@@ -21,9 +22,9 @@ enum {
 
 typedef struct trial {
     eng_model model; /* the weights of the one given, with another format of keys */
+    eng_layer *layers; /* model's own with the rotation; NULL: those of the one given */
     eng_runtime *runtime;
-    void *memory;    /* one window's keys and values, all layers */
-    void **blocks;   /* [n_layers] into memory */
+    void **blocks; /* [n_layers] into the memory that the trials share */
     kern_kv_block *views;
     float *states;   /* [window tokens][hidden] */
     double nll, kl;
@@ -33,6 +34,8 @@ typedef struct trial {
 typedef struct calibration {
     const eng_calibration_options *options;
     eng_error *error;
+    eng_rotation *rotation; /* NULL: none given */
+    void *memory;           /* one window's keys and values, all layers: each trial in turn */
     trial *trials;
     size_t n_trials;
     uint32_t window_tokens;
@@ -45,11 +48,13 @@ static void free_trials(calibration *c)
 {
     for (size_t i = 0; i < c->n_trials; i++) {
         eng_runtime_free(c->trials[i].runtime);
-        free(c->trials[i].memory);
+        free(c->trials[i].layers);
         free(c->trials[i].blocks);
         free(c->trials[i].views);
         free(c->trials[i].states);
     }
+    eng_rotation_close(c->rotation);
+    free(c->memory);
     free(c->trials);
     free(c->logits);
     free(c->reference_logits);
@@ -60,7 +65,27 @@ static eng_status no_memory(const calibration *c)
     return eng_fail(c->error, ENG_NO_MEMORY, "not enough memory to calibrate");
 }
 
-/* Gives each trial its model and memory, but no runtime: those exist one at a time. */
+static size_t block_bytes_of(const calibration *c, const eng_model_info *info, const kern_kv_format *format)
+{
+    return kern_kv_layout_of(format, info->n_kv_heads, eng_section_capacity(c->window_tokens)).total_bytes;
+}
+
+/* Memory for the largest of the trials' keys and values: dense ones. */
+static eng_status make_memory(calibration *c, const eng_model_info *info)
+{
+    kern_kv_format format = info->kv_format;
+    size_t n_bytes = block_bytes_of(c, info, &format);
+    format.k_key = format.d;
+    if (block_bytes_of(c, info, &format) > n_bytes) n_bytes = block_bytes_of(c, info, &format);
+    format.k_key = (uint16_t)(format.d - 4); /* nearly all, each with its index */
+    if (block_bytes_of(c, info, &format) > n_bytes) n_bytes = block_bytes_of(c, info, &format);
+    c->memory = aligned_alloc(KERN_ALIGN_BYTES, n_bytes * info->n_layers);
+    if (c->memory == NULL) return no_memory(c);
+    memset(c->memory, 0, n_bytes * info->n_layers);
+    return ENG_OK;
+}
+
+/* Gives each trial its model and the places of its states, but no runtime: those exist one at a time. */
 static eng_status make_trial(calibration *c, const eng_model *model, const eng_calibration_row *row, trial *t)
 {
     t->model = *model;
@@ -72,14 +97,18 @@ static eng_status make_trial(calibration *c, const eng_model *model, const eng_c
     if (!kern_kv_format_valid(format))
         return eng_fail(c->error, ENG_LIMIT, "keys of %u and queries of %u of %u features cannot be stored", row->k_key, row->k_query, format->d);
     const eng_model_info *info = &t->model.info;
-    size_t block_bytes = kern_kv_layout_of(format, info->n_kv_heads, eng_section_capacity(c->window_tokens)).total_bytes;
-    t->memory = aligned_alloc(KERN_ALIGN_BYTES, block_bytes * info->n_layers);
+    size_t block_bytes = block_bytes_of(c, info, format);
     t->blocks = calloc(info->n_layers, sizeof *t->blocks);
     t->views = calloc(info->n_layers, sizeof *t->views);
     t->states = malloc((size_t)c->window_tokens * info->n_hidden * sizeof *t->states);
-    if (t->memory == NULL || t->blocks == NULL || t->views == NULL || t->states == NULL) return no_memory(c);
-    memset(t->memory, 0, block_bytes * info->n_layers);
-    for (uint32_t l = 0; l < info->n_layers; l++) t->blocks[l] = (uint8_t *)t->memory + l * block_bytes;
+    if (row->rotated) t->layers = malloc(info->n_layers * sizeof *t->layers);
+    if (t->blocks == NULL || t->views == NULL || t->states == NULL || (row->rotated && t->layers == NULL)) return no_memory(c);
+    for (uint32_t l = 0; l < info->n_layers; l++) t->blocks[l] = (uint8_t *)c->memory + l * block_bytes;
+    if (!row->rotated) return ENG_OK;
+    if (c->rotation == NULL) return eng_fail(c->error, ENG_LIMIT, "there is no rotation to calibrate with");
+    memcpy(t->layers, model->layers, info->n_layers * sizeof *t->layers);
+    eng_rotation_apply(c->rotation, info, t->layers);
+    t->model.layers = t->layers;
     return ENG_OK;
 }
 
@@ -236,7 +265,8 @@ eng_status eng_calibrate(const eng_model *model, const eng_calibration_options *
     c.trials = calloc(n_rows, sizeof *c.trials);
     c.logits = malloc(LOGIT_ROWS * vocabulary * sizeof *c.logits);
     c.reference_logits = malloc(LOGIT_ROWS * vocabulary * sizeof *c.reference_logits);
-    eng_status status = c.trials == NULL || c.logits == NULL || c.reference_logits == NULL ? no_memory(&c) : ENG_OK;
+    eng_status status = c.trials == NULL || c.logits == NULL || c.reference_logits == NULL ? no_memory(&c) : make_memory(&c, &model->info);
+    if (status == ENG_OK && options->rotation_path != NULL) status = eng_rotation_open(options->rotation_path, model, NULL, &c.rotation, error);
     for (size_t i = 0; i < n_rows && status == ENG_OK; i++, c.n_trials++) status = make_trial(&c, model, &rows[i], &c.trials[i]);
     if (status != ENG_OK && c.trials != NULL && c.n_trials < n_rows) c.n_trials++; /* the one that failed half-way */
     if (status == ENG_OK) status = run_all(&c, rows);

@@ -76,7 +76,7 @@ static eng_status project(eng_runtime *runtime, const eng_pass *pass, uint32_t l
     add_bias(runtime->k, n_rows, kv_cols, w->k_bias);
     add_bias(runtime->v, n_rows, kv_cols, w->v_bias);
     kern_encode_params params = {.format = &info->kv_format, .n_heads = info->n_heads, .norm_weight = w->q_norm, .norm_eps = model->norm_eps,
-                                 .rope_cos = runtime->rope_cos, .rope_sin = runtime->rope_sin};
+                                 .rope_cos = runtime->rope_cos, .rope_sin = runtime->rope_sin, .rotations = w->rotations, .n_rotations = info->n_kv_heads};
     runtime->queries.n_tokens = n_rows;
     runtime->queries.n_heads = info->n_heads;
     kern_encode_queries(runtime->kern, &params, runtime->q, q_cols, n_rows, &runtime->queries);

@@ -104,7 +104,8 @@ static kern_gpu_layer *new_layers(const eng_model *model)
                                      .gate_proj = l->gate_proj, .up_proj = l->up_proj, .down_proj = l->down_proj,
                                      .input_norm = l->input_norm, .post_attention_norm = l->post_attention_norm,
                                      .q_norm = l->q_norm, .k_norm = l->k_norm,
-                                     .q_bias = l->q_bias, .k_bias = l->k_bias, .v_bias = l->v_bias, .o_bias = l->o_bias};
+                                     .q_bias = l->q_bias, .k_bias = l->k_bias, .v_bias = l->v_bias, .o_bias = l->o_bias,
+                                     .rotations = l->rotations};
     }
     return layers;
 }

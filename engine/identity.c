@@ -19,12 +19,13 @@ static const char *value_name(kern_value_type type)
 
 char *eng_identity_new(const eng_model_info *info, const eng_config *config)
 {
-    char weights[65], tokenizer[65], *text = malloc(ENG_IDENTITY_BYTES);
+    char weights[65], tokenizer[65], rotation[65], *text = malloc(ENG_IDENTITY_BYTES);
     const kern_kv_format *f = &config->kv_format;
     if (text == NULL) return NULL;
     eng_digest_text(&info->weights_sha256, weights);
     eng_digest_text(&info->tokenizer_sha256, tokenizer);
-    snprintf(text, ENG_IDENTITY_BYTES,
+    eng_digest_text(&info->rotation_sha256, rotation);
+    int n = snprintf(text, ENG_IDENTITY_BYTES,
              "format: %d\nweights: %s\ntokenizer: %s\nshape: %u layers, %u heads, %u key heads of %u, hidden %u, eps %.9g\nrope: %s\n"
              "key features: %u\nquery features: %u\nkey type: %s\nvalue type: %s\nvalue group: %u\nsections: %s %u\n",
              IDENTITY_VERSION, weights, tokenizer, config->n_layers, config->n_heads, config->n_kv_heads, config->head_dim,
@@ -32,6 +33,7 @@ char *eng_identity_new(const eng_model_info *info, const eng_config *config)
              f->key_type == KERN_KEY_CODE8 ? "code8" : "code32", value_name(f->value_type),
              f->value_type == KERN_VALUE_Q4 ? f->value_group : 0u,
              config->section_mode == ENG_SECTIONS_INDEPENDENT ? "independent, ending at" : "continuous", config->end_position);
+    if (info->rotated) snprintf(text + n, ENG_IDENTITY_BYTES - (size_t)n, "rotation: %s\n", rotation);
     return text;
 }
 
@@ -76,6 +78,15 @@ void eng_identity_difference(const char *stored, const char *wanted, char *ret_r
         const char *value = find_value(stored, line, n_key, &n_stored);
         if (colon != NULL && (value == NULL || n_stored != n - n_key - 2 || memcmp(value, line + n_key + 2, n_stored) != 0))
             append_reason(ret_reason, n_bytes, line, n_key, value, n_stored);
+        line += n + (line[n] == '\n');
+    }
+    for (const char *line = stored; *line != '\0';) { /* what a cache was made with and is not wanted now */
+        size_t n = strcspn(line, "\n"), n_wanted = 0, used = strlen(ret_reason);
+        const char *colon = memchr(line, ':', n);
+        size_t n_key = colon == NULL ? n : (size_t)(colon - line);
+        if (colon != NULL && n > n_key + 2 && find_value(wanted, line, n_key, &n_wanted) == NULL && used + 1 < n_bytes)
+            snprintf(ret_reason + used, n_bytes - used, "%s%.*s: stored with %.*s, now none", used > 0 ? "\n" : "", (int)n_key, line,
+                     n - n_key - 2 == 64 ? 12 : (int)(n - n_key - 2), colon + 2);
         line += n + (line[n] == '\n');
     }
     if (ret_reason[0] == '\0' && strcmp(stored, wanted) != 0)

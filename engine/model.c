@@ -9,6 +9,7 @@
 #include "digest.h"
 #include "identity.h"
 #include "members.h"
+#include "rotation.h"
 #include "weights.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 /* model->owned */
 typedef struct owned {
     eng_weights weights;
+    eng_rotation *rotation; /* NULL: none */
     char *path, *name;
     char absent_reply[256];
     char weight_types[32];
@@ -31,6 +33,7 @@ void eng_model_close(eng_model *model)
     owned *own = model->owned;
     if (own != NULL) {
         eng_weights_close(&own->weights);
+        eng_rotation_close(own->rotation);
         free(own->path);
         free(own->name);
         free(own);
@@ -216,6 +219,17 @@ static char *make_name(const owned *own)
     return strndup(own->path + begin, end - begin);
 }
 
+static eng_status load_rotation(eng_model *model, owned *own, const eng_model_options *options, eng_error *error)
+{
+    if (options == NULL || options->rotation_path == NULL) return ENG_OK;
+    eng_status status = eng_rotation_open(options->rotation_path, model, options->digest_memo_path, &own->rotation, error);
+    if (status != ENG_OK) return status;
+    eng_rotation_apply(own->rotation, &model->info, model->layers);
+    model->info.rotated = true;
+    model->info.rotation_sha256 = *eng_rotation_digest(own->rotation);
+    return ENG_OK;
+}
+
 static eng_status open_into(eng_model *model, owned *own, const eng_model_options *options, bool is_folder, eng_error *error)
 {
     eng_config config;
@@ -234,6 +248,8 @@ static eng_status open_into(eng_model *model, owned *own, const eng_model_option
     if (own->name == NULL || model->rope_inv_freq == NULL) return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", own->path);
     fill_settings(model, own, &config);
     fill_weights_info(model, own);
+    status = load_rotation(model, own, options, error);
+    if (status != ENG_OK) return status;
     model->identity = eng_identity_new(&model->info, &config);
     return model->identity == NULL ? eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", own->path) : ENG_OK;
 }

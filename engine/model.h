@@ -18,6 +18,7 @@ typedef struct eng_layer {
     const float *input_norm, *post_attention_norm; /* [hidden] */
     const float *q_norm, *k_norm;                  /* [d] */
     const float *q_bias, *k_bias, *v_bias, *o_bias; /* NULL unless config.json says attention_bias */
+    const float *rotations; /* [kv][d][d], see kern_encode_params; NULL: none (rotation.h) */
 } eng_layer;
 
 typedef struct eng_tokenizer eng_tokenizer;

@@ -3,12 +3,15 @@
  * Owns: sizes of weights, buffers and caches from a source's shapes; how fast this machine multiplies.
  * Does not own: whether there is as much (app/).
  */
+#include "config.h"
+#include "map-file.h"
 #include "model.h"
 #include "runtime.h"
 #include "weights.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 typedef struct sum {
@@ -40,10 +43,39 @@ static eng_status add_part(void *user, const eng_part *part, eng_error *error)
     return ENG_OK;
 }
 
+/* A model that has the shapes that a config.json states, and no weights. */
+static eng_status open_shapes(const char *path, eng_model **ret_model, eng_error *error)
+{
+    uint8_t *text;
+    size_t n_bytes;
+    eng_config config;
+    eng_weights *weights;
+    eng_status status = eng_map_file(path, &text, &n_bytes, error);
+    if (status != ENG_OK) return status;
+    status = eng_config_parse((const char *)text, n_bytes, path, &config, error);
+    munmap(text, n_bytes);
+    if (status != ENG_OK) return status;
+    eng_model *model = eng_model_new_unloaded(&config, "config.json", &weights);
+    if (model == NULL) return eng_fail(error, ENG_NO_MEMORY, "%s: out of memory", path);
+    weights->shapes_only = true;
+    status = eng_weights_bind(weights, &config, model, error);
+    if (status == ENG_OK)
+        *ret_model = model;
+    else
+        eng_model_close(model);
+    return status;
+}
+
+static bool is_config(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return strcmp(slash == NULL ? path : slash + 1, "config.json") == 0;
+}
+
 eng_status eng_model_get_needs(const char *path, bool as_is, kern_weight_type type, eng_model_needs *ret_needs, eng_error *error)
 {
     eng_model *model;
-    eng_status status = eng_model_open_source(path, &model, error);
+    eng_status status = is_config(path) ? open_shapes(path, &model, error) : eng_model_open_source(path, &model, error);
     if (status != ENG_OK) return status;
     sum s = {.model = model, .as_is = as_is, .type = type};
     status = eng_weights_visit(model, add_part, &s, error);
@@ -113,4 +145,10 @@ eng_status eng_measure_machine(unsigned n_threads, eng_machine *ret_machine, eng
     free(x);
     free(out);
     return good ? ENG_OK : eng_fail(error, ENG_NO_MEMORY, "not enough memory to measure this machine");
+}
+
+uint64_t eng_model_bytes_a_token(const eng_model *model)
+{
+    sum s = {.model = model, .as_is = true};
+    return eng_weights_visit(model, add_part, &s, NULL) == ENG_OK ? s.needs.bytes_a_token : 0;
 }

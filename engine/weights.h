@@ -23,6 +23,7 @@ typedef struct eng_weights {
     bool packed;         /* a compact file */
     bool expand_blocks;  /* see eng_model_options */
     bool keep_blocks;    /* see eng_model_open_source */
+    bool shapes_only;    /* no files: matrices get their shapes and bf16, vectors stay NULL; to count */
 } eng_weights;
 
 /* path: a folder with model.safetensors or model.safetensors.index.json, a compact file, or a GGUF file. */

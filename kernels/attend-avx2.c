@@ -205,6 +205,7 @@ static void gather(const kern_kv_format *format, kern_value_rows values, const u
 const kern_attend_ops kern_attend_avx2 = {
     .table_bias = 0,
     .prepare = generic_prepare,
+    .rotate = generic_rotate,
     .top_k = generic_top_k,
     .encode_key = generic_encode_key,
     .encode_query = generic_encode_query,

@@ -355,6 +355,7 @@ static void gather(const kern_kv_format *format, kern_value_rows values, const u
 const kern_attend_ops kern_attend_avx512 = {
     .table_bias = TABLE_BIAS,
     .prepare = generic_prepare,
+    .rotate = generic_rotate,
     .top_k = kern_avx512_top_k,
     .encode_key = kern_avx512_encode_key,
     .encode_query = kern_avx512_encode_query,

@@ -60,6 +60,41 @@ GENERIC void generic_prepare(const float *x, size_t d, const float *weight, floa
     }
 }
 
+#if defined(__AVX512F__)
+enum { GENERIC_REGISTER_BYTES = 64 };
+#elif defined(__AVX2__)
+enum { GENERIC_REGISTER_BYTES = 32 };
+#else
+enum { GENERIC_REGISTER_BYTES = 16 };
+#endif
+typedef float generic_register __attribute__((vector_size(GENERIC_REGISTER_BYTES)));
+
+/* A row's result does not depend on the rows beside it: sums run over j in order, in lanes of their own, which are named one by one so that
+ * the compiler keeps them in registers. */
+GENERIC void generic_rotate(const float *rotation, size_t d, size_t n_rows, float *rows)
+{
+    for (size_t first = 0; first < n_rows; first += KERN_ROTATE_ROWS) {
+        float turned[KERN_ROTATE_ROWS][KERN_HEAD_DIM_MAX];
+        const float *x[KERN_ROTATE_ROWS];
+        for (size_t r = 0; r < KERN_ROTATE_ROWS; r++) x[r] = rows + (first + r < n_rows ? first + r : first) * KERN_HEAD_DIM_MAX;
+        for (size_t i = 0; i < d; i += GENERIC_REGISTER_BYTES / sizeof(float)) {
+            generic_register a = {0}, b = {0}, c = {0}, e = {0}, column;
+            for (size_t j = 0; j < d; j++) {
+                memcpy(&column, rotation + j * d + i, sizeof column);
+                a += x[0][j] * column;
+                b += x[1][j] * column;
+                c += x[2][j] * column;
+                e += x[3][j] * column;
+            }
+            memcpy(turned[0] + i, &a, sizeof a);
+            memcpy(turned[1] + i, &b, sizeof b);
+            memcpy(turned[2] + i, &c, sizeof c);
+            memcpy(turned[3] + i, &e, sizeof e);
+        }
+        for (size_t r = 0; r < KERN_ROTATE_ROWS && first + r < n_rows; r++) memcpy(rows + (first + r) * KERN_HEAD_DIM_MAX, turned[r], d * sizeof *rows);
+    }
+}
+
 /* The smallest magnitude (as bits) of which at most k entries are larger, found by halving the interval that must hold it:
  * `count` entries are at or above `low`. Magnitudes are compared as integers, which orders NaN above infinity. */
 GENERIC void generic_top_k(const float *row, size_t d, size_t k, uint8_t *ret_index, float *ret_value)

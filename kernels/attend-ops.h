@@ -11,6 +11,7 @@
 enum {
     KERN_TABLE_BYTES = 128,    /* an 8-bit query table */
     KERN_TILE_TOKENS = 64,     /* keys of one tile; equal to KERN_MASS_TOKENS */
+    KERN_ROTATE_ROWS = 4,      /* rows that are rotated together, each as if alone */
     KERN_TILE_ROWS_MULTIPLE = 6, /* rows of a tile are padded to this: accumulators of 6 rows fill the registers */
 };
 
@@ -31,13 +32,13 @@ typedef struct kern_value_rows {
 
 /* A tile of values and the product with it; `expand` and `product` agree on the form of what lies between them. */
 typedef struct kern_tile_ops {
-    /* n <= 64 tokens into `tile` (64 * d * 4 bytes); tokens from n on become 0. key_scale [64] is what the weights of each
-     * token must be multiplied with. */
+    /* n <= 64 tokens into `tile` (64 * d * 4 bytes); tokens from n on become 0. key_scale [2][64]: what the weights of each token must be
+     * multiplied with, in the form that softmax and weights want. */
     void (*expand)(const kern_kv_format *format, kern_value_rows values, size_t n, void *tile, float *key_scale);
-    /* Scores [n_rows][64], of which row r's first visible[r] count, become weights relative to the row's running maximum;
-     * max [n_rows] and sum [n_rows] are brought up to date, keep [n_rows] is what the accumulators must be multiplied
-     * with, and p [n_rows padded][64] gets weight * key_scale in the form that product wants (rows of padding: 0).
-     * Returns false when no accumulator changes its scale (keep is 1 throughout). */
+    /* Scores [n_rows][64], of which row r's first visible[r] count, become weights relative to the row's running reference (its largest
+     * score, or its largest product of weight and token's scale); max [n_rows], the logarithm of the reference, and sum [n_rows] are brought
+     * up to date, keep [n_rows] is what the accumulators must be multiplied with, and p [n_rows padded][64] gets weight * key_scale in the
+     * form that product wants (rows of padding: 0). Returns false when no accumulator changes its scale (keep is 1 throughout). */
     bool (*softmax)(float *scores, const uint32_t *visible, size_t n_rows, const float *key_scale, float *max, float *sum, float *keep,
                     void *p);
     /* Known weights [n_rows][n] at a stride into p, as softmax leaves it. */
@@ -51,6 +52,8 @@ typedef struct kern_attend_ops {
 
     /* out [d] = RoPE(RMS norm(x)); weight, cos and sin may be NULL */
     void (*prepare)(const float *x, size_t d, const float *weight, float eps, const float *cos, const float *sin, float *out);
+    /* rows [n_rows] at a stride of KERN_HEAD_DIM_MAX, each multiplied with rotation [d][d] from the right, in place */
+    void (*rotate)(const float *rotation, size_t d, size_t n_rows, float *rows);
     /* the k entries of largest magnitude, ties to the lowest index, in ascending order of index; d <= 128 */
     void (*top_k)(const float *row, size_t d, size_t k, uint8_t *ret_index, float *ret_value);
     /* the kept features of a key as CODE8: index [k_key] (not written when dense), codes [k_key], scale in f16 */
@@ -80,7 +83,7 @@ typedef struct kern_attend_ops {
      * fetched listed rows ahead. */
     void (*gather)(const kern_kv_format *format, kern_value_rows values, const uint32_t *tokens, size_t n, const float *weights,
                    size_t stride, size_t n_rows, float *acc);
-    kern_tile_ops tile;       /* for CODE8 keys with Q4 or Q8 values and d a multiple of 32: may round weights and values to 8 bits of mantissa */
+    kern_tile_ops tile;       /* for CODE8 keys with Q4 or Q8 values and d a multiple of 32: may round weights and values to 8 bits */
     kern_tile_ops exact_tile; /* for all others: float */
 } kern_attend_ops;
 

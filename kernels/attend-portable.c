@@ -6,6 +6,7 @@
 const kern_attend_ops kern_attend_portable = {
     .table_bias = 0,
     .prepare = generic_prepare,
+    .rotate = generic_rotate,
     .top_k = generic_top_k,
     .encode_key = generic_encode_key,
     .encode_query = generic_encode_query,

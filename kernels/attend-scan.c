@@ -169,7 +169,7 @@ static size_t carve_thread(const scan *s, void *base, scan_scratch *ret)
     ret->p = kern_arena_take(&arena, rows * KERN_TILE_TOKENS, sizeof(float));
     ret->tile = kern_arena_take(&arena, KERN_TILE_TOKENS * s->d, sizeof(float));
     ret->acc = kern_arena_take(&arena, rows * s->d, sizeof(float));
-    ret->key_scale = kern_arena_take(&arena, KERN_TILE_TOKENS, sizeof(float));
+    ret->key_scale = kern_arena_take(&arena, KERN_TILE_TOKENS * 2ul, sizeof(float));
     return arena.bytes;
 }
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TILE_ROWS = 96 }; /* query tokens * heads of a group, about; a multiple of KERN_TILE_ROWS_MULTIPLE */
+enum { TILE_ROWS = 144 }; /* query tokens * heads of a group, about; a multiple of KERN_TILE_ROWS_MULTIPLE */
 
 typedef struct tile_item {
     uint32_t job, kv_head, first_query, n_queries;
@@ -53,7 +53,7 @@ static size_t carve(const tiles *t, void *base, tile_scratch *ret)
     ret->table_scales = kern_arena_take(&arena, n, sizeof(float));
     ret->dense = kern_arena_take(&arena, t->params->format->key_type == KERN_KEY_CODE32 ? n * d : 0, sizeof(float));
     ret->scores = kern_arena_take(&arena, n * KERN_TILE_TOKENS, sizeof(float));
-    ret->key_scale = kern_arena_take(&arena, KERN_TILE_TOKENS, sizeof(float));
+    ret->key_scale = kern_arena_take(&arena, KERN_TILE_TOKENS * 2ul, sizeof(float));
     ret->max = kern_arena_take(&arena, n, sizeof(float));
     ret->sum = kern_arena_take(&arena, n, sizeof(float));
     ret->keep = kern_arena_take(&arena, n, sizeof(float));
@@ -110,10 +110,10 @@ static void attend_own(const tiles *t, const tile_scratch *scratch, const kern_a
     span.layout = kern_kv_layout_of(t->params->format, t->params->n_kv_heads, job->own.capacity);
     for (size_t first = 0; first < end; first += KERN_TILE_TOKENS) {
         size_t n = end - first < KERN_TILE_TOKENS ? end - first : KERN_TILE_TOKENS;
-        for (size_t r = 0; r < n_rows; r++) {
-            size_t seen = kern_own_visible(job, item->first_query + r / t->group);
+        for (size_t q = 0, r = 0; q < item->n_queries; q++) {
+            size_t seen = kern_own_visible(job, item->first_query + q);
             seen = seen > first ? seen - first : 0;
-            scratch->visible[r] = (uint32_t)(seen < n ? seen : n);
+            for (size_t end_row = r + t->group; r < end_row; r++) scratch->visible[r] = (uint32_t)(seen < n ? seen : n);
         }
         attend_tile(t, scratch, &span, first, n, item->kv_head, n_rows);
         if (kern_context_cancelled(t->context)) return;

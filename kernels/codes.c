@@ -130,6 +130,13 @@ static void clear_keys(const kern_kv_format *format, uint8_t *unit, size_t first
         memset(values + k * KERN_UNIT_TOKENS + first * sizeof(uint16_t), 0, (KERN_UNIT_TOKENS - first) * sizeof(uint16_t));
 }
 
+/* The matrix of a head; NULL: none. */
+static const float *rotation_of(const kern_encode_params *params, size_t head)
+{
+    size_t d = params->format->d;
+    return params->rotations ? params->rotations + head / (params->n_heads / params->n_rotations) * d * d : NULL;
+}
+
 typedef struct encode_keys_task {
     const kern_attend_ops *ops;
     const kern_encode_params *params;
@@ -151,13 +158,20 @@ static void encode_unit(void *user, size_t index, unsigned thread)
     uint8_t *unit = task->block + head * task->layout.key_head_bytes + unit_index * kern_kv_unit_bytes(format);
     uint8_t *rows = task->block + task->layout.rows_offset + head * task->layout.row_head_bytes;
     uint8_t *scales = task->block + task->layout.scales_offset + head * task->layout.scale_head_bytes;
-    float row[KERN_HEAD_DIM_MAX];
-    for (size_t token = first > task->at ? first : task->at; token < end && token < last; token++) {
-        size_t r = token - task->at, n_scales = kern_kv_value_n_scales(format);
+    float prepared[KERN_UNIT_TOKENS * KERN_HEAD_DIM_MAX];
+    const float *rotation = rotation_of(params, head);
+    size_t begin = first > task->at ? first : task->at, n = (end < last ? end : last) - begin;
+    for (size_t i = 0; i < n; i++) {
+        size_t r = begin + i - task->at;
         const float *cos_row = params->rope_cos ? params->rope_cos + r * (d / 2) : NULL;
         const float *sin_row = params->rope_sin ? params->rope_sin + r * (d / 2) : NULL;
-        task->ops->prepare(task->k + r * task->k_stride + head * d, d, params->norm_weight, params->norm_eps, cos_row, sin_row, row);
-        write_key(task->ops, format, unit, token - first, row);
+        task->ops->prepare(task->k + r * task->k_stride + head * d, d, params->norm_weight, params->norm_eps, cos_row, sin_row,
+                           prepared + i * KERN_HEAD_DIM_MAX);
+    }
+    if (rotation) task->ops->rotate(rotation, d, n, prepared);
+    for (size_t i = 0; i < n; i++) {
+        size_t token = begin + i, r = token - task->at, n_scales = kern_kv_value_n_scales(format);
+        write_key(task->ops, format, unit, token - first, prepared + i * KERN_HEAD_DIM_MAX);
         task->ops->encode_value(format, task->v + r * task->v_stride + head * d, rows + token * kern_kv_value_row_bytes(format),
                                 (uint16_t *)(void *)scales + token * n_scales);
     }
@@ -197,7 +211,7 @@ void kern_encode_keys_values(kern_context *context, const kern_encode_params *pa
 
 /* ----------------------------------------------------------------------------------------------------- queries */
 
-enum { QUERY_TOKENS = 4 }; /* of one item */
+enum { QUERY_TOKENS = KERN_ROTATE_ROWS }; /* of one item */
 
 typedef struct encode_queries_task {
     const kern_attend_ops *ops;
@@ -212,15 +226,22 @@ static void encode_query_rows(void *user, size_t index, unsigned thread)
     const encode_queries_task *task = user;
     const kern_encode_params *params = task->params;
     size_t d = params->format->d, first = index * QUERY_TOKENS, end = first + QUERY_TOKENS;
-    float row[KERN_HEAD_DIM_MAX];
-    for (size_t i = first; i < end && i < task->n_tokens; i++) {
-        const float *cos_row = params->rope_cos ? params->rope_cos + i * (d / 2) : NULL;
-        const float *sin_row = params->rope_sin ? params->rope_sin + i * (d / 2) : NULL;
-        for (size_t h = 0; h < params->n_heads; h++) {
+    float prepared[QUERY_TOKENS * KERN_HEAD_DIM_MAX];
+    if (end > task->n_tokens) end = task->n_tokens;
+    for (size_t h = 0; h < params->n_heads; h++) {
+        const float *rotation = rotation_of(params, h);
+        for (size_t i = first; i < end; i++) {
+            const float *cos_row = params->rope_cos ? params->rope_cos + i * (d / 2) : NULL;
+            const float *sin_row = params->rope_sin ? params->rope_sin + i * (d / 2) : NULL;
+            task->ops->prepare(task->q + i * task->q_stride + h * d, d, params->norm_weight, params->norm_eps, cos_row, sin_row,
+                               prepared + (i - first) * KERN_HEAD_DIM_MAX);
+        }
+        if (rotation) task->ops->rotate(rotation, d, end - first, prepared);
+        for (size_t i = first; i < end; i++) {
             size_t at = i * params->n_heads + h;
             float *dense = task->queries->dense ? task->queries->dense + at * d : NULL;
-            task->ops->prepare(task->q + i * task->q_stride + h * d, d, params->norm_weight, params->norm_eps, cos_row, sin_row, row);
-            task->ops->encode_query(params->format, row, task->queries->table + at * KERN_TABLE_BYTES, task->queries->scale + at, dense);
+            task->ops->encode_query(params->format, prepared + (i - first) * KERN_HEAD_DIM_MAX, task->queries->table + at * KERN_TABLE_BYTES,
+                                    task->queries->scale + at, dense);
         }
     }
 }

@@ -88,10 +88,10 @@ static inline __attribute__((always_inline)) void dot4(__m512i *acc, __m512i uns
 #define ROWS_10(M) ROWS_9(M) M(9, 18, 19)
 #define ROWS_11(M) ROWS_10(M) M(10, 20, 21)
 #define ROWS_12(M) ROWS_11(M) M(11, 22, 23)
-#define GROUP_CODE(rows)                                                                       \
+#define GROUP_CODE(rows, fetch)                                                                \
     ROWS_##rows(GROUP_BEGIN) "1:\n\t"                                                          \
                              "vpxord (%[w]), %%zmm26, %%zmm24\n\t"                             \
-                             "vpxord (%[w],%[panel_bytes]), %%zmm26, %%zmm25\n\t" ROWS_##rows( \
+                             "vpxord (%[w],%[panel_bytes]), %%zmm26, %%zmm25\n\t" fetch ROWS_##rows( \
                                  GROUP_DOT) "add $" #rows "*4, %[codes]\n\t"                   \
                                             "add $64, %[w]\n\t"                                \
                                             "dec %[left]\n\t"                                  \
@@ -101,6 +101,8 @@ static inline __attribute__((always_inline)) void dot4(__m512i *acc, __m512i uns
 #define GROUP_CLOBBERS                                                                                                                  \
     "cc", "memory", "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5", "zmm6", "zmm7", "zmm8", "zmm9", "zmm10", "zmm11", "zmm12", "zmm13", \
         "zmm14", "zmm15", "zmm16", "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23", "zmm24", "zmm25", "zmm26", "zmm27"
+
+#define FETCH_AHEAD "prefetcht1 4096(%[w])\n\tprefetcht1 4096(%[w],%[panel_bytes])\n\t"
 
 /* Where a tile's operands lie; each group moves codes and w on by itself. */
 typedef struct tile_place {
@@ -126,7 +128,7 @@ static inline __attribute__((always_inline)) tile_place place_of(const kern_tile
     };
 }
 
-#define TILE_Q8(rows)                                                                                                                    \
+#define TILE_Q8(rows, fetch)                                                                                                                    \
     static __attribute__((noinline)) void tile_q8_##rows(const kern_tile *tile, const kern_rows_q8 *x, size_t first_row, size_t panel)   \
     {                                                                                                                                    \
         tile_place at = place_of(tile, x, first_row, panel);                                                                             \
@@ -134,7 +136,7 @@ static inline __attribute__((always_inline)) tile_place place_of(const kern_tile
         for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm512_setzero_ps();                                                    \
         for (size_t g = 0; g < at.n_groups; g++) {                                                                                       \
             size_t left = KERN_GROUP_COLS / 4;                                                                                           \
-            __asm__ volatile("vpbroadcastd %[flip], %%zmm26\n\t" GROUP_CODE(rows)                                                        \
+            __asm__ volatile("vpbroadcastd %[flip], %%zmm26\n\t" GROUP_CODE(rows, fetch)                                                        \
                              : [codes] "+r"(at.codes), [w] "+r"(at.w), [left] "+r"(left)                                                 \
                              : [flip] "r"(0x80808080u), [offsets] "r"(at.offsets), [scales] "r"(at.scales), [w_scales] "r"(at.w_scales), \
                                [panel_bytes] "r"(at.panel_bytes), [scale_bytes] "r"(at.scale_bytes), [sums] "r"(sums)                    \
@@ -148,18 +150,18 @@ static inline __attribute__((always_inline)) tile_place place_of(const kern_tile
             put_panel(tile, first_row + r, panel + 1, sums[r][1]);                                                                       \
         }                                                                                                                                \
     }
-TILE_Q8(1)
-TILE_Q8(2)
-TILE_Q8(3)
-TILE_Q8(4)
-TILE_Q8(5)
-TILE_Q8(6)
-TILE_Q8(7)
-TILE_Q8(8)
-TILE_Q8(9)
-TILE_Q8(10)
-TILE_Q8(11)
-TILE_Q8(12)
+TILE_Q8(1, FETCH_AHEAD)
+TILE_Q8(2, FETCH_AHEAD)
+TILE_Q8(3, "")
+TILE_Q8(4, "")
+TILE_Q8(5, "")
+TILE_Q8(6, "")
+TILE_Q8(7, "")
+TILE_Q8(8, "")
+TILE_Q8(9, "")
+TILE_Q8(10, "")
+TILE_Q8(11, "")
+TILE_Q8(12, "")
 
 typedef void (*tile_q8_fn)(const kern_tile *tile, const kern_rows_q8 *x, size_t first_row, size_t panel);
 

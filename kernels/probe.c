@@ -9,12 +9,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
-enum { PROBE_PASSES = 4, PROBE_DOT_ROUNDS = 200000, PROBE_CHAINS = 12 };
+enum { HUGE_PAGE_BYTES = 2 << 20, PROBE_PASSES = 4, PROBE_DOT_ROUNDS = 200000, PROBE_CHAINS = 12 };
 static const size_t PROBE_BYTES = (size_t)256 << 20;
 
 static double now_s(void)
@@ -45,10 +46,11 @@ double kern_probe_read_bytes_s(kern_context *context)
 {
     kern_pool *pool = kern_context_pool(context);
     size_t n_parts = kern_pool_n_threads(pool);
-    uint8_t *data = aligned_alloc(4096, PROBE_BYTES);
+    uint8_t *data = aligned_alloc(HUGE_PAGE_BYTES, PROBE_BYTES);
     probe_read probe = {.data = data, .n_bytes = PROBE_BYTES, .n_parts = n_parts, .sums = calloc(n_parts, sizeof(uint64_t))};
     double best = 0;
     if (data && probe.sums) {
+        madvise(data, PROBE_BYTES, MADV_HUGEPAGE); /* as the limit of the memory, not of finding pages */
         memset(data, 1, PROBE_BYTES);
         for (int pass = 0; pass < PROBE_PASSES; pass++) {
             double start = now_s();

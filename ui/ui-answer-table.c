@@ -8,6 +8,8 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
+#include "ui-window.h"
+
 struct _UiAnswerTable {
     AdwBin parent;
     GtkGrid *grid;
@@ -81,6 +83,7 @@ static void on_copy(UiAnswerTable *self)
         g_string_append_printf(text, "%s\t%s\t%s\n", row->title, answer, place);
     }
     gdk_clipboard_set_text(gtk_widget_get_clipboard(GTK_WIDGET(self)), text->str);
+    ui_window_say(GTK_WIDGET(self), _("Table copied"));
     g_string_free(text, TRUE);
 }
 

@@ -153,6 +153,8 @@ static const struct {
     {"window.close", {"<Control>w"}},
     {"win.add", {"<Control>o"}},
     {"win.new-conversation", {"<Control>n"}},
+    {"win.find-conversation", {"<Control><Shift>f"}},
+    {"win.ask", {"<Control>l"}},
     {"win.toggle-ask", {"F9"}},
     {"win.menu", {"F10"}},
     {"win.go-back", {"<Alt>Left", "Back"}},
@@ -160,13 +162,21 @@ static const struct {
 
 /* ------------------------------------------------------------------------------------------------------- notifications */
 
+/* In whichever window: a file chooser or the preferences may be in front. */
+static bool is_looked_at(UiApplication *self)
+{
+    for (GList *at = gtk_application_get_windows(GTK_APPLICATION(self)); at != NULL; at = at->next) {
+        if (gtk_window_is_active(at->data)) return true;
+    }
+    return false;
+}
+
 /* Told once the queue is empty, and only to somebody who looks elsewhere. */
 static void notify_finished(UiApplication *self)
 {
     guint n = self->n_finished;
     self->n_finished = 0;
-    GtkWindow *window = main_window(self);
-    if (n == 0 || (window != NULL && gtk_window_is_active(window))) return;
+    if (n == 0 || is_looked_at(self)) return;
     g_autoptr(GNotification) notification = NULL;
     g_autoptr(AppDocument) document = n == 1 ? app_library_get_document(ui_context_get_library(self->context), self->last_finished, NULL) : NULL;
     if (document != NULL) {

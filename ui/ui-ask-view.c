@@ -7,6 +7,7 @@
 
 #include "app-paths.h"
 #include "ui-asking.h"
+#include "ui-conversation-export.h"
 #include "ui-format.h"
 #include "ui-turn.h"
 
@@ -39,6 +40,8 @@ struct _UiAskView {
     GPtrArray *unshown; /* AppTurn: of a conversation being shown, what is not made into widgets yet */
     guint unshown_at, show_source, scroll_source;
     bool follows; /* the end of the list stays in view */
+    int64_t wanted_turn; /* this one does instead, until somebody scrolls; 0: none */
+    bool is_scrolling;   /* by itself */
 };
 
 enum { SIGNAL_ANSWERED, N_SIGNALS };
@@ -87,12 +90,8 @@ static char *scope_words(UiAskView *self)
         return g_strdup(document != NULL ? document->title : _("A document that was removed"));
     }
     if (self->collection == 0) return g_strdup(_("Everything"));
-    g_autoptr(GPtrArray) collections = app_library_list_collections(library, NULL);
-    for (guint i = 0; collections != NULL && i < collections->len; i++) {
-        const AppCollection *collection = collections->pdata[i];
-        if (collection->id == self->collection) return g_strdup(collection->name);
-    }
-    return g_strdup(_("A collection that was removed"));
+    char *name = ui_context_dup_collection_name(self->context, self->collection);
+    return name != NULL ? name : g_strdup(_("A collection that was removed"));
 }
 
 static void on_suggestion(UiAskView *self, GtkButton *button)
@@ -136,6 +135,7 @@ static void update_scope(UiAskView *self)
 static void clear(UiAskView *self)
 {
     self->shown++;
+    self->wanted_turn = 0;
     g_clear_handle_id(&self->show_source, g_source_remove);
     g_clear_pointer(&self->unshown, g_ptr_array_unref);
     if (self->asking != NULL) ui_asking_detach(self->asking);
@@ -273,6 +273,7 @@ static void start(UiAskView *self, const char *text, bool each)
     if (self->asking != NULL || self->waiting != NULL) return;
     self->current = append_turn(self, text);
     self->follows = true;
+    self->wanted_turn = 0;
     if (ui_context_get_engine(self->context) != NULL) {
         ui_turn_set_progress(self->current, _("Looking…"));
         ask(self, text, each);
@@ -357,6 +358,7 @@ static void load_conversation(GTask *task, gpointer source, gpointer data, GCanc
 static void show_turn(UiAskView *self, const AppTurn *turn)
 {
     UiTurn *widget = append_turn(self, turn->question);
+    ui_turn_set_id(widget, turn->id);
     g_autoptr(GPtrArray) rows = app_ask_rows_from_turn(turn);
     if (rows != NULL) {
         ui_turn_set_rows(widget, rows, false);
@@ -390,7 +392,7 @@ static void on_conversation_loaded(GObject *source, GAsyncResult *result, gpoint
             set_scope(self, (const int64_t *)(void *)loaded->documents->data, loaded->documents->len, loaded->collection);
             self->unshown = g_steal_pointer(&loaded->turns);
             self->unshown_at = 0;
-            self->follows = true;
+            self->follows = self->wanted_turn == 0;
             self->show_source = g_idle_add(show_some, self);
         } else {
             self->conversation = 0;
@@ -475,101 +477,63 @@ static void make_scope_menu(GtkMenuButton *button, gpointer user)
     gtk_menu_button_set_menu_model(button, G_MENU_MODEL(menu));
 }
 
-/* ------------------------------------------------------------------------------------------------------ copy and export */
-
-typedef struct Export {
-    AppLibrary *library;
-    int64_t conversation;
-    GFile *file; /* NULL: to the clipboard */
-} Export;
-
-static void free_export(gpointer data)
-{
-    Export *export = data;
-    app_library_unref(export->library);
-    g_clear_object(&export->file);
-    g_free(export);
-}
-
-static void make_markdown(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
-{
-    Export *export = data;
-    GError *error = NULL;
-    char *text = app_conversation_to_markdown(export->library, export->conversation, &error);
-    if (text != NULL && export->file != NULL &&
-        !g_file_replace_contents(export->file, text, strlen(text), NULL, FALSE, G_FILE_CREATE_PRIVATE, NULL, NULL, &error)) {
-        g_clear_pointer(&text, g_free);
-    }
-    if (text != NULL) g_task_return_pointer(task, text, g_free);
-    else g_task_return_error(task, error);
-}
-
-static void on_markdown(GObject *source, GAsyncResult *result, gpointer user)
-{
-    const Export *export = g_task_get_task_data(G_TASK(result));
-    GtkWidget *widget = GTK_WIDGET(source);
-    g_autoptr(GError) error = NULL;
-    g_autofree char *text = g_task_propagate_pointer(G_TASK(result), &error);
-    if (text != NULL && export->file == NULL) gdk_clipboard_set_text(gtk_widget_get_clipboard(widget), text);
-    if (text != NULL || gtk_widget_get_root(widget) == NULL) return;
-    GtkWidget *dialog = adw_message_dialog_new(GTK_WINDOW(gtk_widget_get_root(widget)), _("The conversation could not be exported"), error->message);
-    adw_message_dialog_add_response(ADW_MESSAGE_DIALOG(dialog), "close", _("_Close"));
-    gtk_window_present(GTK_WINDOW(dialog));
-}
-
-static void export_to(UiAskView *self, GFile *file)
-{
-    Export *export = g_new0(Export, 1);
-    export->library = app_library_ref(ui_context_get_library(self->context));
-    export->conversation = self->conversation;
-    export->file = file != NULL ? g_object_ref(file) : NULL;
-    ui_context_run(self->context, G_OBJECT(self), make_markdown, export, free_export, NULL, on_markdown, NULL);
-}
-
 static void on_copy_conversation(GtkWidget *widget, const char *name, GVariant *parameter)
 {
-    export_to(UI_ASK_VIEW(widget), NULL);
-}
-
-static void on_export_response(GtkNativeDialog *dialog, int response, gpointer user)
-{
-    g_autoptr(GFile) file = response == GTK_RESPONSE_ACCEPT ? gtk_file_chooser_get_file(GTK_FILE_CHOOSER(dialog)) : NULL;
-    if (file != NULL) export_to(UI_ASK_VIEW(user), file);
-    g_object_unref(dialog);
+    ui_conversation_copy(widget, UI_ASK_VIEW(widget)->context, UI_ASK_VIEW(widget)->conversation);
 }
 
 static void on_export(GtkWidget *widget, const char *name, GVariant *parameter)
 {
-    GtkWindow *window = GTK_WINDOW(gtk_widget_get_root(widget));
-    GtkFileChooserNative *dialog = gtk_file_chooser_native_new(_("Export Conversation"), window, GTK_FILE_CHOOSER_ACTION_SAVE, _("_Export"), NULL);
-    gtk_native_dialog_set_modal(GTK_NATIVE_DIALOG(dialog), TRUE);
-    gtk_file_chooser_set_current_name(GTK_FILE_CHOOSER(dialog), _("conversation.md"));
-    g_signal_connect_object(dialog, "response", G_CALLBACK(on_export_response), widget, 0);
-    gtk_native_dialog_show(GTK_NATIVE_DIALOG(dialog));
+    ui_conversation_export(widget, UI_ASK_VIEW(widget)->context, UI_ASK_VIEW(widget)->conversation);
 }
 
 /* --------------------------------------------------------------------------------------------------------- the object */
 
-static gboolean scroll_to_end(gpointer user)
+static GtkWidget *find_turn(UiAskView *self, int64_t id)
+{
+    GtkWidget *turn = id != 0 ? gtk_widget_get_last_child(GTK_WIDGET(self->turns)) : NULL;
+    while (turn != NULL && ui_turn_get_id(UI_TURN(turn)) != id) turn = gtk_widget_get_prev_sibling(turn);
+    return turn;
+}
+
+static gboolean scroll(gpointer user)
 {
     UiAskView *self = user;
     GtkAdjustment *adjustment = gtk_scrolled_window_get_vadjustment(self->scroller);
+    GtkWidget *turn = find_turn(self, self->wanted_turn);
+    graphene_rect_t place;
     self->scroll_source = 0;
-    gtk_adjustment_set_value(adjustment, gtk_adjustment_get_upper(adjustment) - gtk_adjustment_get_page_size(adjustment));
+    self->is_scrolling = true;
+    if (turn != NULL && gtk_widget_compute_bounds(turn, GTK_WIDGET(self->turns), &place)) gtk_adjustment_set_value(adjustment, place.origin.y);
+    else if (self->follows) gtk_adjustment_set_value(adjustment, gtk_adjustment_get_upper(adjustment) - gtk_adjustment_get_page_size(adjustment));
+    self->is_scrolling = false;
     return G_SOURCE_REMOVE;
+}
+
+static void want_scroll(UiAskView *self)
+{
+    if (self->scroll_source == 0) self->scroll_source = g_idle_add(scroll, self);
+}
+
+void ui_ask_view_show_turn(UiAskView *self, int64_t turn)
+{
+    self->wanted_turn = turn;
+    self->follows = false;
+    want_scroll(self);
 }
 
 /* Not at once: this comes in the middle of an allocation. */
 static void on_extent_changed(GtkAdjustment *adjustment, gpointer user)
 {
     UiAskView *self = user;
-    if (self->follows && self->scroll_source == 0) self->scroll_source = g_idle_add(scroll_to_end, self);
+    if (self->follows || self->wanted_turn != 0) want_scroll(self);
 }
 
 /* Scrolling up by hand ends following; reaching the end begins it again. */
 static void on_scrolled(GtkAdjustment *adjustment, gpointer user)
 {
-    if (UI_ASK_VIEW(user)->scroll_source != 0) return;
+    if (UI_ASK_VIEW(user)->scroll_source != 0 || UI_ASK_VIEW(user)->is_scrolling) return;
+    UI_ASK_VIEW(user)->wanted_turn = 0;
     double left = gtk_adjustment_get_upper(adjustment) - gtk_adjustment_get_page_size(adjustment) - gtk_adjustment_get_value(adjustment);
     UI_ASK_VIEW(user)->follows = left < 8;
 }

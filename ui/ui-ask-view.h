@@ -24,6 +24,8 @@ void ui_ask_view_set_context(UiAskView *view, UiContext *context);
  * collection, or everything when that is 0. */
 void ui_ask_view_set_scope(UiAskView *view, const int64_t *documents, size_t n_documents, int64_t collection);
 void ui_ask_view_set_conversation(UiAskView *view, int64_t conversation); /* 0: a new one */
+/* Of the conversation shown, or being loaded: scrolls there. */
+void ui_ask_view_show_turn(UiAskView *view, int64_t turn);
 int64_t ui_ask_view_get_conversation(UiAskView *view);
 void ui_ask_view_focus_entry(UiAskView *view);
 bool ui_ask_view_stop(UiAskView *view); /* false: no question was in progress */

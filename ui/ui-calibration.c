@@ -10,6 +10,7 @@
 typedef struct Choice { /* of one button */
     char *folder, *model;
     uint32_t k_key, k_query;
+    bool rotated;
     void (*act)(gpointer user, const char *model);
     gpointer user;
     bool stores;
@@ -27,7 +28,7 @@ static void on_clicked(GtkButton *button, gpointer user)
 {
     const Choice *choice = user;
     g_autoptr(GError) error = NULL;
-    if (choice->stores && !app_calibration_choose(choice->folder, choice->model, choice->k_key, choice->k_query, &error)) {
+    if (choice->stores && !app_calibration_choose(choice->folder, choice->model, choice->k_key, choice->k_query, choice->rotated, &error)) {
         ui_preferences_say(GTK_WIDGET(button), error->message);
         return;
     }
@@ -49,16 +50,16 @@ static GtkWidget *button_new(const Choice *choice, const char *label, const char
 static char *setting_words(const AppCalibration *calibration, const AppCalibrationRow *row)
 {
     if (row->k_key >= calibration->head_dim) return g_strdup(_("Dense"));
-    return row->k_query >= calibration->head_dim ? g_strdup_printf(_("%u features of a key, dense queries"), row->k_key)
-                                                 : g_strdup_printf(_("%u features of a key, %u of a query"), row->k_key, row->k_query);
+    if (row->k_query >= calibration->head_dim)
+        return g_strdup_printf(row->rotated ? _("%u features of a key, dense queries, rotated") : _("%u features of a key, dense queries"), row->k_key);
+    return g_strdup_printf(row->rotated ? _("%u features of a key, %u of a query, rotated") : _("%u features of a key, %u of a query"), row->k_key,
+                           row->k_query);
 }
 
 static void add_setting(AdwExpanderRow *parent, const AppCalibration *calibration, size_t index, const Choice *base)
 {
     const AppCalibrationRow *row = &calibration->rows[index];
-    uint32_t k_key = calibration->chosen_k_key != 0 ? calibration->chosen_k_key : calibration->own_k_key;
-    uint32_t k_query = calibration->chosen_k_key != 0 ? calibration->chosen_k_query : calibration->own_k_query;
-    bool is_chosen = row->k_key == k_key && row->k_query == k_query;
+    bool is_chosen = app_calibration_is_chosen(calibration, index);
     GtkWidget *widget = adw_action_row_new();
     g_autofree char *title = setting_words(calibration, row), *bytes = ui_format_bytes((uint64_t)row->bytes_per_token);
     GString *facts = g_string_new(NULL);
@@ -73,11 +74,24 @@ static void add_setting(AdwExpanderRow *parent, const AppCalibration *calibratio
         Choice choice = *base;
         choice.k_key = row->k_key;
         choice.k_query = row->k_query;
+        choice.rotated = row->rotated;
         choice.stores = true;
         g_autofree char *name = g_strdup_printf(_("Use: %s"), title);
         adw_action_row_add_suffix(ADW_ACTION_ROW(widget), button_new(&choice, _("_Use"), name));
     }
     adw_expander_row_add_row(parent, widget);
+}
+
+/* A rotation that measured no better than the same without it is left to the command line's table. */
+static bool is_of_use(const AppCalibration *calibration, size_t index)
+{
+    const AppCalibrationRow *row = &calibration->rows[index];
+    if (!row->rotated || app_calibration_is_chosen(calibration, index)) return true;
+    for (size_t i = 0; i < calibration->n_rows; i++) {
+        const AppCalibrationRow *other = &calibration->rows[i];
+        if (!other->rotated && other->k_key == row->k_key && other->k_query == row->k_query) return row->divergence < other->divergence;
+    }
+    return true;
 }
 
 void ui_calibration_add_rows(AdwExpanderRow *row, const char *data_folder, const char *model, const AppCalibration *calibration,
@@ -99,5 +113,6 @@ void ui_calibration_add_rows(AdwExpanderRow *row, const char *data_folder, const
     adw_action_row_add_suffix(ADW_ACTION_ROW(head), button_new(&base, _("_Measure"), name));
     adw_expander_row_add_row(row, head);
     base.act = chosen;
-    for (size_t i = 0; calibration != NULL && i < calibration->n_rows; i++) add_setting(row, calibration, i, &base);
+    for (size_t i = 0; calibration != NULL && i < calibration->n_rows; i++)
+        if (is_of_use(calibration, i)) add_setting(row, calibration, i, &base);
 }

@@ -155,6 +155,7 @@ static void on_search_changed(UiContents *self)
 
 static void on_entry_activate(UiContents *self)
 {
+    fill(self); /* Return may come before the entry has told of what was typed: it waits for more for a moment */
     guint selected = gtk_single_selection_get_selected(self->selection);
     if (selected != GTK_INVALID_LIST_POSITION) choose(self, selected);
 }
@@ -162,6 +163,13 @@ static void on_entry_activate(UiContents *self)
 static void on_list_activate(UiContents *self, guint position)
 {
     choose(self, position);
+}
+
+/* The field takes Escape for itself: there is nothing else to be stopped, so what it lies in closes. */
+static void on_stop_search(UiContents *self)
+{
+    GtkWidget *popover = gtk_widget_get_ancestor(GTK_WIDGET(self), GTK_TYPE_POPOVER);
+    if (popover != NULL) gtk_popover_popdown(GTK_POPOVER(popover));
 }
 
 /* Down from the field goes into the list. */
@@ -212,6 +220,7 @@ static void ui_contents_class_init(UiContentsClass *class)
     gtk_widget_class_bind_template_callback(widget_class, on_entry_activate);
     gtk_widget_class_bind_template_callback(widget_class, on_list_activate);
     gtk_widget_class_bind_template_callback(widget_class, on_key);
+    gtk_widget_class_bind_template_callback(widget_class, on_stop_search);
     signals[SIGNAL_CHOSEN] =
         g_signal_new("chosen", UI_TYPE_CONTENTS, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_BOOLEAN);
 }

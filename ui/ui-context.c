@@ -130,6 +130,16 @@ AppEngine *ui_context_get_engine(UiContext *self) { return self->engine; }
 const char *ui_context_get_engine_problem(UiContext *self) { return self->engine_problem; }
 bool ui_context_is_engine_loading(UiContext *self) { return self->is_loading; }
 
+char *ui_context_dup_collection_name(UiContext *self, int64_t id)
+{
+    g_autoptr(GPtrArray) collections = app_library_list_collections(self->library, NULL);
+    for (guint i = 0; collections != NULL && i < collections->len; i++) {
+        const AppCollection *collection = g_ptr_array_index(collections, i);
+        if (collection->id == id) return g_strdup(collection->name);
+    }
+    return NULL;
+}
+
 typedef struct Load {
     AppLibrary *library;
     char *model;

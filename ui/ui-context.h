@@ -33,6 +33,8 @@ AppReadQueue *ui_context_get_queue(UiContext *context);   /* borrowed */
 AppEngine *ui_context_get_engine(UiContext *context);     /* borrowed; NULL: not loaded yet, or not loadable */
 const char *ui_context_get_engine_problem(UiContext *context); /* why there is no engine; NULL: nothing is wrong */
 bool ui_context_is_engine_loading(UiContext *context);
+/* The name of a collection as it is now; NULL: there is none such (any more). g_free. */
+char *ui_context_dup_collection_name(UiContext *context, int64_t collection);
 /* Loads a model (NULL: the default) on a thread; what is read goes on with it. "engine-changed" follows. */
 void ui_context_load_engine(UiContext *context, const char *model);
 

@@ -88,6 +88,27 @@ void ui_document_item_set_plan(UiDocumentItem *self, const AppReadPlan *plan)
     g_signal_emit(self, signal_changed, 0);
 }
 
+/* Tokens, and what they take on the disk. */
+static void join_size(UiDocumentItem *self, GString *text)
+{
+    uint64_t n_tokens = self->document->n_tokens > 0 ? self->document->n_tokens : self->has_plan ? self->plan.n_tokens : 0;
+    if (n_tokens > 0) {
+        g_autofree char *tokens = ui_format_tokens(n_tokens);
+        join(text, tokens);
+    }
+    if (self->cache_bytes > 0 && self->cache_bytes != UINT64_MAX) {
+        g_autofree char *bytes = ui_format_bytes(self->cache_bytes);
+        join(text, bytes);
+    }
+}
+
+static char *ready_state(UiDocumentItem *self)
+{
+    GString *text = g_string_new(_("Ready"));
+    join_size(self, text);
+    return g_string_free(text, FALSE);
+}
+
 char *ui_document_item_dup_caption(UiDocumentItem *self)
 {
     const AppDocument *document = self->document;
@@ -97,15 +118,8 @@ char *ui_document_item_dup_caption(UiDocumentItem *self)
         g_autofree char *pages = ui_format_pages(document->n_pages);
         join(text, pages);
     }
-    uint64_t n_tokens = document->n_tokens > 0 ? document->n_tokens : self->has_plan ? self->plan.n_tokens : 0;
-    if (n_tokens > 0) {
-        g_autofree char *tokens = ui_format_tokens(n_tokens);
-        join(text, tokens);
-    }
-    if (self->cache_bytes > 0 && self->cache_bytes != UINT64_MAX) {
-        g_autofree char *bytes = ui_format_bytes(self->cache_bytes);
-        join(text, bytes);
-    }
+    if (document->state == APP_DOCUMENT_READY) return g_string_free(text, FALSE); /* its state says the rest */
+    join_size(self, text);
     if (text->len == 0) {
         g_autofree char *bytes = ui_format_bytes(document->n_source_bytes);
         join(text, bytes);
@@ -115,8 +129,10 @@ char *ui_document_item_dup_caption(UiDocumentItem *self)
 
 double ui_document_item_get_fraction(UiDocumentItem *self)
 {
-    if (self->has_progress && self->progress.tokens_total > 0) return (double)self->progress.tokens_done / (double)self->progress.tokens_total;
-    return self->document->n_tokens > 0 ? (double)self->document->n_tokens_read / (double)self->document->n_tokens : 0;
+    double known = self->document->n_tokens > 0 ? (double)self->document->n_tokens_read / (double)self->document->n_tokens : 0;
+    if (!self->has_progress || self->progress.tokens_total == 0) return known;
+    /* Reading that goes on counts first what was read before: that is known already, and no one wants to see it fall back. */
+    return MAX((double)self->progress.tokens_done / (double)self->progress.tokens_total, known);
 }
 
 static char *reading_state(UiDocumentItem *self)
@@ -161,7 +177,7 @@ char *ui_document_item_dup_state(UiDocumentItem *self)
     case APP_DOCUMENT_QUEUED: return planned_state(self, _("Waiting"));
     case APP_DOCUMENT_READING: return reading_state(self);
     case APP_DOCUMENT_PAUSED: return g_strdup_printf(_("Paused at %u%%"), (unsigned)(100 * ui_document_item_get_fraction(self)));
-    case APP_DOCUMENT_READY: return g_strdup(_("Ready"));
+    case APP_DOCUMENT_READY: return ready_state(self);
     case APP_DOCUMENT_FAILED: return g_strdup(_("Could not be read"));
     case APP_DOCUMENT_NO_TEXT: return g_strdup(_("No text in it"));
     case APP_DOCUMENT_NEW: break;
@@ -183,12 +199,17 @@ const char *ui_document_item_get_state_icon(UiDocumentItem *self)
     return "lectern-unread-symbolic";
 }
 
+bool ui_document_item_may_be_scan(UiDocumentItem *self)
+{
+    return self->document->state == APP_DOCUMENT_NO_TEXT && g_str_equal(self->document->format, "pdf");
+}
+
 char *ui_document_item_dup_advice(UiDocumentItem *self)
 {
     const AppDocument *document = self->document;
     if (document->state == APP_DOCUMENT_NO_TEXT) {
-        return g_strdup(_("It holds images of pages, or nothing at all. Run it through text recognition (OCR), for example with OCRmyPDF, and "
-                          "add the file again."));
+        return g_strdup(ui_document_item_may_be_scan(self) ? _("Its pages are pictures, or empty. Text recognition (OCR) reads pictures of text.")
+                                                           : _("There is nothing to be read in it. Pictures of pages need text recognition (OCR) first."));
     }
     if (document->state == APP_DOCUMENT_FAILED) {
         return g_strdup_printf(_("%s\nTry again; if it fails again, look whether the file opens in another application."), document->note);

@@ -39,6 +39,7 @@ char *ui_document_item_dup_caption(UiDocumentItem *item);
 char *ui_document_item_dup_state(UiDocumentItem *item);
 const char *ui_document_item_get_state_icon(UiDocumentItem *item);
 /* Why it is not ready and what to do; NULL: nothing to say. g_free. */
+bool ui_document_item_may_be_scan(UiDocumentItem *item); /* without text, of a kind whose pages can be recognised */
 char *ui_document_item_dup_advice(UiDocumentItem *item);
 double ui_document_item_get_fraction(UiDocumentItem *item); /* read so far, 0 to 1 */
 

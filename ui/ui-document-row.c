@@ -20,6 +20,12 @@ GtkWidget *ui_document_row_new(void)
     return g_object_new(UI_TYPE_DOCUMENT_ROW, NULL);
 }
 
+void ui_document_row_leave_focus_to_list(UiDocumentRow *self)
+{
+    GtkWidget *buttons[] = {self->read_button, self->pause_button, self->cancel_button, self->menu_button};
+    for (size_t i = 0; i < G_N_ELEMENTS(buttons); i++) gtk_widget_set_focusable(buttons[i], FALSE);
+}
+
 /* What kind of file it was, as people call it: short, for the tile. */
 static const char *format_text(const char *format)
 {
@@ -41,9 +47,11 @@ static void set_tip(GtkWidget *button, const char *icon, const char *tip)
 static void show_buttons(UiDocumentRow *self, AppDocumentState state)
 {
     bool reads = state == APP_DOCUMENT_NEW || state == APP_DOCUMENT_PAUSED || state == APP_DOCUMENT_FAILED;
-    if (state == APP_DOCUMENT_FAILED) set_tip(self->read_button, "view-refresh-symbolic", _("Try Again"));
+    bool is_scan = ui_document_item_may_be_scan(self->item);
+    if (is_scan) set_tip(self->read_button, "media-playback-start-symbolic", _("Read the Scan…"));
+    else if (state == APP_DOCUMENT_FAILED) set_tip(self->read_button, "view-refresh-symbolic", _("Try Again"));
     else set_tip(self->read_button, "media-playback-start-symbolic", state == APP_DOCUMENT_PAUSED ? _("Read On") : _("Read"));
-    gtk_widget_set_visible(self->read_button, reads);
+    gtk_widget_set_visible(self->read_button, reads || is_scan);
     gtk_widget_set_visible(self->pause_button, state == APP_DOCUMENT_READING);
     gtk_widget_set_visible(self->cancel_button, state == APP_DOCUMENT_READING || state == APP_DOCUMENT_QUEUED);
 }
@@ -52,7 +60,7 @@ static void show_buttons(UiDocumentRow *self, AppDocumentState state)
 static void name_row(UiDocumentRow *self, const char *title, const char *state, const char *caption)
 {
     GtkWidget *list_row = gtk_widget_get_parent(GTK_WIDGET(self));
-    g_autofree char *name = g_strdup_printf("%s, %s, %s", title, state, caption);
+    g_autofree char *name = g_strdup_printf(*caption != '\0' ? "%s, %s, %s" : "%s, %s", title, state, caption);
     if (list_row != NULL) gtk_accessible_update_property(GTK_ACCESSIBLE(list_row), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
 }
 
@@ -60,15 +68,14 @@ static void update(UiDocumentRow *self)
 {
     if (self->item == NULL) return;
     const AppDocument *document = ui_document_item_get_document(self->item);
-    bool is_ready = document->state == APP_DOCUMENT_READY;
     g_autofree char *caption = ui_document_item_dup_caption(self->item), *state = ui_document_item_dup_state(self->item);
-    g_autofree char *advice = ui_document_item_dup_advice(self->item), *line = g_strdup_printf("%s · %s", state, caption);
+    g_autofree char *advice = ui_document_item_dup_advice(self->item);
     gtk_label_set_text(self->format, format_text(document->format));
     gtk_label_set_text(self->title, document->title);
     gtk_label_set_text(self->caption, caption);
-    gtk_label_set_text(self->state, is_ready && *caption != '\0' ? line : state);
+    gtk_label_set_text(self->state, state);
     gtk_image_set_from_icon_name(self->state_icon, ui_document_item_get_state_icon(self->item));
-    gtk_widget_set_visible(GTK_WIDGET(self->caption), !is_ready);
+    gtk_widget_set_visible(GTK_WIDGET(self->caption), *caption != '\0');
     gtk_label_set_text(self->advice, advice != NULL ? advice : "");
     gtk_widget_set_visible(GTK_WIDGET(self->advice), advice != NULL);
     bool is_partial = document->state == APP_DOCUMENT_READING || (document->state == APP_DOCUMENT_PAUSED && document->n_tokens > 0);
@@ -95,7 +102,11 @@ static void activate(UiDocumentRow *self, const char *action)
     if (self->item != NULL) gtk_widget_activate_action(GTK_WIDGET(self), action, "x", ui_document_item_get_id(self->item));
 }
 
-static void on_read(UiDocumentRow *self) { activate(self, "library.read-document"); }
+static void on_read(UiDocumentRow *self)
+{
+    activate(self, self->item != NULL && ui_document_item_may_be_scan(self->item) ? "library.read-scan-document" : "library.read-document");
+}
+
 static void on_pause(UiDocumentRow *self) { activate(self, "library.pause-document"); }
 static void on_cancel(UiDocumentRow *self) { activate(self, "library.cancel-document"); }
 static void on_menu(UiDocumentRow *self) { activate(self, "library.show-menu"); }

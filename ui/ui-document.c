@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 enum {
+    HEAD_ROWS_MAX = 3, /* of a table: more are rows that lack a label */
     BLOCK_BYTES = 4096,
     FULL_LINE_CHARS_MIN = 45, /* narrower columns of prose are rare, verses of that length are not */
     FULL_LINE_CHARS_MAX = 120, /* texts with longer lines were not broken by a page */
@@ -93,7 +94,7 @@ static bool is_number_cell(const char *text, size_t n_bytes)
     return n_digits > n_letters || (n_letters == 0 && n_bytes <= 4);
 }
 
-static void measure_row(UiDocument *document, const Line *line, UiTable *table, guint n_numbers[])
+static void measure_row(UiDocument *document, const Line *line, UiTable *table, guint n_cells[], guint n_numbers[])
 {
     char *at = document->text + line->start, *end = document->text + line->end;
     /* Markdown's borders at both ends of a row are blanks here. */
@@ -107,6 +108,7 @@ static void measure_row(UiDocument *document, const Line *line, UiTable *table, 
             size_t n_chars = (size_t)g_utf8_strlen(at, (gssize)n_bytes);
             table->n_chars[column] = (uint16_t)MAX(table->n_chars[column], MIN(n_chars, 1000));
             table->n_columns = MAX(table->n_columns, column + 1);
+            n_cells[column]++;
             n_numbers[column] += is_number_cell(at, n_bytes);
         }
         if (border == NULL) return;
@@ -114,6 +116,18 @@ static void measure_row(UiDocument *document, const Line *line, UiTable *table, 
         at = border + 3;
         column++;
     }
+}
+
+/* Heads are often fewer by one than what stands below them, as nothing stands above the labels: "2021 | 2020" over "Net sales | 9 | 8". */
+static bool lacks_first_head(const UiDocument *document, const Line *line, const UiTable *table)
+{
+    const char *at = document->text + line->start, *end = document->text + line->end;
+    uint32_t n_cells = 1;
+    for (const char *tab = at; (tab = memchr(tab, '\t', (size_t)(end - tab))) != NULL; tab++) n_cells++;
+    const char *border = memchr(at, '\t', (size_t)(end - at));
+    bool has_digit = false;
+    for (const char *c = at; border != NULL && c < border; c++) has_digit |= g_ascii_isdigit(*c);
+    return n_cells + 1 == table->n_columns && has_digit && g_ascii_isdigit(end[-1]);
 }
 
 static bool is_table(const Setter *setter)
@@ -129,11 +143,18 @@ static bool is_table(const Setter *setter)
 static void set_table(Setter *setter)
 {
     UiTable table = {0};
-    guint n_numbers[UI_TABLE_COLUMNS_MAX] = {0};
-    for (guint i = 0; i < setter->block->len; i++) measure_row(setter->document, &g_array_index(setter->block, Line, i), &table, n_numbers);
-    for (uint32_t i = 1; i < table.n_columns; i++) table.is_number[i] = n_numbers[i] * 2 >= setter->block->len;
+    guint n_cells[UI_TABLE_COLUMNS_MAX] = {0}, n_numbers[UI_TABLE_COLUMNS_MAX] = {0};
+    for (guint i = 0; i < setter->block->len; i++) {
+        measure_row(setter->document, &g_array_index(setter->block, Line, i), &table, n_cells, n_numbers);
+    }
+    for (uint32_t i = 1; i < table.n_columns; i++) table.is_number[i] = n_numbers[i] * 2 >= n_cells[i];
     const Line *first = &g_array_index(setter->block, Line, 0), *last = first + setter->block->len - 1;
     add_span(setter, first->start, MIN(last->end + 1, setter->document->n_bytes), UI_LINE_TABLE, setter->document->tables->len);
+    for (guint i = 0; i < setter->block->len && i < HEAD_ROWS_MAX && table.n_columns > 2; i++) {
+        const Line *line = &g_array_index(setter->block, Line, i);
+        if (!lacks_first_head(setter->document, line, &table)) break;
+        add_span(setter, line->start, line->end, UI_LINE_TABLE_HEAD, setter->document->tables->len);
+    }
     g_array_append_val(setter->document->tables, table);
 }
 

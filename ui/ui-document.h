@@ -22,6 +22,7 @@ typedef enum UiLineStyle {
     UI_LINE_HEADING_4,
     UI_LINE_GAP,           /* the empty line between paragraphs */
     UI_LINE_TABLE,
+    UI_LINE_TABLE_HEAD,    /* of a table: a row of heads without one above the labels */
     UI_LINE_HIDDEN,        /* Markdown's marks around headings and tables: there, but not shown */
     UI_LINE_STYLES,
 } UiLineStyle;
@@ -29,7 +30,7 @@ typedef enum UiLineStyle {
 typedef struct UiSpan { /* whole lines in one style (of HIDDEN also parts); what is in no span is a paragraph */
     size_t start, end;  /* bytes, with the last line's break */
     UiLineStyle style;
-    uint32_t table;     /* index of tables, for UI_LINE_TABLE */
+    uint32_t table;     /* index of tables, for UI_LINE_TABLE, _HEAD */
 } UiSpan;
 
 enum { UI_TABLE_COLUMNS_MAX = 24 };

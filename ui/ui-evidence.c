@@ -100,33 +100,10 @@ GtkWidget *ui_evidence_new(const AppEvidence *evidence)
     return card_new(box, quotation->section < 0 ? 0 : quotation->document, quotation->start, quotation->end, name);
 }
 
-char *ui_evidence_snippet_markup(const char *snippet)
-{
-    GString *markup = g_string_new(NULL);
-    bool is_bold = false, after_space = false;
-    for (const char *at = snippet; *at != '\0'; at = g_utf8_next_char(at)) {
-        gunichar c = g_utf8_get_char(at);
-        if (c == APP_SNIPPET_OPEN || c == APP_SNIPPET_CLOSE) {
-            if (is_bold != (c == APP_SNIPPET_OPEN)) g_string_append(markup, c == APP_SNIPPET_OPEN ? "<b>" : "</b>");
-            is_bold = c == APP_SNIPPET_OPEN;
-            continue;
-        }
-        bool is_space = g_unichar_isspace(c) || g_unichar_iscntrl(c);
-        if (is_space && after_space) continue;
-        after_space = is_space;
-        char utf8[7] = {0};
-        g_unichar_to_utf8(is_space ? ' ' : c, utf8);
-        g_autofree char *escaped = g_markup_escape_text(utf8, -1);
-        g_string_append(markup, escaped);
-    }
-    if (is_bold) g_string_append(markup, "</b>");
-    return g_string_free(markup, FALSE);
-}
-
 GtkWidget *ui_evidence_new_for_hit(const AppHit *hit)
 {
     GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 3), *snippet = label_new(NULL, NULL);
-    g_autofree char *markup = ui_evidence_snippet_markup(hit->snippet);
+    g_autofree char *markup = app_format_snippet(hit->snippet, "<b>", "</b>", true);
     gtk_label_set_markup(GTK_LABEL(snippet), markup);
     gtk_label_set_lines(GTK_LABEL(snippet), 3);
     gtk_label_set_ellipsize(GTK_LABEL(snippet), PANGO_ELLIPSIZE_END);

@@ -15,8 +15,6 @@ GtkWidget *ui_evidence_new(const AppEvidence *evidence);
 GtkWidget *ui_evidence_new_for_hit(const AppHit *hit);
 /* “quotation” — Title › Chapter, page 12. g_free. */
 char *ui_evidence_citation(const AppEvidence *evidence);
-/* A snippet with its matching words in bold, as Pango markup. g_free. */
-char *ui_evidence_snippet_markup(const char *snippet);
 
 G_END_DECLS
 

@@ -1,16 +1,20 @@
 /* ui-library-actions.c: what can be done with documents of the list.
  *
  * Owns: the "library." actions, the menu of a document, the work behind them (on threads, as all of it writes to the library).
- * Does not own: undoing a removal (ui-removals.h).
+ * Does not own: removal and its undoing (ui-document-removal.h).
  */
 #define G_LOG_DOMAIN "ui-library-actions"
 #include <glib/gi18n.h>
 #include <string.h>
 
 #include "app-paths.h"
+#include "ui-document-removal.h"
+#include "ui-document-row.h"
 #include "ui-library-internal.h"
+#include "ui-menu.h"
 #include "ui-name-dialog.h"
 #include "ui-settings.h"
+#include "ui-window.h"
 
 /* --------------------------------------------------------------------------------------------------- changes on threads */
 
@@ -88,9 +92,7 @@ static void run_change(GTask *task, gpointer source, gpointer data, GCancellable
 static void on_changed(GObject *source, GAsyncResult *result, gpointer user)
 {
     g_autoptr(GError) error = NULL;
-    if (g_task_propagate_boolean(G_TASK(result), &error)) return;
-    g_autofree char *text = g_markup_escape_text(error->message, -1);
-    ui_library_view_toast(UI_LIBRARY_VIEW(source), adw_toast_new(text));
+    if (!g_task_propagate_boolean(G_TASK(result), &error)) ui_window_say(GTK_WIDGET(source), error->message);
 }
 
 /* Takes documents. */
@@ -165,8 +167,7 @@ void ui_library_actions_update(UiLibraryView *self)
     for (size_t i = 0; i < G_N_ELEMENTS(of_any); i++) gtk_widget_action_set_enabled(widget, of_any[i], selection->len > 0);
     gtk_widget_action_set_enabled(widget, "library.open", item != NULL);
     gtk_widget_action_set_enabled(widget, "library.rename", item != NULL);
-    gtk_widget_action_set_enabled(widget, "library.read-scan", item != NULL && ui_document_item_get_document(item)->state == APP_DOCUMENT_NO_TEXT &&
-                                                                   strcmp(ui_document_item_get_document(item)->format, "pdf") == 0);
+    gtk_widget_action_set_enabled(widget, "library.read-scan", item != NULL && ui_document_item_may_be_scan(item));
     gtk_widget_action_set_enabled(widget, "library.reveal", item != NULL && ui_document_item_get_document(item)->source[0] != '\0');
     gtk_widget_action_set_enabled(widget, "library.read", readable->len > 0);
     gtk_widget_action_set_enabled(widget, "library.pause", stoppable->len > 0);
@@ -219,15 +220,8 @@ void ui_library_actions_show_menu(UiLibraryView *self, int64_t document, GtkWidg
     select_only(self, document);
     AppLibrary *library = app_library_ref(ui_context_get_library(self->context));
     ui_context_run(self->context, G_OBJECT(self), list_collections, library, (GDestroyNotify)app_library_unref, NULL, on_collections, NULL);
-    if (self->menu == NULL) {
-        self->menu = GTK_POPOVER(gtk_popover_menu_new_from_model(self->document_menu));
-        gtk_popover_set_has_arrow(self->menu, FALSE);
-        gtk_widget_set_parent(GTK_WIDGET(self->menu), GTK_WIDGET(self));
-    }
-    double x = at->x, y = at->y;
-    gtk_widget_translate_coordinates(anchor, GTK_WIDGET(self), x, y, &x, &y);
-    gtk_popover_set_pointing_to(self->menu, &(GdkRectangle){(int)x, (int)y, at->width, at->height});
-    gtk_popover_popup(self->menu);
+    if (self->menu == NULL) self->menu = ui_menu_new(self->document_menu, GTK_WIDGET(self));
+    ui_menu_popup(self->menu, anchor, at);
 }
 
 static void show_menu(GtkWidget *widget, const char *name, GVariant *parameter)
@@ -239,10 +233,21 @@ static void show_menu(GtkWidget *widget, const char *name, GVariant *parameter)
     ui_library_actions_show_menu(self, document, focus, &(GdkRectangle){gtk_widget_get_width(focus) / 2, gtk_widget_get_height(focus), 1, 1});
 }
 
+/* The document whose row has the focus; 0: none has. */
+static int64_t focused_document(GtkWidget *widget)
+{
+    GtkWidget *focus = gtk_root_get_focus(gtk_widget_get_root(widget)), *row = focus != NULL ? gtk_widget_get_first_child(focus) : NULL;
+    UiDocumentItem *item = row != NULL && UI_IS_DOCUMENT_ROW(row) ? ui_document_row_get_item(UI_DOCUMENT_ROW(row)) : NULL;
+    return item != NULL ? ui_document_item_get_id(item) : 0;
+}
+
+/* By key: of what is selected, or of the row that Tab has come to. */
 static void show_selection_menu(GtkWidget *widget, const char *name, GVariant *parameter)
 {
     g_autoptr(GArray) selection = ui_library_view_dup_selection(UI_LIBRARY_VIEW(widget));
-    if (selection->len > 0) show_menu(widget, name, g_variant_new_int64(g_array_index(selection, int64_t, 0)));
+    int64_t document = selection->len > 0 ? g_array_index(selection, int64_t, 0) : focused_document(widget);
+    g_autoptr(GVariant) target = g_variant_ref_sink(g_variant_new_int64(document));
+    if (document != 0) show_menu(widget, name, target);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- actions */
@@ -260,6 +265,12 @@ static void add_folder(GtkWidget *widget, const char *name, GVariant *parameter)
 static void read_scan(GtkWidget *widget, const char *name, GVariant *parameter)
 {
     UiDocumentItem *item = only_item(UI_LIBRARY_VIEW(widget));
+    if (item != NULL) ui_library_locked_read_scan(UI_LIBRARY_VIEW(widget), ui_document_item_get_document(item));
+}
+
+static void read_scan_document(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    UiDocumentItem *item = ui_document_model_find(UI_LIBRARY_VIEW(widget)->model, g_variant_get_int64(parameter));
     if (item != NULL) ui_library_locked_read_scan(UI_LIBRARY_VIEW(widget), ui_document_item_get_document(item));
 }
 
@@ -364,7 +375,8 @@ static void remove_selected(GtkWidget *widget, const char *name, GVariant *param
 {
     UiLibraryView *self = UI_LIBRARY_VIEW(widget);
     g_autoptr(GArray) selection = ui_library_view_dup_selection(self);
-    ui_removals_remove(self->removals, (const int64_t *)(void *)selection->data, selection->len);
+    ui_document_removal_begin(self->removals, self->context, self->model, ui_search_view_get_model(self->search_view),
+                              (const int64_t *)(void *)selection->data, selection->len);
 }
 
 static void unselect(GtkWidget *widget, const char *name, GVariant *parameter)
@@ -421,6 +433,7 @@ void ui_library_actions_install(GtkWidgetClass *class)
         {"library.pause", NULL, pause_selected},
         {"library.cancel", NULL, cancel_selected},
         {"library.read-document", "x", read_document},
+        {"library.read-scan-document", "x", read_scan_document},
         {"library.pause-document", "x", pause_document},
         {"library.cancel-document", "x", cancel_document},
         {"library.rename", NULL, rename_document},

@@ -7,6 +7,7 @@
 #include <glib/gi18n.h>
 
 #include "ui-library-internal.h"
+#include "ui-window.h"
 
 void ui_library_view_add_path(UiLibraryView *self, const char *path)
 {
@@ -112,8 +113,7 @@ void ui_library_adding_on_event(UiLibraryView *self, const AppReadEvent *event)
         if (event->was_known && event->n_files == 1) {
             UiDocumentItem *item = ui_document_model_find(self->model, event->document);
             g_autofree char *text = g_strdup_printf(_("“%s” is in the library already"), item != NULL ? ui_document_item_get_title(item) : event->path);
-            g_autofree char *title = g_markup_escape_text(text, -1);
-            ui_library_view_toast(self, adw_toast_new(title));
+            ui_window_say(GTK_WIDGET(self), text);
         }
         break;
     case APP_READ_FAILED:

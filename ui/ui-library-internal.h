@@ -29,7 +29,7 @@ struct _UiLibraryView {
     UiContext *context;
     UiDocumentModel *model;
     GtkMultiSelection *selection;
-    UiRemovals *removals;
+    UiRemovals *removals; /* the window's */
     GtkPopover *menu; /* of a document */
     int64_t collection;
     char *collection_name;

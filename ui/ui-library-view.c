@@ -20,11 +20,6 @@ void ui_library_view_toast(UiLibraryView *self, AdwToast *toast)
     else g_object_unref(toast);
 }
 
-static void add_toast(gpointer user, AdwToast *toast)
-{
-    ui_library_view_toast(user, toast);
-}
-
 /* -------------------------------------------------------------------------------------------------------- what is shown */
 
 static bool is_searching(UiLibraryView *self)
@@ -145,6 +140,7 @@ static GdkContentProvider *on_drag_prepare(GtkDragSource *source, double x, doub
 static void on_setup(GtkSignalListItemFactory *factory, GtkListItem *list_item, UiLibraryView *self)
 {
     GtkWidget *row = ui_document_row_new();
+    ui_document_row_leave_focus_to_list(UI_DOCUMENT_ROW(row));
     g_object_set_data(G_OBJECT(row), "list-item", list_item);
     GtkGesture *click = gtk_gesture_click_new();
     gtk_gesture_single_set_button(GTK_GESTURE_SINGLE(click), 0);
@@ -201,32 +197,42 @@ static void on_loaded(UiLibraryView *self)
     self->has_resumed = true;
 }
 
-void ui_library_view_set_context(UiLibraryView *self, UiContext *context)
+/* Asked anew each time: a collection is shown before the side bar knows of it, and it may be renamed. */
+static void update_name(UiLibraryView *self)
+{
+    g_free(self->collection_name);
+    self->collection_name = self->collection != 0 ? ui_context_dup_collection_name(self->context, self->collection) : NULL;
+    update_page(self);
+}
+
+static void on_library_changed(UiLibraryView *self, gint64 document)
+{
+    if (document == 0 && self->collection != 0) update_name(self);
+}
+
+void ui_library_view_set_context(UiLibraryView *self, UiContext *context, UiRemovals *removals)
 {
     g_set_object(&self->context, context);
+    self->removals = removals;
     self->model = ui_document_model_new(context);
     ui_document_model_set_order(self->model, (UiDocumentOrder)g_settings_get_enum(ui_settings_get(), "order"));
     self->selection = gtk_multi_selection_new(G_LIST_MODEL(g_object_ref(self->model)));
     gtk_list_view_set_model(self->list, GTK_SELECTION_MODEL(self->selection));
     ui_search_view_set_context(self->search_view, context);
-    self->removals = ui_removals_new(context, self->model, ui_search_view_get_model(self->search_view), add_toast, self);
     g_signal_connect_object(self->model, "loaded", G_CALLBACK(on_loaded), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->model, "items-changed", G_CALLBACK(update_page), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->selection, "selection-changed", G_CALLBACK(update_selection), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(context, "read-event", G_CALLBACK(on_read_event), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(context, "engine-changed", G_CALLBACK(on_engine_changed), self, G_CONNECT_SWAPPED);
+    g_signal_connect_object(context, "library-changed", G_CALLBACK(on_library_changed), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(ui_settings_get(), "changed::order", G_CALLBACK(on_order_setting), self, 0);
     on_engine_changed(self);
     update_page(self);
     update_selection(self);
 }
 
-void ui_library_view_show_collection(UiLibraryView *self, int64_t collection, const char *name)
+void ui_library_view_show_collection(UiLibraryView *self, int64_t collection)
 {
-    if (name != NULL && g_strcmp0(self->collection_name, name) != 0) {
-        g_free(self->collection_name);
-        self->collection_name = g_strdup(name);
-    }
     if (collection != self->collection) {
         self->collection = collection;
         gtk_search_bar_set_search_mode(self->search_bar, FALSE);
@@ -235,7 +241,7 @@ void ui_library_view_show_collection(UiLibraryView *self, int64_t collection, co
         g_settings_set_int64(ui_settings_get(), "collection", collection);
         update_selection(self);
     }
-    update_page(self);
+    update_name(self);
 }
 
 int64_t ui_library_view_get_collection(UiLibraryView *self) { return self->collection; }
@@ -288,15 +294,9 @@ void ui_library_view_focus_list(UiLibraryView *self)
     gtk_widget_child_focus(GTK_WIDGET(self->stack), GTK_DIR_TAB_FORWARD);
 }
 
-bool ui_library_view_undo(UiLibraryView *self)
-{
-    return ui_removals_undo(self->removals);
-}
-
 static void ui_library_view_dispose(GObject *object)
 {
     UiLibraryView *self = UI_LIBRARY_VIEW(object);
-    g_clear_pointer(&self->removals, ui_removals_free);
     if (self->menu != NULL) gtk_widget_unparent(GTK_WIDGET(self->menu));
     self->menu = NULL;
     if (self->failure_toast != NULL) g_object_remove_weak_pointer(G_OBJECT(self->failure_toast), (gpointer *)&self->failure_toast);

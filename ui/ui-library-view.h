@@ -12,14 +12,15 @@
 
 #include "ui-context.h"
 #include "ui-document-model.h"
+#include "ui-removals.h"
 
 G_BEGIN_DECLS
 
 #define UI_TYPE_LIBRARY_VIEW (ui_library_view_get_type())
 G_DECLARE_FINAL_TYPE(UiLibraryView, ui_library_view, UI, LIBRARY_VIEW, AdwBin)
 
-void ui_library_view_set_context(UiLibraryView *view, UiContext *context);
-void ui_library_view_show_collection(UiLibraryView *view, int64_t collection, const char *name); /* 0: all; name NULL: keep it */
+void ui_library_view_set_context(UiLibraryView *view, UiContext *context, UiRemovals *removals); /* removals: outlives the view's use */
+void ui_library_view_show_collection(UiLibraryView *view, int64_t collection); /* 0: all */
 int64_t ui_library_view_get_collection(UiLibraryView *view);
 UiDocumentModel *ui_library_view_get_model(UiLibraryView *view); /* borrowed */
 GArray *ui_library_view_dup_selection(UiLibraryView *view);      /* int64_t; empty: nothing is selected */
@@ -31,7 +32,6 @@ void ui_library_view_choose_files(UiLibraryView *view, bool folders);
 /* Which of the window's buttons its header shows; back: a button to the side bar. */
 void ui_library_view_set_title_buttons(UiLibraryView *view, bool start, bool end, bool back);
 void ui_library_view_focus_list(UiLibraryView *view);
-bool ui_library_view_undo(UiLibraryView *view); /* brings back what was removed last; false: nothing */
 
 G_END_DECLS
 

@@ -349,6 +349,7 @@ static void tell_downloaded(void *user, const AppDownloadProgress *from)
     const char *words = from->message != NULL ? from->message
                         : from->stage == APP_DOWNLOAD_LISTING ? _("asking for the list of files")
                         : from->stage == APP_DOWNLOAD_CHECKING ? _("comparing checksums")
+                        : from->stage == APP_DOWNLOAD_CONVERTING ? _("storing it with 8 bits")
                         : from->stage == APP_DOWNLOAD_INSTALLING ? _("opening the model")
                                                                  : "";
     g_strlcpy(progress.words, words, sizeof progress.words);
@@ -361,7 +362,7 @@ static bool run_download(UiJob *job, gpointer data, GError **error)
     work->job = job;
     g_autoptr(AppSettings) settings = app_settings_open(NULL, error);
     if (settings == NULL) return false;
-    AppDownloadWish wish = {.what = work->what};
+    AppDownloadWish wish = {.what = work->what, .weights = APP_MODEL_WEIGHTS_8_BITS};
     work->name = app_download_run(work->folder, settings, &wish, tell_downloaded, work, ui_job_cancel_flag(job), error);
     return work->name != NULL;
 }

@@ -258,13 +258,19 @@ bool ui_pdf_pages_is_crisp(UiPdfPages *self)
 
 /* ------------------------------------------------------------------------------------------------------------- drawing */
 
-static void draw_texture(UiPdfPages *self, GtkSnapshot *snapshot, const AppRenderPart *part, GdkTexture *texture)
+static void draw_tile(UiPdfPages *self, GtkSnapshot *snapshot, const UiPdfTile *tile)
 {
+    const AppRenderPart *part = &tile->part;
     graphene_rect_t page = page_rect(self, part->page);
     float across = page.size.width / (float)part->page_width, down = page.size.height / (float)part->page_height;
-    graphene_rect_t rect = GRAPHENE_RECT_INIT(page.origin.x + (float)part->x * across, page.origin.y + (float)part->y * down,
-                                              (float)part->width * across, (float)part->height * down);
-    gtk_snapshot_append_texture(snapshot, texture, &rect);
+    int height = gtk_widget_get_height(GTK_WIDGET(self));
+    for (guint i = 0; i < tile->strips->len; i++) {
+        GdkTexture *strip = g_ptr_array_index(tile->strips, i);
+        float y = page.origin.y + (float)(part->y + i * UI_PDF_STRIP_ROWS) * down;
+        graphene_rect_t rect = GRAPHENE_RECT_INIT(page.origin.x + (float)part->x * across, y, (float)part->width * across,
+                                                  (float)gdk_texture_get_height(strip) * down);
+        if (y < (float)height && y + rect.size.height > 0) gtk_snapshot_append_texture(snapshot, strip, &rect);
+    }
 }
 
 static void draw_problem(UiPdfPages *self, GtkSnapshot *snapshot, const graphene_rect_t *rect, const char *problem)
@@ -303,12 +309,12 @@ static void draw_page(UiPdfPages *self, GtkSnapshot *snapshot, guint page, const
     const GArray *kept = ui_pdf_tiles_list(self->tiles);
     for (guint i = 0; !is_complete && i < kept->len; i++) {
         const UiPdfTile *tile = &g_array_index(kept, UiPdfTile, i);
-        if (tile->part.page == page) draw_texture(self, snapshot, &tile->part, tile->texture);
+        if (tile->part.page == page) draw_tile(self, snapshot, tile);
     }
     for (guint i = 0; i < parts->len; i++) {
         const AppRenderPart *part = &g_array_index(parts, AppRenderPart, i);
-        GdkTexture *texture = part->page == page ? ui_pdf_tiles_get(self->tiles, part) : NULL;
-        if (texture != NULL) draw_texture(self, snapshot, part, texture);
+        const UiPdfTile *tile = part->page == page ? ui_pdf_tiles_get(self->tiles, part) : NULL;
+        if (tile != NULL) draw_tile(self, snapshot, tile);
     }
 }
 

@@ -39,7 +39,7 @@ static void unref_shared(gpointer data)
 
 static void clear_tile(gpointer data)
 {
-    g_clear_object(&((UiPdfTile *)data)->texture);
+    g_clear_pointer(&((UiPdfTile *)data)->strips, g_ptr_array_unref);
 }
 
 static bool is_same(const AppRenderPart *a, const AppRenderPart *b)
@@ -98,6 +98,19 @@ static void drop_old(UiPdfTiles *self)
     }
 }
 
+/* The strips share the pixels. */
+static GPtrArray *make_strips(GBytes *pixels, const AppRenderPart *part)
+{
+    GPtrArray *strips = g_ptr_array_new_with_free_func(g_object_unref);
+    gsize stride = (gsize)part->width * 4;
+    for (uint32_t y = 0; y < part->height; y += UI_PDF_STRIP_ROWS) {
+        uint32_t n_rows = MIN(UI_PDF_STRIP_ROWS, part->height - y);
+        g_autoptr(GBytes) rows = g_bytes_new_from_bytes(pixels, y * stride, n_rows * stride);
+        g_ptr_array_add(strips, gdk_memory_texture_new((int)part->width, (int)n_rows, GDK_MEMORY_B8G8R8A8_PREMULTIPLIED, rows, stride));
+    }
+    return strips;
+}
+
 static void work(UiPdfTiles *self);
 
 static void on_rendered(GObject *source, GAsyncResult *result, gpointer user)
@@ -109,9 +122,7 @@ static void on_rendered(GObject *source, GAsyncResult *result, gpointer user)
     self->is_working = false;
     if (self->context == NULL || g_error_matches(error, APP_RENDER_ERROR, APP_RENDER_ERROR_CANCELLED)) return;
     if (pixels != NULL) {
-        UiPdfTile tile = {.part = job->part, .used = ++self->used};
-        tile.texture = gdk_memory_texture_new((int)job->part.width, (int)job->part.height, GDK_MEMORY_B8G8R8A8_PREMULTIPLIED, pixels,
-                                              (gsize)job->part.width * 4);
+        UiPdfTile tile = {.part = job->part, .used = ++self->used, .strips = make_strips(pixels, &job->part)};
         g_array_append_val(self->tiles, tile);
         g_clear_pointer(&self->first_problem, g_free);
         drop_old(self);
@@ -157,13 +168,13 @@ void ui_pdf_tiles_want(UiPdfTiles *self, const GArray *parts)
     work(self);
 }
 
-GdkTexture *ui_pdf_tiles_get(UiPdfTiles *self, const AppRenderPart *part)
+const UiPdfTile *ui_pdf_tiles_get(UiPdfTiles *self, const AppRenderPart *part)
 {
     for (guint i = 0; i < self->tiles->len; i++) {
         UiPdfTile *tile = &g_array_index(self->tiles, UiPdfTile, i);
         if (!is_same(&tile->part, part)) continue;
         tile->used = ++self->used;
-        return tile->texture;
+        return tile;
     }
     return NULL;
 }

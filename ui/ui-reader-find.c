@@ -230,8 +230,4 @@ void ui_reader_install_find(GtkWidgetClass *class)
     gtk_widget_class_install_action(class, "reader.find", NULL, open_find);
     gtk_widget_class_install_action(class, "reader.find-next", NULL, step_action);
     gtk_widget_class_install_action(class, "reader.find-previous", NULL, step_action);
-    gtk_widget_class_add_binding_action(class, GDK_KEY_f, GDK_CONTROL_MASK, "reader.find", NULL);
-    gtk_widget_class_add_binding_action(class, GDK_KEY_F3, 0, "reader.find-next", NULL);
-    gtk_widget_class_add_binding_action(class, GDK_KEY_g, GDK_CONTROL_MASK | GDK_SHIFT_MASK, "reader.find-next", NULL);
-    gtk_widget_class_add_binding_action(class, GDK_KEY_F3, GDK_SHIFT_MASK, "reader.find-previous", NULL);
 }

@@ -234,34 +234,55 @@ static gboolean on_escape(GtkWidget *widget, GVariant *arguments, gpointer user)
     return ui_reader_clear_passage(UI_READER(widget));
 }
 
+const UiReaderKey *ui_reader_list_keys(size_t *ret_n)
+{
+    static const UiReaderKey keys[] = {
+        {GDK_KEY_f, GDK_CONTROL_MASK, "reader.find"},
+        {GDK_KEY_F3, 0, "reader.find-next"},
+        {GDK_KEY_g, GDK_CONTROL_MASK | GDK_SHIFT_MASK, "reader.find-next"},
+        {GDK_KEY_F3, GDK_SHIFT_MASK, "reader.find-previous"},
+        {GDK_KEY_g, GDK_CONTROL_MASK, "reader.go-to"},
+        {GDK_KEY_Page_Up, GDK_ALT_MASK, "reader.previous-page"},
+        {GDK_KEY_Page_Down, GDK_ALT_MASK, "reader.next-page"},
+        {GDK_KEY_Page_Up, GDK_CONTROL_MASK, "reader.previous-chapter"},
+        {GDK_KEY_Page_Down, GDK_CONTROL_MASK, "reader.next-chapter"},
+        {GDK_KEY_plus, GDK_CONTROL_MASK, "reader.zoom-in"},
+        {GDK_KEY_equal, GDK_CONTROL_MASK, "reader.zoom-in"},
+        {GDK_KEY_KP_Add, GDK_CONTROL_MASK, "reader.zoom-in"},
+        {GDK_KEY_minus, GDK_CONTROL_MASK, "reader.zoom-out"},
+        {GDK_KEY_KP_Subtract, GDK_CONTROL_MASK, "reader.zoom-out"},
+        {GDK_KEY_0, GDK_CONTROL_MASK, "reader.zoom-reset"},
+        {GDK_KEY_KP_0, GDK_CONTROL_MASK, "reader.zoom-reset"},
+        {GDK_KEY_F8, 0, "reader.toggle-view"},
+    };
+    *ret_n = G_N_ELEMENTS(keys);
+    return keys;
+}
+
 void ui_reader_install_actions(GtkWidgetClass *class)
 {
     static const struct {
         const char *name;
         GtkWidgetActionActivateFunc activate;
-        struct {
-            guint key;
-            GdkModifierType modifiers;
-        } keys[4];
     } actions[] = {
-        {"reader.go-to", go_to_action, {{GDK_KEY_g, GDK_CONTROL_MASK}}},
-        {"reader.previous-page", page_action, {{GDK_KEY_Page_Up, GDK_ALT_MASK}}},
-        {"reader.next-page", page_action, {{GDK_KEY_Page_Down, GDK_ALT_MASK}}},
-        {"reader.previous-chapter", chapter_action, {{GDK_KEY_Page_Up, GDK_CONTROL_MASK}}},
-        {"reader.next-chapter", chapter_action, {{GDK_KEY_Page_Down, GDK_CONTROL_MASK}}},
-        {"reader.first-page", end_action, {{GDK_KEY_Home, 0}}},
-        {"reader.last-page", end_action, {{GDK_KEY_End, 0}}},
-        {"reader.zoom-in", zoom_action, {{GDK_KEY_plus, GDK_CONTROL_MASK}, {GDK_KEY_equal, GDK_CONTROL_MASK}, {GDK_KEY_KP_Add, GDK_CONTROL_MASK}}},
-        {"reader.zoom-out", zoom_action, {{GDK_KEY_minus, GDK_CONTROL_MASK}, {GDK_KEY_KP_Subtract, GDK_CONTROL_MASK}}},
-        {"reader.zoom-reset", zoom_action, {{GDK_KEY_0, GDK_CONTROL_MASK}, {GDK_KEY_KP_0, GDK_CONTROL_MASK}}},
-        {"reader.toggle-view", view_action, {{GDK_KEY_F8, 0}}},
-        {"reader.clear-passage", clear_action, {{0}}},
+        {"reader.go-to", go_to_action},
+        {"reader.previous-page", page_action},
+        {"reader.next-page", page_action},
+        {"reader.previous-chapter", chapter_action},
+        {"reader.next-chapter", chapter_action},
+        {"reader.first-page", end_action},
+        {"reader.last-page", end_action},
+        {"reader.zoom-in", zoom_action},
+        {"reader.zoom-out", zoom_action},
+        {"reader.zoom-reset", zoom_action},
+        {"reader.toggle-view", view_action},
+        {"reader.clear-passage", clear_action},
     };
-    for (size_t i = 0; i < G_N_ELEMENTS(actions); i++) {
-        gtk_widget_class_install_action(class, actions[i].name, NULL, actions[i].activate);
-        for (size_t k = 0; actions[i].keys[k].key != 0; k++) {
-            gtk_widget_class_add_binding_action(class, actions[i].keys[k].key, actions[i].keys[k].modifiers, actions[i].name, NULL);
-        }
-    }
+    for (size_t i = 0; i < G_N_ELEMENTS(actions); i++) gtk_widget_class_install_action(class, actions[i].name, NULL, actions[i].activate);
+    size_t n_keys;
+    const UiReaderKey *keys = ui_reader_list_keys(&n_keys);
+    for (size_t i = 0; i < n_keys; i++) gtk_widget_class_add_binding_action(class, keys[i].key, keys[i].modifiers, keys[i].action, NULL);
+    gtk_widget_class_add_binding_action(class, GDK_KEY_Home, 0, "reader.first-page", NULL);
+    gtk_widget_class_add_binding_action(class, GDK_KEY_End, 0, "reader.last-page", NULL);
     gtk_widget_class_add_binding(class, GDK_KEY_Escape, 0, on_escape, NULL);
 }

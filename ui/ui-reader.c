@@ -501,9 +501,21 @@ static void ui_reader_class_init(UiReaderClass *reader_class)
     signals[SIGNAL_CHANGED] = g_signal_new("changed", UI_TYPE_READER, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 
+/* A page that goes out of sight keeps the focus, and keys that go to it go nowhere: the page that comes takes it over. */
+static void keep_focus(UiReader *self)
+{
+    GtkRoot *root = gtk_widget_get_root(GTK_WIDGET(self));
+    GtkWidget *focus = root != NULL ? gtk_root_get_focus(root) : NULL, *page = gtk_stack_get_visible_child(self->stack);
+    bool is_ours = focus == NULL || gtk_widget_is_ancestor(focus, GTK_WIDGET(self->stack));
+    if (root == NULL || page == NULL || !is_ours || !gtk_widget_get_mapped(GTK_WIDGET(self))) return;
+    if (focus != NULL && gtk_widget_is_ancestor(focus, page)) return;
+    if (!gtk_widget_child_focus(page, GTK_DIR_TAB_FORWARD)) gtk_root_set_focus(root, NULL);
+}
+
 static void ui_reader_init(UiReader *self)
 {
     gtk_widget_init_template(GTK_WIDGET(self));
+    g_signal_connect_object(self->stack, "notify::visible-child", G_CALLBACK(keep_focus), self, G_CONNECT_SWAPPED);
     self->looks = g_array_new(FALSE, FALSE, sizeof(UiReaderLook));
     self->text_zoom = 1;
     self->current_match = -1;

@@ -38,6 +38,14 @@ void ui_reader_show_passage(UiReader *reader, int64_t document, uint64_t start, 
 /* Where an answer's tokens looked, of all documents: the strip shows those of the open one. Copied. n 0: clears the strip. */
 void ui_reader_set_attended(UiReader *reader, const AppAttended *attended, size_t n_attended);
 
+/* Keys of a reader's actions that the window may take wherever the focus is. */
+typedef struct UiReaderKey {
+    guint key;
+    GdkModifierType modifiers;
+    const char *action;
+} UiReaderKey;
+const UiReaderKey *ui_reader_list_keys(size_t *ret_n);
+
 G_END_DECLS
 
 #endif

@@ -1,24 +1,30 @@
-/* ui-removals.h: documents that were removed and can still be brought back.
+/* ui-removals.h: what was removed and can still be brought back.
  *
- * Owns: the toast with Undo, forgetting the documents for good when it goes (or when this is freed). A crash in between keeps them.
- * Does not own: the list that hides them (ui-document-model.h).
+ * Owns: the toast with Undo, the order of removals, when each becomes final: its toast goes, or this is freed. A crash in between keeps it.
+ * Does not own: hiding, bringing back and forgetting, which are each kind's own (ui-document-removal.h, ui-sidebar-changes.c).
  */
 #ifndef UI_REMOVALS_H
 #define UI_REMOVALS_H
 
 #include <adwaita.h>
-
-#include "ui-document-model.h"
+#include <stdbool.h>
 
 G_BEGIN_DECLS
 
 typedef struct UiRemovals UiRemovals;
 
-/* The removed are hidden in both models. add_toast puts a toast on the screen; it takes it. */
-UiRemovals *ui_removals_new(UiContext *context, UiDocumentModel *model, UiDocumentModel *also, void (*add_toast)(gpointer user, AdwToast *toast),
-                            gpointer user);
+typedef struct UiRemovalKind {
+    void (*restore)(gpointer removal);
+    /* For good. at_once: the window closes, so before this returns; else on a thread. */
+    void (*forget)(gpointer removal, bool at_once);
+    GDestroyNotify free; /* after either */
+} UiRemovalKind;
+
+/* add_toast puts a toast on the screen; it takes it. */
+UiRemovals *ui_removals_new(void (*add_toast)(gpointer user, AdwToast *toast), gpointer user);
 void ui_removals_free(UiRemovals *removals); /* NULL is fine; what is pending is forgotten now */
-void ui_removals_remove(UiRemovals *removals, const int64_t *documents, size_t n_documents);
+/* The removal is hidden already, and taken. text: what is told, no markup. */
+void ui_removals_add(UiRemovals *removals, const char *text, const UiRemovalKind *kind, gpointer removal);
 bool ui_removals_undo(UiRemovals *removals); /* the latest; false: there is none */
 
 G_END_DECLS

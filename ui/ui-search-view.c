@@ -4,6 +4,7 @@
 
 #include <glib/gi18n.h>
 
+#include "app-format.h"
 #include "ui-document-row.h"
 
 enum { TITLES_MAX = 6, HITS_AT_ONCE = 20 };
@@ -53,23 +54,6 @@ static void run_search(GTask *task, gpointer source, gpointer data, GCancellable
     else g_task_return_error(task, error);
 }
 
-/* The snippet with the words that were found in bold. g_free. */
-static char *snippet_markup(const char *snippet)
-{
-    GString *markup = g_string_new(NULL);
-    for (const char *at = snippet; *at != '\0';) {
-        size_t n = strcspn(at, "\x02\x03\n");
-        g_autofree char *piece = g_markup_escape_text(at, (gssize)n);
-        g_string_append(markup, piece);
-        at += n;
-        if (*at == APP_SNIPPET_OPEN) g_string_append(markup, "<b>");
-        else if (*at == APP_SNIPPET_CLOSE) g_string_append(markup, "</b>");
-        else if (*at == '\n') g_string_append_c(markup, ' ');
-        at += *at != '\0';
-    }
-    return g_string_free(markup, FALSE);
-}
-
 static GtkWidget *add_label(GtkWidget *box, const char *class)
 {
     GtkWidget *label = gtk_label_new(NULL);
@@ -85,7 +69,7 @@ static GtkWidget *make_hit_row(const AppHit *hit)
     GtkWidget *row = gtk_list_box_row_new(), *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 3);
     gtk_widget_add_css_class(row, "hit-row");
     GtkWidget *snippet = add_label(box, NULL);
-    g_autofree char *markup = snippet_markup(hit->snippet);
+    g_autofree char *markup = app_format_snippet(hit->snippet, "<b>", "</b>", true);
     gtk_label_set_markup(GTK_LABEL(snippet), markup);
     gtk_label_set_wrap(GTK_LABEL(snippet), TRUE);
     gtk_label_set_wrap_mode(GTK_LABEL(snippet), PANGO_WRAP_WORD_CHAR);
@@ -93,6 +77,7 @@ static GtkWidget *make_hit_row(const AppHit *hit)
     g_autoptr(GString) place = g_string_new(*hit->heading != '\0' ? hit->heading : hit->title);
     if (hit->page != UINT32_MAX) g_string_append_printf(place, _(", page %s"), hit->page_label);
     GtkWidget *caption = add_label(box, "caption");
+    gtk_label_set_ellipsize(GTK_LABEL(caption), PANGO_ELLIPSIZE_MIDDLE); /* the document and the page stand at its ends */
     gtk_widget_add_css_class(caption, "dim-label");
     gtk_label_set_text(GTK_LABEL(caption), place->str);
     gtk_list_box_row_set_child(GTK_LIST_BOX_ROW(row), box);

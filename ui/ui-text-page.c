@@ -33,6 +33,7 @@ struct _UiTextPage {
     UiDocument *document;
     GtkTextBuffer *buffer; /* being filled, or the view's */
     GtkTextTag *tags[UI_LINE_STYLES];
+    GArray *heads;         /* Head */
     GPtrArray *table_tags; /* GtkTextTag*, by table; made when its text is put in */
     size_t filled;         /* bytes put in */
     guint next_span, fill_source;
@@ -110,10 +111,9 @@ GArray *ui_text_page_get_rects(UiTextPage *self, const UiRange *range)
     return rects;
 }
 
-void ui_text_page_get_visible(UiTextPage *self, uint64_t *ret_start, uint64_t *ret_end)
+/* What is drawn now, on the way to a wanted place too. */
+static void get_drawn(UiTextPage *self, uint64_t *ret_start, uint64_t *ret_end)
 {
-    *ret_start = *ret_end = self->is_scroll_wanted ? self->scroll_byte : 0;
-    if (!ui_text_page_is_filled(self) || self->is_scroll_wanted) return;
     GdkRectangle visible;
     GtkTextIter start, end;
     gtk_text_view_get_visible_rect(GTK_TEXT_VIEW(self), &visible);
@@ -122,6 +122,12 @@ void ui_text_page_get_visible(UiTextPage *self, uint64_t *ret_start, uint64_t *r
     gtk_text_view_backward_display_line_start(GTK_TEXT_VIEW(self), &start);
     *ret_start = byte_of(self, &start);
     *ret_end = MAX(byte_of(self, &end), *ret_start);
+}
+
+void ui_text_page_get_visible(UiTextPage *self, uint64_t *ret_start, uint64_t *ret_end)
+{
+    *ret_start = *ret_end = self->is_scroll_wanted ? self->scroll_byte : 0;
+    if (ui_text_page_is_filled(self) && !self->is_scroll_wanted) get_drawn(self, ret_start, ret_end);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- scrolling */
@@ -233,6 +239,27 @@ static PangoTabArray *run_in_stops(const UiTextPage *self)
 
 /* Column stops for a table's rows: labels flush left, figures flush right. A table that is wider than the measure may go into the right
  * margin; where there is no room either, rows are run in. */
+typedef struct Head { /* a row that begins at the second column */
+    GtkTextTag *tag;
+    UiSpan span;
+} Head;
+
+/* The figure that comes first stands above those of the second column: the row is indented up to where it begins. */
+static void set_indent(UiTextPage *self, const Head *head)
+{
+    const UiTable *table = &g_array_index(self->document->tables, UiTable, head->span.table);
+    const char *text = self->document->text + head->span.start, *tab = memchr(text, '\t', head->span.end - head->span.start);
+    double char_px = self->char_px * TABLE_SCALE, left = (MIN(table->n_chars[0], TABLE_LABEL_CHARS_MAX) + TABLE_GAP_CHARS) * char_px;
+    double width = (MIN(table->n_chars[1], TABLE_LABEL_CHARS_MAX / 2) + TABLE_GAP_CHARS) * char_px;
+    int own = 0, table_indent = 0;
+    g_object_get(g_ptr_array_index(self->table_tags, head->span.table), "indent", &table_indent, NULL);
+    g_autofree char *first = g_strstrip(g_strndup(text, tab != NULL ? (gsize)(tab - text) : 0));
+    g_autoptr(PangoLayout) layout = gtk_widget_create_pango_layout(GTK_WIDGET(self), first);
+    pango_layout_get_pixel_size(layout, &own, NULL);
+    double indent = table->is_number[1] ? left + width - own * TABLE_SCALE : left;
+    g_object_set(head->tag, "indent", table_indent < 0 ? table_indent : (int)MAX(indent, 0), NULL); /* run in, all rows are */
+}
+
 static void set_stops(UiTextPage *self, GtkTextTag *tag, const UiTable *table)
 {
     double n_total = 0, char_px = self->char_px * TABLE_SCALE;
@@ -274,6 +301,14 @@ static void set_span(UiTextPage *self, GtkTextBuffer *buffer, const UiSpan *span
     GtkTextIter start, end;
     iter_at(self, span->start, &start);
     iter_at(self, span->end, &end);
+    if (span->style == UI_LINE_TABLE_HEAD) {
+        table_tag(self, span->table); /* its own comes first: the row's goes before it */
+        Head head = {gtk_text_buffer_create_tag(buffer, NULL, NULL), *span};
+        set_indent(self, &head);
+        g_array_append_val(self->heads, head);
+        gtk_text_buffer_apply_tag(buffer, head.tag, &start, &end);
+        return;
+    }
     gtk_text_buffer_apply_tag(buffer, self->tags[span->style], &start, &end);
     if (span->style == UI_LINE_TABLE) gtk_text_buffer_apply_tag(buffer, table_tag(self, span->table), &start, &end);
 }
@@ -372,6 +407,7 @@ void ui_text_page_set_document(UiTextPage *self, UiDocument *document)
     self->matches = NULL;
     self->current_match = -1;
     g_ptr_array_set_size(self->table_tags, 0);
+    g_array_set_size(self->heads, 0);
     /* A new buffer: emptying a large one takes as long as filling it. */
     g_clear_object(&self->buffer);
     self->buffer = gtk_text_buffer_new(NULL);
@@ -420,6 +456,7 @@ static void set_margins(UiTextPage *self, int width)
         GtkTextTag *tag = g_ptr_array_index(self->table_tags, i);
         if (tag != NULL) set_stops(self, tag, &g_array_index(self->document->tables, UiTable, i));
     }
+    for (guint i = 0; i < self->heads->len; i++) set_indent(self, &g_array_index(self->heads, Head, i));
 }
 
 static void ui_text_page_size_allocate(GtkWidget *widget, int width, int height, int baseline)
@@ -499,7 +536,7 @@ static void ui_text_page_snapshot_layer(GtkTextView *view, GtkTextViewLayer laye
     UiTextPage *self = UI_TEXT_PAGE(view);
     if (layer != GTK_TEXT_VIEW_LAYER_BELOW_TEXT || !ui_text_page_is_filled(self)) return;
     UiRange visible;
-    ui_text_page_get_visible(self, &visible.start, &visible.end);
+    get_drawn(self, &visible.start, &visible.end);
     visible.end = MIN(visible.end + 1, (uint64_t)self->document->n_bytes);
     if (self->has_passage && self->passage.start < visible.end && self->passage.end > visible.start) {
         draw_range(self, snapshot, &self->passage, &visible, true, false);
@@ -547,6 +584,7 @@ static void ui_text_page_dispose(GObject *object)
     g_clear_object(&self->adjustment);
     g_clear_pointer(&self->document, ui_document_unref);
     g_clear_pointer(&self->table_tags, g_ptr_array_unref);
+    g_clear_pointer(&self->heads, g_array_unref);
     g_clear_object(&self->style);
     g_clear_object(&self->buffer);
     G_OBJECT_CLASS(ui_text_page_parent_class)->dispose(object);
@@ -570,6 +608,7 @@ static void ui_text_page_init(UiTextPage *self)
 {
     GtkTextView *view = GTK_TEXT_VIEW(self);
     self->table_tags = g_ptr_array_new();
+    self->heads = g_array_new(FALSE, FALSE, sizeof(Head));
     self->current_match = -1;
     self->zoom = 0;
     self->style = gtk_css_provider_new();

@@ -7,6 +7,7 @@
 #include "ui-answer-table.h"
 #include "ui-evidence.h"
 #include "ui-format.h"
+#include "ui-window.h"
 
 struct _UiTurn {
     AdwBin parent;
@@ -18,6 +19,7 @@ struct _UiTurn {
     GtkExpander *passages_expander, *thought_expander;
     GtkButton *copy_button, *cite_button;
     GString *streamed_quotation, *streamed_answer;
+    int64_t id;
     char *copied, *cited; /* what the two buttons copy */
 };
 
@@ -28,6 +30,16 @@ GtkWidget *ui_turn_new(const char *question)
     UiTurn *self = g_object_new(UI_TYPE_TURN, NULL);
     gtk_label_set_text(self->question, question);
     return GTK_WIDGET(self);
+}
+
+void ui_turn_set_id(UiTurn *self, int64_t id)
+{
+    self->id = id;
+}
+
+int64_t ui_turn_get_id(UiTurn *self)
+{
+    return self->id;
 }
 
 static void end_progress(UiTurn *self)
@@ -62,6 +74,13 @@ static void show_notice(UiTurn *self, const char *icon, const char *text)
     gtk_image_set_from_icon_name(self->notice_icon, icon);
     gtk_label_set_text(self->notice_label, text);
     gtk_widget_set_visible(GTK_WIDGET(self->notice), TRUE);
+}
+
+/* GTK 4.8 names an expander by its class. */
+static void label_expander(GtkExpander *expander, const char *label)
+{
+    gtk_expander_set_label(expander, label);
+    gtk_accessible_update_property(GTK_ACCESSIBLE(expander), GTK_ACCESSIBLE_PROPERTY_LABEL, label, -1);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ answer */
@@ -116,13 +135,14 @@ static void show_passages(UiTurn *self, const AppAnswer *answer)
     for (guint i = 0; i < n; i++) gtk_box_append(self->passages, ui_evidence_new_for_hit(answer->passages->pdata[i]));
     gtk_widget_set_visible(GTK_WIDGET(self->passages_expander), n > 0);
     /* Where the model found nothing, the passages are the answer. */
-    gtk_expander_set_label(self->passages_expander, answer->found ? _("See also: passages by search") : _("The closest passages by search"));
+    label_expander(self->passages_expander, answer->found ? _("See also: passages by search") : _("The closest passages by search"));
     gtk_expander_set_expanded(self->passages_expander, !answer->found);
 }
 
 void ui_turn_set_answer(UiTurn *self, const AppAnswer *answer)
 {
     end_progress(self);
+    if (answer->turn != 0) self->id = answer->turn;
     gtk_widget_set_visible(GTK_WIDGET(self->quotation), FALSE);
     if (answer->thought != NULL) gtk_label_set_text(self->thought, answer->thought);
     gtk_widget_set_visible(GTK_WIDGET(self->thought_expander), answer->thought != NULL && *answer->thought != '\0');
@@ -190,12 +210,16 @@ void ui_turn_set_failure(UiTurn *self, const char *message, const char *action_l
 
 static void on_copy(UiTurn *self)
 {
-    if (self->copied != NULL) gdk_clipboard_set_text(gtk_widget_get_clipboard(GTK_WIDGET(self)), self->copied);
+    if (self->copied == NULL) return;
+    gdk_clipboard_set_text(gtk_widget_get_clipboard(GTK_WIDGET(self)), self->copied);
+    ui_window_say(GTK_WIDGET(self), _("Answer copied"));
 }
 
 static void on_copy_with_citation(UiTurn *self)
 {
-    if (self->cited != NULL) gdk_clipboard_set_text(gtk_widget_get_clipboard(GTK_WIDGET(self)), self->cited);
+    if (self->cited == NULL) return;
+    gdk_clipboard_set_text(gtk_widget_get_clipboard(GTK_WIDGET(self)), self->cited);
+    ui_window_say(GTK_WIDGET(self), _("Answer and citation copied"));
 }
 
 static void ui_turn_dispose(GObject *object)
@@ -246,6 +270,8 @@ static void ui_turn_class_init(UiTurnClass *class)
 static void ui_turn_init(UiTurn *self)
 {
     gtk_widget_init_template(GTK_WIDGET(self));
+    g_autofree char *thought = g_strdup(gtk_expander_get_label(self->thought_expander)); /* setting it frees it */
+    label_expander(self->thought_expander, thought);
     self->streamed_quotation = g_string_new(NULL);
     self->streamed_answer = g_string_new(NULL);
 }

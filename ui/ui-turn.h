@@ -16,6 +16,8 @@ G_DECLARE_FINAL_TYPE(UiTurn, ui_turn, UI, TURN, AdwBin)
 
 GtkWidget *ui_turn_new(const char *question);
 /* Work is going on; the words say on what. */
+void ui_turn_set_id(UiTurn *turn, int64_t id); /* of the library; 0 until it is kept */
+int64_t ui_turn_get_id(UiTurn *turn);
 void ui_turn_set_progress(UiTurn *turn, const char *words);
 void ui_turn_append_text(UiTurn *turn, const char *text, bool in_quotation);
 void ui_turn_append_row(UiTurn *turn, const AppAskRow *row, uint32_t n_rows);

@@ -9,6 +9,7 @@
 #include "ui-library-view.h"
 #include "ui-panes.h"
 #include "ui-reader.h"
+#include "ui-removals.h"
 #include "ui-settings.h"
 #include "ui-sidebar.h"
 
@@ -26,6 +27,7 @@ struct _UiWindow {
     UiReader *reader;
     UiAskView *ask_view;
     UiContext *context;
+    UiRemovals *removals;
     gint64 conversation; /* shown in the pane that asks; 0: a new one */
 };
 
@@ -34,6 +36,18 @@ G_DEFINE_FINAL_TYPE(UiWindow, ui_window, ADW_TYPE_APPLICATION_WINDOW)
 void ui_window_toast(UiWindow *self, AdwToast *toast)
 {
     adw_toast_overlay_add_toast(self->toasts, toast);
+}
+
+void ui_window_say(GtkWidget *widget, const char *text)
+{
+    GtkRoot *root = gtk_widget_get_root(widget);
+    g_autofree char *markup = g_markup_escape_text(text, -1); /* toasts read markup */
+    if (UI_IS_WINDOW(root)) ui_window_toast(UI_WINDOW(root), adw_toast_new(markup));
+}
+
+static void add_toast(gpointer user, AdwToast *toast)
+{
+    ui_window_toast(user, toast);
 }
 
 static bool is_reading(UiWindow *self)
@@ -57,11 +71,29 @@ static void update_headers(UiWindow *self)
     if (toggle != NULL) g_simple_action_set_state(G_SIMPLE_ACTION(toggle), g_variant_new_boolean(end));
 }
 
+/* The focus leaves a pane that goes out of sight: keys that go to what cannot be seen go nowhere. */
+static void keep_focus(UiWindow *self)
+{
+    GtkWidget *focus = gtk_root_get_focus(GTK_ROOT(self)), *views = GTK_WIDGET(self->views);
+    bool narrow = ui_panes_get_narrow(self->panes), content = ui_panes_get_content_shown(self->panes), end = ui_panes_get_end_shown(self->panes);
+    if (focus == NULL || !gtk_widget_get_mapped(GTK_WIDGET(self))) return;
+    bool in_sidebar = gtk_widget_is_ancestor(focus, GTK_WIDGET(self->sidebar)), in_ask = gtk_widget_is_ancestor(focus, GTK_WIDGET(self->ask_view));
+    if (narrow && !content && !in_sidebar) gtk_widget_child_focus(GTK_WIDGET(self->sidebar), GTK_DIR_TAB_FORWARD);
+    else if (narrow && content && end && !in_ask) ui_ask_view_focus_entry(self->ask_view);
+    else if ((narrow && content && !end && (in_sidebar || in_ask)) || (!end && in_ask)) {
+        if (is_reading(self)) gtk_widget_child_focus(GTK_WIDGET(self->reader), GTK_DIR_TAB_FORWARD);
+        else ui_library_view_focus_list(self->library_view);
+        focus = gtk_root_get_focus(GTK_ROOT(self));
+        if (focus != NULL && !gtk_widget_is_ancestor(focus, views)) gtk_root_set_focus(GTK_ROOT(self), NULL);
+    }
+}
+
 /* A pane that lies over the rest is there for the moment: only one that stands beside it is remembered. */
 static void on_end_shown(UiWindow *self)
 {
     if (!ui_panes_get_end_over(self->panes)) g_settings_set_boolean(ui_settings_get(), "is-ask-shown", ui_panes_get_end_shown(self->panes));
     update_headers(self);
+    keep_focus(self);
 }
 
 static void on_end_over(UiWindow *self)
@@ -100,7 +132,7 @@ static void show_view(UiWindow *self, const char *name)
 
 static void show_library(UiWindow *self, int64_t collection)
 {
-    ui_library_view_show_collection(self->library_view, collection, ui_sidebar_get_collection_name(self->sidebar, collection));
+    ui_library_view_show_collection(self->library_view, collection);
     show_view(self, "library");
     follow_scope(self);
 }
@@ -155,7 +187,7 @@ static void open_document(UiWindow *self, int64_t document)
     show_title(self, document);
     show_view(self, "reader");
     follow_scope(self);
-    gtk_widget_child_focus(GTK_WIDGET(self->reader), GTK_DIR_TAB_FORWARD);
+    if (!gtk_widget_grab_focus(GTK_WIDGET(self->reader))) gtk_widget_child_focus(GTK_WIDGET(self->reader), GTK_DIR_TAB_FORWARD);
 }
 
 static void go_back(UiWindow *self)
@@ -241,6 +273,29 @@ static void on_show_conversation(GSimpleAction *action, GVariant *parameter, gpo
     show_ask(user);
 }
 
+static void on_show_turn(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    UiWindow *self = user;
+    gint64 conversation, turn;
+    g_variant_get(parameter, "(xx)", &conversation, &turn);
+    set_conversation(self, conversation);
+    if (turn != 0) ui_ask_view_show_turn(self->ask_view, turn);
+    show_ask(self);
+}
+
+/* The one shown goes: another is begun, and nobody is led there. */
+static void on_leave_conversation(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    set_conversation(user, 0);
+}
+
+static void on_find_conversation(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    UiWindow *self = user;
+    if (ui_panes_get_narrow(self->panes)) ui_panes_set_content_shown(self->panes, false);
+    ui_sidebar_find_conversation(self->sidebar);
+}
+
 static void on_new_conversation(GSimpleAction *action, GVariant *parameter, gpointer user)
 {
     set_conversation(user, 0);
@@ -258,6 +313,11 @@ static void on_toggle_ask(GSimpleAction *action, GVariant *parameter, gpointer u
     bool shown = ui_panes_get_end_shown(self->panes) && ui_panes_get_content_shown(self->panes);
     if (shown) ui_panes_set_end_shown(self->panes, false);
     else show_ask(self);
+}
+
+static void on_ask(GSimpleAction *action, GVariant *parameter, gpointer user)
+{
+    show_ask(user);
 }
 
 static void on_go_back(GSimpleAction *action, GVariant *parameter, gpointer user)
@@ -287,7 +347,7 @@ static void on_search(GSimpleAction *action, GVariant *parameter, gpointer user)
 
 static void on_undo(GSimpleAction *action, GVariant *parameter, gpointer user)
 {
-    ui_library_view_undo(UI_WINDOW(user)->library_view);
+    ui_removals_undo(UI_WINDOW(user)->removals);
 }
 
 static const GActionEntry ACTIONS[] = {
@@ -297,9 +357,13 @@ static const GActionEntry ACTIONS[] = {
     {.name = "ask-documents", .activate = on_ask_documents, .parameter_type = "ax"},
     {.name = "ask-collection", .activate = on_ask_collection, .parameter_type = "x"},
     {.name = "show-conversation", .activate = on_show_conversation, .parameter_type = "x"},
+    {.name = "show-turn", .activate = on_show_turn, .parameter_type = "(xx)"},
+    {.name = "leave-conversation", .activate = on_leave_conversation},
+    {.name = "find-conversation", .activate = on_find_conversation},
     {.name = "new-conversation", .activate = on_new_conversation},
     {.name = "new-collection", .activate = on_new_collection},
     {.name = "toggle-ask", .activate = on_toggle_ask, .state = "false"},
+    {.name = "ask", .activate = on_ask},
     {.name = "go-back", .activate = on_go_back},
     {.name = "add", .activate = on_add},
     {.name = "search", .activate = on_search, .parameter_type = "s"},
@@ -308,19 +372,19 @@ static const GActionEntry ACTIONS[] = {
 };
 
 /* Keys that the focused widget may want first: they come here when nothing below has used them. */
-static gboolean on_find(GtkWidget *widget, GVariant *arguments, gpointer user)
+static gboolean on_reader_key(GtkWidget *widget, GVariant *arguments, gpointer user)
 {
     UiWindow *self = UI_WINDOW(widget);
-    if (is_reading(self)) return gtk_widget_activate_action(GTK_WIDGET(self->reader), "reader.find", NULL);
+    const char *action;
+    g_variant_get(arguments, "(&s)", &action);
+    if (is_reading(self)) {
+        ui_panes_set_content_shown(self->panes, true);
+        return gtk_widget_activate_action(GTK_WIDGET(self->reader), action, NULL);
+    }
+    if (!g_str_equal(action, "reader.find")) return FALSE;
     ui_panes_set_content_shown(self->panes, true);
     ui_library_view_search(self->library_view, NULL);
     return TRUE;
-}
-
-static gboolean on_go_to(GtkWidget *widget, GVariant *arguments, gpointer user)
-{
-    UiWindow *self = UI_WINDOW(widget);
-    return is_reading(self) && gtk_widget_activate_action(GTK_WIDGET(self->reader), "reader.go-to", NULL);
 }
 
 static gboolean on_escape(GtkWidget *widget, GVariant *arguments, gpointer user)
@@ -334,7 +398,7 @@ static gboolean on_escape(GtkWidget *widget, GVariant *arguments, gpointer user)
 
 static gboolean on_undo_key(GtkWidget *widget, GVariant *arguments, gpointer user)
 {
-    return ui_library_view_undo(UI_WINDOW(widget)->library_view);
+    return ui_removals_undo(UI_WINDOW(widget)->removals);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ drop */
@@ -409,8 +473,9 @@ UiWindow *ui_window_new(UiApplication *application)
 {
     UiWindow *self = g_object_new(UI_TYPE_WINDOW, "application", application, NULL);
     self->context = g_object_ref(ui_application_get_context(application));
-    ui_library_view_set_context(self->library_view, self->context);
-    ui_sidebar_set_context(self->sidebar, self->context);
+    self->removals = ui_removals_new(add_toast, self);
+    ui_library_view_set_context(self->library_view, self->context, self->removals);
+    ui_sidebar_set_context(self->sidebar, self->context, self->removals);
     ui_reader_set_context(self->reader, self->context);
     ui_ask_view_set_context(self->ask_view, self->context);
     g_signal_connect_object(self->context, "library-changed", G_CALLBACK(on_library_changed), self, G_CONNECT_SWAPPED);
@@ -432,6 +497,7 @@ static gboolean ui_window_close_request(GtkWindow *window)
 
 static void ui_window_dispose(GObject *object)
 {
+    g_clear_pointer(&UI_WINDOW(object)->removals, ui_removals_free);
     gtk_widget_dispose_template(GTK_WIDGET(object), UI_TYPE_WINDOW);
     g_clear_object(&UI_WINDOW(object)->context);
     G_OBJECT_CLASS(ui_window_parent_class)->dispose(object);
@@ -462,8 +528,9 @@ static void ui_window_class_init(UiWindowClass *class)
     CHILD(reader);
     CHILD(ask_view);
 #undef CHILD
-    gtk_widget_class_add_binding(widget_class, GDK_KEY_f, GDK_CONTROL_MASK, on_find, NULL);
-    gtk_widget_class_add_binding(widget_class, GDK_KEY_g, GDK_CONTROL_MASK, on_go_to, NULL);
+    size_t n_keys;
+    const UiReaderKey *keys = ui_reader_list_keys(&n_keys);
+    for (size_t i = 0; i < n_keys; i++) gtk_widget_class_add_binding(widget_class, keys[i].key, keys[i].modifiers, on_reader_key, "(s)", keys[i].action);
     gtk_widget_class_add_binding(widget_class, GDK_KEY_Escape, 0, on_escape, NULL);
     gtk_widget_class_add_binding(widget_class, GDK_KEY_z, GDK_CONTROL_MASK, on_undo_key, NULL);
 }
@@ -475,6 +542,7 @@ static void ui_window_init(UiWindow *self)
     add_drop_target(self);
     g_signal_connect_object(self->drop_revealer, "notify::child-revealed", G_CALLBACK(on_drop_faded), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::narrow", G_CALLBACK(update_headers), self, G_CONNECT_SWAPPED);
+    g_signal_connect_object(self->panes, "notify::content-shown", G_CALLBACK(keep_focus), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-shown", G_CALLBACK(on_end_shown), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-over", G_CALLBACK(on_end_over), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->library_view, "selection-changed", G_CALLBACK(follow_scope), self, G_CONNECT_SWAPPED);

@@ -23,6 +23,8 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE(UiWindow, ui_window, UI, WINDOW, AdwApplicationWindow)
 
 UiWindow *ui_window_new(UiApplication *application);
+/* A toast in the window that holds the widget, if any; text: no markup. */
+void ui_window_say(GtkWidget *widget, const char *text);
 void ui_window_toast(UiWindow *window, AdwToast *toast); /* takes the toast */
 bool ui_window_add_files(UiWindow *window, GSList *files); /* GFile: what is dropped; into the collection shown. False: none is local */
 

@@ -100,27 +100,6 @@ static void print_evidence(CliAskPrinter *printer, const AppEvidence *evidence)
     printer->at_line_start = true;
 }
 
-/* One line of at most SNIPPET_CHARS characters. */
-static char *flatten(const char *snippet)
-{
-    GString *text = g_string_new(NULL);
-    bool space = false;
-    size_t n_chars = 0;
-    for (const char *at = snippet; *at && n_chars < SNIPPET_CHARS; at = g_utf8_next_char(at)) {
-        gunichar c = g_utf8_get_char(at);
-        if (c == APP_SNIPPET_OPEN || c == APP_SNIPPET_CLOSE) continue;
-        if (g_unichar_isspace(c) || g_unichar_iscntrl(c)) {
-            space = text->len > 0;
-            continue;
-        }
-        if (space) g_string_append_c(text, ' ');
-        space = false;
-        g_string_append_unichar(text, c);
-        n_chars++;
-    }
-    return g_string_free(text, FALSE);
-}
-
 static void print_passages(CliAskPrinter *printer, const AppAnswer *answer)
 {
     if (!answer->passages || answer->passages->len == 0) return;
@@ -130,7 +109,8 @@ static void print_passages(CliAskPrinter *printer, const AppAnswer *answer)
         if (hit->value && !in_values) fputs("In the tables:\n", printer->out);
         if (!hit->value && (i == 0 || in_values)) fputs(answer->found ? "See also:\n" : "The closest passages by search:\n", printer->out);
         in_values = hit->value != NULL;
-        g_autofree char *line = flatten(hit->snippet);
+        g_autofree char *whole = app_format_snippet(hit->snippet, "", "", false);
+        g_autofree char *line = g_utf8_substring(whole, 0, MIN(g_utf8_strlen(whole, -1), SNIPPET_CHARS));
         g_autofree char *place = cli_safe_text(g_str_has_prefix(hit->heading, hit->title) ? hit->heading : hit->title);
         fprintf(printer->out, "  %u. %s", i + 1, place);
         if (hit->page != UINT32_MAX) fprintf(printer->out, ", page %s", hit->page_label[0] ? hit->page_label : "?");

@@ -233,27 +233,32 @@ static void bench_geometry(CliBench *bench, unsigned n_threads, const Geometry *
     }
 }
 
-void cli_bench_attend(CliBench *bench, unsigned n_threads)
+static void bench_prefills(CliBench *bench, unsigned n_threads, const Geometry *geometry, const size_t *lengths, size_t n_lengths)
+{
+    for (size_t i = 0; i < n_lengths; i++)
+        for (size_t dense = 0; dense < 2; dense++) {
+            AttendBench b;
+            char name[64];
+            g_snprintf(name, sizeof name, "attend_%s_%zuk_prefill_%s", geometry->name, lengths[i] / 1024, dense ? "dense8" : "sparse");
+            attend_init(&b, bench, n_threads, dense ? geometry->dense : geometry->sparse, geometry->n_heads, geometry->n_kv_heads,
+                        geometry->n_layers);
+            run_prefill(&b, lengths[i], name);
+            attend_free(&b);
+        }
+}
+
+void cli_bench_attend(CliBench *bench, unsigned n_threads, bool gpt2)
 {
     static const size_t qwen_depths[] = {8192, 32768, 131072}, gpt2_depths[] = {1024, 4096, 16384, 65536};
-    const Geometry qwen = {"qwen", 16, 8, 28, &QWEN, &QWEN_DENSE, 2.5f, qwen_depths, G_N_ELEMENTS(qwen_depths)};
-    const Geometry gpt2 = {"gpt2", 12, 12, 12, &GPT2, &GPT2_DENSE, 4, gpt2_depths, G_N_ELEMENTS(gpt2_depths)};
-    bench_geometry(bench, n_threads, &qwen);
-    bench_geometry(bench, n_threads, &gpt2);
+    static const size_t qwen_lengths[] = {2048, 8192}, gpt2_lengths[] = {1024, 4096, 16384};
+    const Geometry qwen_geometry = {"qwen", 16, 8, 28, &QWEN, &QWEN_DENSE, 2.5f, qwen_depths, G_N_ELEMENTS(qwen_depths)};
+    const Geometry gpt2_geometry = {"gpt2", 12, 12, 12, &GPT2, &GPT2_DENSE, 4, gpt2_depths, G_N_ELEMENTS(gpt2_depths)};
+    bench_geometry(bench, n_threads, gpt2 ? &gpt2_geometry : &qwen_geometry);
+    if (gpt2) bench_prefills(bench, n_threads, &gpt2_geometry, gpt2_lengths, G_N_ELEMENTS(gpt2_lengths));
+    if (gpt2) return;
+    bench_prefills(bench, n_threads, &qwen_geometry, qwen_lengths, G_N_ELEMENTS(qwen_lengths));
     AttendBench b;
     attend_init(&b, bench, n_threads, &QWEN, 16, 8, 28);
     run_decode(&b, 8192, 40, 2.5f, 1e-3f, "attend_qwen_8k_question_us");
-    run_prefill(&b, SECTION, "attend_qwen_prefill_sparse");
     attend_free(&b);
-    attend_init(&b, bench, n_threads, &QWEN_DENSE, 16, 8, 28);
-    run_prefill(&b, SECTION, "attend_qwen_prefill_dense8");
-    attend_free(&b);
-    for (size_t dense = 0; dense < 2; dense++)
-        for (size_t length = 1024; length <= 4096; length *= 4) {
-            char name[64];
-            g_snprintf(name, sizeof name, "attend_gpt2_%zuk_prefill_%s", length / 1024, dense ? "dense8" : "sparse");
-            attend_init(&b, bench, n_threads, dense ? &GPT2_DENSE : &GPT2, 12, 12, 12);
-            run_prefill(&b, length, name);
-            attend_free(&b);
-        }
 }

@@ -26,6 +26,7 @@
 #include "eng.h"
 #include "kern-probe.h"
 
+static const float DROP_MASS = 1e-3f; /* as sessions have it (eng.h) */
 enum { BENCH_SECTION_TOKENS = 2048, BENCH_SAMPLES_MAX = 64, BENCH_QUESTION_TOKENS = 16 };
 
 struct CliBench {
@@ -35,8 +36,9 @@ struct CliBench {
     eng_runtime *runtime;
     json_t *results;
     unsigned n_runs;
-    double read_bytes_s; /* the probe's figure */
-    size_t kv_token_bytes; /* of all layers */
+    kern_context *probe; /* threads for the probes */
+    double read_bytes_s; /* the probe's best so far */
+    size_t kv_token_bytes, key_token_bytes; /* of all layers; of these the codes of keys, all of which are read for every token */
     /* Sections at hand: copies of one that was read, each in memory of its own. */
     GPtrArray *memory;
     eng_section *sections;
@@ -144,14 +146,40 @@ static int have_sections(CliBench *bench, size_t n_tokens, eng_error *error)
     return 0;
 }
 
-static int bench_decode(CliBench *bench, size_t n_tokens, float drop_mass, const char *name, eng_error *error)
+static double probe_read(CliBench *bench)
+{
+    double rate = kern_probe_read_bytes_s(bench->probe);
+    bench->read_bytes_s = MAX(bench->read_bytes_s, rate);
+    return rate;
+}
+
+/* What reading the weights, the codes of all keys and the value rows wanted would take at the memory's rate, and nothing else. */
+static void report_limit(CliBench *bench, const char *depth, size_t n_tokens, double rows_share, double tok_s)
+{
+    double n_bytes = (double)eng_model_bytes_a_token(bench->model) +
+                     (double)n_tokens * (bench->key_token_bytes + rows_share * (double)(bench->kv_token_bytes - bench->key_token_bytes));
+    double limit = bench->read_bytes_s / n_bytes;
+    g_autofree char *limit_name = g_strdup_printf("decode_limit_tok_s_%s", depth), *share_name = g_strdup_printf("decode_share_%s", depth);
+    g_autofree char *beside = g_strdup_printf("%.0f MB a token at the %.1f GB/s that memory gave", n_bytes / 1e6, bench->read_bytes_s / 1e9);
+    report_one(bench, limit_name, "tok/s", limit, beside);
+    report_one(bench, share_name, "%", 100 * tok_s / limit, "of that limit, by the median");
+}
+
+typedef struct DecodeRun {
+    double samples[BENCH_SAMPLES_MAX];
+    size_t n_samples;
+    double rows_share, dropped;
+} DecodeRun;
+
+/* Tokens one by one after a question over n_tokens cached ones. */
+static int run_decode(CliBench *bench, size_t n_tokens, float drop_mass, size_t n_samples, DecodeRun *ret_run, eng_error *error)
 {
     if (have_sections(bench, n_tokens, error)) return -1;
-    size_t n_sections = n_tokens / BENCH_SECTION_TOKENS, n_samples = MIN(MAX(bench->n_runs * 4, 8), BENCH_SAMPLES_MAX);
-    double samples[BENCH_SAMPLES_MAX];
+    *ret_run = (DecodeRun){.n_samples = n_samples};
     const float *logits;
     eng_session *session;
-    if (eng_session_new(bench->runtime, bench->sections, n_sections, BENCH_QUESTION_TOKENS + BENCH_SAMPLES_MAX + 8, &session, error) != ENG_OK)
+    if (eng_session_new(bench->runtime, bench->sections, n_tokens / BENCH_SECTION_TOKENS, BENCH_QUESTION_TOKENS + BENCH_SAMPLES_MAX + 8, &session,
+                        error) != ENG_OK)
         return -1;
     eng_session_set_drop_mass(session, drop_mass);
     eng_status status = eng_session_eval(session, bench->ids, BENCH_QUESTION_TOKENS, &logits, error);
@@ -160,15 +188,35 @@ static int bench_decode(CliBench *bench, size_t n_tokens, float drop_mass, const
     for (size_t i = 0; i < n_samples + 2 && status == ENG_OK; i++) {
         double start = now_s();
         status = eng_session_eval(session, bench->ids + i, 1, &logits, error);
-        if (i >= 2) samples[i - 2] = 1 / (now_s() - start); /* the first two warm up */
+        if (i >= 2) ret_run->samples[i - 2] = 1 / (now_s() - start); /* the first two warm up */
     }
     eng_session_get_stats(session, &stats);
     eng_session_free(session);
-    if (status != ENG_OK) return -1;
     uint64_t rows = stats.value_rows - before.value_rows, rows_read = stats.value_rows_read - before.value_rows_read;
-    g_autofree char *beside = g_strdup_printf("%.1f%% of the value rows read, dropped mass at most %.2g",
-                                              rows ? 100.0 * rows_read / rows : 0, stats.dropped_mass_max);
-    cli_bench_report(bench, name, "tok/s", samples, n_samples, beside);
+    ret_run->rows_share = rows ? (double)rows_read / (double)rows : 0;
+    ret_run->dropped = stats.dropped_mass_max;
+    return status == ENG_OK ? 0 : -1;
+}
+
+static int bench_decode(CliBench *bench, size_t n_tokens, float drop_mass, const char *name, eng_error *error)
+{
+    DecodeRun run;
+    probe_read(bench);
+    if (run_decode(bench, n_tokens, drop_mass, MIN(MAX(bench->n_runs * 4, 8), BENCH_SAMPLES_MAX), &run, error)) return -1;
+    g_autofree char *beside = g_strdup_printf("%.1f%% of the value rows read, dropped mass at most %.2g", 100 * run.rows_share, run.dropped);
+    cli_bench_report(bench, name, "tok/s", run.samples, run.n_samples, beside);
+    if (drop_mass > 0) report_limit(bench, strrchr(name, '_') + 1, n_tokens, run.rows_share, cli_bench_median(run.samples, run.n_samples));
+    return 0;
+}
+
+/* How peaked the softmax is: value rows, of all heads of a group together, that hold 99% of the mass. */
+static int bench_peak(CliBench *bench, eng_error *error)
+{
+    DecodeRun run;
+    if (run_decode(bench, 8192, 1e-2f, 4, &run, error)) return -1;
+    g_autofree char *beside = g_strdup_printf("of the value rows hold 99%% of the mass of the %u heads that share a KV head",
+                                              bench->info->n_heads / bench->info->n_kv_heads);
+    report_one(bench, "rows_of_99_percent", "%", 100 * run.rows_share, beside);
     return 0;
 }
 
@@ -329,35 +377,45 @@ static int bench_million(CliBench *bench, eng_error *error)
 static void bench_probes(CliBench *bench)
 {
     double read_s[BENCH_SAMPLES_MAX], vnni[BENCH_SAMPLES_MAX];
-    kern_context *kern = NULL;
-    if (kern_context_new(bench->context->n_threads, true, &kern) != KERN_OK) return;
     for (unsigned i = 0; i < bench->n_runs; i++) {
-        read_s[i] = kern_probe_read_bytes_s(kern) / 1e9;
-        vnni[i] = kern_probe_dot8_ops_s(kern) / 1e9;
+        read_s[i] = probe_read(bench) / 1e9;
+        vnni[i] = kern_probe_dot8_ops_s(bench->probe) / 1e9;
     }
-    kern_context_free(kern);
     cli_bench_report(bench, "probe_read_gb_s", "GB/s", read_s, bench->n_runs, "memory read, all threads");
     cli_bench_report(bench, "probe_dot8_gop_s", "GOP/s", vnni, bench->n_runs, "8-bit multiply-adds, all threads");
 }
 
 static int bench_prefills(CliBench *bench, eng_error *error)
 {
-    return bench_prefill(bench, 2048, "prefill_tok_s_2k", error) || bench_prefill(bench, 8192, "prefill_tok_s_8k", error) ||
-           bench_sections(bench, error);
+    return bench_prefill(bench, 2048, "prefill_tok_s_2k", error) || bench_sections(bench, error);
 }
 
+static int bench_long_prefill(CliBench *bench, eng_error *error) { return bench_prefill(bench, 8192, "prefill_tok_s_8k", error); }
+
+/* Depths of decoding that fit the memory of an ordinary machine. */
 static int bench_decodes(CliBench *bench, eng_error *error)
 {
-    bool deep = bench->info->n_layers * bench->info->n_kv_heads * 131072ull * 164 < 12ull << 30;
-    if (bench_decode(bench, 8192, 0.001f, "decode_tok_s_8k", error) || bench_decode(bench, 32768, 0.001f, "decode_tok_s_32k", error) ||
-        bench_decode(bench, 32768, 0, "decode_exact_tok_s_32k", error))
-        return -1;
-    return deep && (bench_decode(bench, 131072, 0.001f, "decode_tok_s_128k", error) || bench_decode(bench, 131072, 0, "decode_exact_tok_s_128k", error));
+    return bench_peak(bench, error) || bench_decode(bench, 8192, DROP_MASS, "decode_tok_s_8k", error) || bench_decode(bench, 32768, DROP_MASS, "decode_tok_s_32k", error) ||
+           bench_decode(bench, 32768, 0, "decode_exact_tok_s_32k", error);
+}
+
+static int bench_deep_decodes(CliBench *bench, eng_error *error)
+{
+    if (bench->kv_token_bytes * 131072ull > 12ull << 30) return 0;
+    return bench_decode(bench, 131072, DROP_MASS, "decode_tok_s_128k", error) || bench_decode(bench, 131072, 0, "decode_exact_tok_s_128k", error);
 }
 
 static int bench_attention(CliBench *bench, eng_error *error)
 {
-    cli_bench_attend(bench, bench->context->n_threads);
+    (void)error;
+    cli_bench_attend(bench, bench->context->n_threads, false);
+    return 0;
+}
+
+static int bench_attention_gpt2(CliBench *bench, eng_error *error)
+{
+    (void)error;
+    cli_bench_attend(bench, bench->context->n_threads, true);
     return 0;
 }
 
@@ -366,8 +424,9 @@ static const struct Part {
     int (*run)(CliBench *bench, eng_error *error);
     bool by_default;
 } PARTS[] = {
-    {"prefill", bench_prefills, true},     {"decode", bench_decodes, true},   {"open", bench_cold_open, true},
-    {"attention", bench_attention, false}, {"million", bench_million, false},
+    {"prefill", bench_prefills, true},      {"prefill-8k", bench_long_prefill, true}, {"decode", bench_decodes, true},
+    {"decode-128k", bench_deep_decodes, true}, {"open", bench_cold_open, true},          {"attention", bench_attention, false},
+    {"attention-gpt2", bench_attention_gpt2, false}, {"million", bench_million, false},
 };
 
 /* only NULL: what runs by default. */
@@ -386,13 +445,19 @@ static bool is_part(const char *name)
     return false;
 }
 
-/* Seconds of processor time that this process and the whole machine used: how busy others kept it. */
-static double busy_others(double own_before, double own_after, double seconds)
+/* Seconds of processor time that the whole machine has used since it started; 0: unknown. */
+static double all_cpu_s(void)
 {
     g_autofree char *text = NULL;
-    double load = 0;
-    if (g_file_get_contents("/proc/loadavg", &text, NULL, NULL)) load = g_ascii_strtod(text, NULL);
-    return load - (own_after - own_before) / seconds;
+    if (!g_file_get_contents("/proc/stat", &text, NULL, NULL) || !g_str_has_prefix(text, "cpu ")) return 0;
+    enum { IDLE = 3, WAITING = 4, FIELDS = 8 }; /* of user, nice, system, idle, iowait, irq, softirq, steal */
+    double ticks = 0;
+    char *at = text + 4;
+    for (int i = 0; i < FIELDS; i++) {
+        double value = g_ascii_strtod(at, &at);
+        if (i != IDLE && i != WAITING) ticks += value;
+    }
+    return ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
 static double own_cpu_s(void)
@@ -414,7 +479,15 @@ static int open_model(CliBench *bench, const char *geometry, float sharpness, en
     return eng_model_open(path, NULL, &bench->model, error) == ENG_OK ? 0 : -1;
 }
 
-static int run_bench(CliBench *bench, const char *geometry, double sharpness, const char *only, const char *book)
+static int bench_book(CliBench *bench, const char *path, const char *questions)
+{
+    g_autoptr(GError) problem = NULL;
+    const CliBenchBook book = {.path = path, .questions = questions, .model = bench->info->path, .n_threads = bench->context->n_threads,
+                               .n_vocabulary = bench->info->n_vocabulary};
+    return cli_bench_book(bench, &book, &problem) ? CLI_OK : cli_fail("%s", problem->message);
+}
+
+static int run_bench(CliBench *bench, const char *geometry, double sharpness, const char *only, const char *book, const char *questions)
 {
     eng_error error = {0};
     eng_runtime_options options = {.n_threads = bench->context->n_threads, .pin_threads = true,
@@ -429,16 +502,19 @@ static int run_bench(CliBench *bench, const char *geometry, double sharpness, co
     size_t unit = kern_kv_unit_bytes(&format) / KERN_UNIT_TOKENS;
     size_t token = kern_kv_value_row_bytes(&format) + 2 * kern_kv_value_n_scales(&format) + unit;
     bench->kv_token_bytes = token * bench->info->n_kv_heads * bench->info->n_layers;
+    bench->key_token_bytes = unit * bench->info->n_kv_heads * bench->info->n_layers;
+    if (kern_context_new(bench->context->n_threads, true, &bench->probe) != KERN_OK) return cli_fail("not enough memory for the benchmark");
     if (!bench->context->json)
         printf("%s, %u layers, %u query and %u KV heads of %u, %s weights; %s, %u threads\n", bench->info->name, bench->info->n_layers,
                bench->info->n_heads, bench->info->n_kv_heads, bench->info->head_dim, bench->info->weight_types, kern_isa_name(),
                bench->context->n_threads ? bench->context->n_threads : g_get_num_processors());
-    double start = now_s(), cpu = own_cpu_s();
+    double start = now_s(), own = own_cpu_s(), all = all_cpu_s();
     bench_probes(bench);
     report_one(bench, "kv_bytes_per_token", "bytes", (double)bench->kv_token_bytes, "");
-    if (book && cli_bench_book(bench, bench->runtime, book, &error) != ENG_OK) return cli_fail("%s", error.message);
+    if (book && bench_book(bench, book, questions) != CLI_OK) return CLI_FAILED;
     if (!book && run_parts(bench, only, &error)) return cli_fail("%s", error.message);
-    report_one(bench, "busy_others", "cpus", busy_others(cpu, own_cpu_s(), now_s() - start), "load average less this process's own use");
+    double others = all_cpu_s() - all - (own_cpu_s() - own);
+    report_one(bench, "busy_others", "cpus", MAX(others, 0) / (now_s() - start), "processors that others kept busy meanwhile");
     return CLI_OK;
 }
 
@@ -448,26 +524,28 @@ static const char HELP[] = "Usage: lectern bench [--geometry NAME] [--only PART 
                            "\n"
                            "  -g, --geometry NAME  random weights in this geometry (qwen3-0.6b, qwen3-0.6b-4bit-values, qwen3-1.7b,\n"
                            "                       starter, gpt2) instead of the model\n"
-                           "      --only PART      prefill, decode or open; or what is not run by default: attention (alone, by depth,\n"
-                           "                       beside dense attention of 8 and 16 bits, also in GPT-2's geometry) or million (cached\n"
-                           "                       tokens in a file: tokens a second, pages read, memory)\n"
-                           "      --book FILE      a plain text's own keys: value rows read at each bound on the dropped attention mass\n"
+                           "      --only PART      prefill, prefill-8k, decode, decode-128k or open; or what is not run by default: attention\n"
+                           "                       (alone, by depth, beside dense attention of 8 and 16 bits), attention-gpt2 (in GPT-2's\n"
+                           "                       geometry) or million (cached tokens in a file: tokens a second, pages read, memory)\n"
+                           "      --book FILE      a book's own keys: at each bound on the dropped attention mass, value rows read and answers\n"
+                           "                       that stay the same; --questions FILE asks these, one a line, else made of its sentences\n"
                            "  -n, --runs N         samples of each figure (default 7)\n"
-                           "      --sharpness X    scale of random queries: 1 is a flat softmax (default 8.5)\n";
+                           "      --sharpness X    scale of random queries: 1 is a flat softmax (default 12: 1% of the keys hold 99% of the mass)\n";
 
 int cli_bench(CliContext *context, int argc, char **argv)
 {
     g_autofree char *geometry = NULL;
     int n_runs = 7;
-    double sharpness = 8.5;
-    g_autofree char *book = NULL;
+    double sharpness = 12;
+    g_autofree char *book = NULL, *questions = NULL;
     g_autofree char *only = NULL;
     const GOptionEntry entries[] = {
         {"only", 0, 0, G_OPTION_ARG_STRING, &only, "Run this part alone", "PART"},
-        {"book", 0, 0, G_OPTION_ARG_FILENAME, &book, "A plain text's own keys", "FILE"},
+        {"book", 0, 0, G_OPTION_ARG_FILENAME, &book, "A book's own keys", "FILE"},
+        {"questions", 0, 0, G_OPTION_ARG_FILENAME, &questions, "With --book: ask these", "FILE"},
         {"geometry", 'g', 0, G_OPTION_ARG_STRING, &geometry, "Random weights in this geometry: qwen3-0.6b, starter, gpt2", "NAME"},
         {"runs", 'n', 0, G_OPTION_ARG_INT, &n_runs, "Samples of each figure (default 7)", "N"},
-        {"sharpness", 0, 0, G_OPTION_ARG_DOUBLE, &sharpness, "Scale of random queries; 1 is flat (default 8.5)", "X"},
+        {"sharpness", 0, 0, G_OPTION_ARG_DOUBLE, &sharpness, "Scale of random queries; 1 is flat (default 12)", "X"},
         {NULL}};
     if (cli_wants_help(argc, argv, HELP)) return CLI_OK;
     if (!cli_parse_options("bench", entries, &argc, &argv)) return CLI_USAGE;
@@ -475,9 +553,9 @@ int cli_bench(CliContext *context, int argc, char **argv)
     CliBench bench = {.sections_fd = -1, .context = context, .results = json_array(), .n_runs = CLAMP(n_runs, 3, BENCH_SAMPLES_MAX),
                    .memory = g_ptr_array_new_with_free_func(free)};
     if (only && !is_part(only))
-        return cli_usage("bench", "there is no part “%s”: prefill, decode, open, attention or million", only);
+        return cli_usage("bench", "there is no part “%s”: prefill, prefill-8k, decode, decode-128k, open, attention, attention-gpt2 or million", only);
     if (geometry && book) return cli_usage("bench", "a model of random weights has no tokenizer to read a book with");
-    int code = run_bench(&bench, geometry, sharpness, only, book);
+    int code = run_bench(&bench, geometry, sharpness, only, book, questions);
     if (code == CLI_OK && context->json) {
         json_t *record = json_pack("{s:s, s:s, s:O}", "model", bench.info->name, "instruction_set", kern_isa_name(), "results", bench.results);
         json_dumpf(record, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
@@ -487,6 +565,7 @@ int cli_bench(CliContext *context, int argc, char **argv)
     for (size_t i = 1; i < bench.n_sections && bench.sections_fd >= 0; i++) munmap((void *)bench.sections[i].blocks[0].data, bench.section_bytes);
     if (bench.sections_fd >= 0) close(bench.sections_fd);
     g_ptr_array_unref(bench.memory);
+    kern_context_free(bench.probe);
     g_free(bench.sections);
     json_decref(bench.results);
     eng_runtime_free(bench.runtime);

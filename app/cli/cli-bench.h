@@ -6,6 +6,8 @@
 #ifndef CLI_BENCH_H
 #define CLI_BENCH_H
 
+#include <glib.h>
+
 #include "eng.h"
 
 typedef struct CliBench CliBench;
@@ -14,9 +16,16 @@ double cli_bench_median(double *samples, size_t n); /* sorts them */
 /* Records a figure: the median of the samples with their spread; prints it with `beside` after it. */
 void cli_bench_report(CliBench *bench, const char *name, const char *unit, double *samples, size_t n, const char *beside);
 
-void cli_bench_attend(CliBench *bench, unsigned n_threads);
-/* path: a plain text. */
-eng_status cli_bench_book(CliBench *bench, eng_runtime *runtime, const char *path, eng_error *error);
+void cli_bench_attend(CliBench *bench, unsigned n_threads, bool gpt2); /* in GPT-2's geometry, or Qwen3-0.6B's */
+/* A book's own keys: what bounds on the dropped attention mass make of the answers that `lectern ask` gives. */
+typedef struct CliBenchBook {
+    const char *path;      /* any document that can be taken in */
+    const char *questions; /* a file, one a line; NULL: made of the book's own sentences */
+    const char *model;     /* path */
+    unsigned n_threads;
+    uint32_t n_vocabulary;
+} CliBenchBook;
+bool cli_bench_book(CliBench *bench, const CliBenchBook *wanted, GError **error);
 
 /* n_sections sections of n tokens: the first is read, the others hold copies of its states under ids of their own. */
 eng_status cli_bench_write_cache(eng_runtime *runtime, const char *folder, const uint32_t *ids, uint32_t n, size_t n_sections, eng_error *error);

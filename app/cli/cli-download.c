@@ -19,7 +19,10 @@ static const char download_help[] =
     "Connects to the setting download.endpoint and where that leads; nothing about you or your documents is sent.\n\n"
     "  --file FILE          which GGUF file of the repository\n"
     "  --revision REVISION  a branch, tag or commit (default: main)\n"
-    "  --name NAME          what to call the model here\n";
+    "  --name NAME          what to call the model here\n"
+    "  --bits 8|4|as-is     how its weights are stored: 8 bits unless told otherwise, made once when all is fetched, then\n"
+    "                       mapped: half the memory of 16 bits, and faster; 4: half of that, less exact; as-is: the files\n"
+    "                       as they came\n";
 
 static const char downloads_help[] = "Usage: lectern model downloads [--discard NAME|OWNER/REPOSITORY]\n"
                                      "Lists downloads that were begun and are not complete; --discard deletes what was fetched of one.\n";
@@ -35,7 +38,7 @@ typedef struct Shown {
     bool licence_said;
 } Shown;
 
-static const char *const stage_labels[] = {"Asking", "Downloading", "Waiting", "Checking", "Opening"};
+static const char *const stage_labels[] = {"Asking", "Downloading", "Waiting", "Checking", "Converting", "Opening"};
 
 /* Another line for another stage. */
 static void begin_stage(Shown *shown, AppDownloadStage stage)
@@ -92,17 +95,20 @@ static int download(const CliContext *context, AppSettings *settings, const AppD
 int cli_model_download(CliContext *context, int argc, char **argv)
 {
     if (cli_wants_help(argc, argv, download_help)) return CLI_OK;
-    g_autofree char *file = NULL, *revision = NULL, *name = NULL;
+    g_autofree char *file = NULL, *revision = NULL, *name = NULL, *bits = NULL;
     const GOptionEntry options[] = {{"file", 0, 0, G_OPTION_ARG_STRING, &file, NULL, NULL},
                                     {"revision", 0, 0, G_OPTION_ARG_STRING, &revision, NULL, NULL},
                                     {"name", 0, 0, G_OPTION_ARG_STRING, &name, NULL, NULL},
+                                    {"bits", 0, 0, G_OPTION_ARG_STRING, &bits, NULL, NULL},
                                     {NULL}};
+    AppModelWeights weights;
     if (!cli_parse_options("model", options, &argc, &argv)) return CLI_USAGE;
+    if (!cli_parse_weights(bits, &weights)) return cli_usage("model", "--bits is 8, 4 or as-is, not “%s”", bits);
     if (argc != 2) return cli_usage("model", "download needs one name of `lectern model catalogue`, or OWNER/REPOSITORY");
     GError *error = NULL;
     g_autoptr(AppSettings) settings = app_settings_open(NULL, &error);
     if (settings == NULL) return cli_fail_error(error);
-    AppDownloadWish wish = {.what = argv[1], .revision = revision, .file = file, .name = name};
+    AppDownloadWish wish = {.what = argv[1], .revision = revision, .file = file, .name = name, .weights = weights};
     return download(context, settings, &wish);
 }
 

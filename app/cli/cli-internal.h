@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "app-library.h"
+#include "app-models.h"
 #include "cli.h"
 
 const char *cli_common_options(void);
@@ -34,6 +35,7 @@ json_t *cli_document_json(const AppDocument *document);
 /* `lectern model download|downloads|catalogue|calibrate|sections`; argv[0] is that word. */
 int cli_model_download(CliContext *context, int argc, char **argv);
 int cli_model_downloads(CliContext *context, int argc, char **argv);
+bool cli_parse_weights(const char *bits, AppModelWeights *ret_weights); /* "8" (also NULL), "4", "as-is" */
 int cli_model_calibrate(CliContext *context, int argc, char **argv);
 int cli_model_sections(CliContext *context, int argc, char **argv);
 int cli_model_catalogue(CliContext *context, int argc, char **argv);

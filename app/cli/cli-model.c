@@ -82,10 +82,10 @@ static void print_info(const eng_model_info *info)
     printf("Shape       %u layers, hidden %u, %u heads, %u key/value heads of %u, feed-forward %u, vocabulary %u\n", info->n_layers,
            info->n_hidden, info->n_heads, info->n_kv_heads, info->head_dim, info->n_ffn, info->n_vocabulary);
     if (f->k_key < f->d)
-        printf("Attention   sparse: %u of %u features of a key, %u of a query; %s values\n", f->k_key, f->d, f->k_query,
-               value_text(f->value_type));
+        printf("Attention   sparse: %u of %u features of a key, %u of a query%s; %s values\n", f->k_key, f->d, f->k_query,
+               info->rotated ? ", rotated" : "", value_text(f->value_type));
     else
-        printf("Attention   dense; %s values\n", value_text(f->value_type));
+        printf("Attention   dense%s; %s values\n", info->rotated ? ", rotated" : "", value_text(f->value_type));
     if (info->section_mode == ENG_SECTIONS_INDEPENDENT)
         printf("Sections    read independently, at most %u tokens each%s\n", info->section_tokens_max,
                info->sections_approximate ? ": an approximation for this model" : "");
@@ -101,10 +101,10 @@ static json_t *info_json(const eng_model_info *info)
     char weights[65], tokenizer[65];
     eng_digest_text(&info->weights_sha256, weights);
     eng_digest_text(&info->tokenizer_sha256, tokenizer);
-    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i, s:s, s:s}", "name", info->name, "path", info->path,
+    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:i, s:i, s:i, s:i, s:b, s:i, s:i, s:b, s:i, s:s, s:s}", "name", info->name, "path", info->path,
                      "parameters", (json_int_t)info->n_parameters, "weight_types", info->weight_types, "bytes",
                      (json_int_t)info->file_bytes, "layers", (int)info->n_layers, "head_dim", (int)info->head_dim, "k_key",
-                     (int)info->kv_format.k_key, "k_query", (int)info->kv_format.k_query, "vocabulary", (int)info->n_vocabulary, "context",
+                     (int)info->kv_format.k_key, "k_query", (int)info->kv_format.k_query, "rotated", info->rotated, "vocabulary", (int)info->n_vocabulary, "context",
                      (int)info->n_context, "independent_sections", info->section_mode == ENG_SECTIONS_INDEPENDENT, "section_tokens",
                      (int)info->section_tokens_max, "weights_sha256", weights, "tokenizer_sha256", tokenizer);
 }
@@ -116,7 +116,7 @@ static int run_info(CliContext *context, const char *name)
     if (path == NULL) return cli_fail_error(error);
     g_autofree char *memo = g_build_filename(context->data_folder, "model-digests", NULL);
     eng_model_options options = {.digest_memo_path = memo};
-    app_calibration_get_choice(context->data_folder, path, &options);
+    g_autofree char *rotation = app_calibration_get_choice(context->data_folder, path, &options);
     eng_error engine_error = {0};
     eng_model *model = NULL;
     if (eng_model_open(path, &options, &model, &engine_error) != ENG_OK) return cli_fail("%s", engine_error.message);
@@ -134,11 +134,10 @@ static void show_progress(void *user, uint64_t done, uint64_t total)
     cli_progress_update(user, done, total);
 }
 
-static bool parse_weights(const char *bits, bool pack, AppModelWeights *ret_weights)
+bool cli_parse_weights(const char *bits, AppModelWeights *ret_weights)
 {
     *ret_weights = APP_MODEL_WEIGHTS_8_BITS;
     if (bits == NULL || strcmp(bits, "8") == 0) return true;
-    if (pack) return false;
     if (strcmp(bits, "4") == 0)
         *ret_weights = APP_MODEL_WEIGHTS_4_BITS;
     else if (strcmp(bits, "as-is") == 0)
@@ -253,7 +252,7 @@ int cli_model(CliContext *context, int argc, char **argv)
     if (strcmp(action, "info") == 0 && argc <= 3) return run_info(context, argc == 3 ? argv[2] : NULL);
     if (strcmp(action, "import") == 0 && argc == 3) {
         AppModelWeights weights;
-        if (!parse_weights(bits, pack, &weights)) return cli_usage("model", "--bits is 8, 4 or as-is, not “%s”", bits);
+        if (!cli_parse_weights(bits, &weights) || (pack && weights != APP_MODEL_WEIGHTS_8_BITS)) return cli_usage("model", "--bits is 8, 4 or as-is, not “%s”", bits);
         return run_import(context, argv[2], name, weights, plan);
     }
     if (strcmp(action, "pack") == 0 && argc == 4) return run_pack(context, argv[2], argv[3], bits);

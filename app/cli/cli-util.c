@@ -240,32 +240,15 @@ AppLibrary *cli_open_library(const CliContext *context)
     return library;
 }
 
-static char *mark_snippet(const char *snippet, const char *open, const char *close)
-{
-    GString *shown = g_string_new(NULL);
-    for (const char *at = snippet; *at != '\0'; at++) {
-        if (*at == APP_SNIPPET_OPEN) {
-            g_string_append(shown, open);
-        } else if (*at == APP_SNIPPET_CLOSE) {
-            g_string_append(shown, close);
-        } else if (*at == '\n' || *at == '\t') {
-            if (shown->len > 0 && shown->str[shown->len - 1] != ' ') g_string_append_c(shown, ' ');
-        } else {
-            g_string_append_c(shown, *at);
-        }
-    }
-    return g_string_free(shown, FALSE);
-}
-
 char *cli_plain_snippet(const char *snippet)
 {
-    return mark_snippet(snippet, "", "");
+    return app_format_snippet(snippet, "", "", false);
 }
 
 char *cli_styled_snippet(const char *snippet, bool bold)
 {
     /* Marks are replaced after what could drive the terminal is out. */
-    g_autofree char *marked = mark_snippet(snippet, "\n<", "\n>");
+    g_autofree char *marked = app_format_snippet(snippet, "\n<", "\n>", false);
     g_autofree char *safe = cli_safe_text(marked);
     g_auto(GStrv) parts = g_strsplit(safe, "\n<", -1);
     g_autofree char *opened = g_strjoinv(bold ? "\033[1m" : "", parts);

@@ -42,6 +42,7 @@ enum {
 typedef struct AppAskOptions {
     bool attend_all;              /* look at everything, however long it is */
     bool exact;                   /* drop no attention mass */
+    float drop_mass;              /* attention mass that may be left out of each token's and head's; 0: the engine's default */
     uint32_t attend_all_tokens;   /* 0: APP_ASK_ATTEND_ALL_TOKENS */
     uint32_t budget_tokens;       /* 0: APP_ASK_BUDGET_TOKENS */
     uint32_t n_sections_max;      /* of the chosen; 0: as many as the budget holds */
@@ -51,6 +52,9 @@ typedef struct AppAskOptions {
     bool think;                   /* a chat model that can thinks first: better, and minutes later */
     uint32_t n_passages;          /* by search, with the answer; 0: 3; UINT32_MAX: none */
     int64_t conversation;         /* continues it and adds the turn; 0: none */
+    /* For measurements, may be NULL: after each step, the tokens that ran and the logits of what may follow, borrowed. */
+    void (*on_step)(void *user, const uint32_t *ids, size_t n, const float *logits);
+    void *on_step_user;
     AppRemote *remote;            /* answers instead of the local model, from passages that are sent to it; NULL: nothing leaves */
 } AppAskOptions;
 
@@ -102,6 +106,7 @@ typedef struct AppAnswer {
     uint64_t tokens_generated;
     int64_t choose_us, open_us, first_token_us, total_us; /* since the question was put */
     double dropped_mass; /* most of any head's attention mass that was left out, of one token */
+    uint64_t value_rows, value_rows_read; /* of attention: that there were, that were read */
     bool joined_approximately; /* of several documents, or sections read each by itself, with a model that was not trained for that */
     int64_t turn;        /* in the conversation; 0: none */
     char *remote;        /* the second machine that answered; NULL: this one did. `model` is its model then */

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app-models.h"
 #include "app-settings.h"
 
 G_BEGIN_DECLS
@@ -65,6 +66,7 @@ typedef struct AppDownloadWish {
     const char *revision; /* NULL: the catalogue's, else "main" */
     const char *file;     /* a GGUF file of the repository; NULL: chosen */
     const char *name;     /* what the model shall be called; NULL: as the repository or the file */
+    AppModelWeights weights; /* 8 or 4 bits: once all is fetched and checked, one compact file is made of it and the download deleted */
 } AppDownloadWish;
 
 typedef enum AppDownloadStage {
@@ -72,6 +74,7 @@ typedef enum AppDownloadStage {
     APP_DOWNLOAD_FETCHING,
     APP_DOWNLOAD_WAITING,   /* before it goes on after a cut or at the server's wish; `message` says why */
     APP_DOWNLOAD_CHECKING,  /* a file's hash; done and total are of the hashing */
+    APP_DOWNLOAD_CONVERTING, /* to 8 or 4 bits; done and total are of the source's weights; the first `message` says what it will need */
     APP_DOWNLOAD_INSTALLING,
 } AppDownloadStage;
 

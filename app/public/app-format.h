@@ -6,6 +6,7 @@
 #define APP_FORMAT_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 G_BEGIN_DECLS
@@ -13,6 +14,9 @@ G_BEGIN_DECLS
 char *app_format_duration(double seconds); /* "0.4 s", "12 s", "3 min 20 s", "2 h 5 min" */
 char *app_format_count(uint64_t count);    /* "43,854" */
 char *app_format_bytes(uint64_t n_bytes);  /* "410 MB", in powers of 1000 */
+/* A snippet of a search (app-library.h) on one line: white space and control characters run together, open and close around what was
+ * found. is_markup: the text is escaped for Pango; open and close are markup then. */
+char *app_format_snippet(const char *snippet, const char *open, const char *close, bool is_markup);
 /* Where a passage stands: "Title › Part › Chapter, page 12". heading: its path, which may begin with the title; page: index from 0,
  * UINT32_MAX: no pages; page_label: as printed, "" or NULL: the number. */
 char *app_format_place(const char *title, const char *heading, uint32_t page, const char *page_label);

@@ -53,6 +53,7 @@ typedef struct AppModelPlan {
     uint64_t disk_free_bytes, memory_total_bytes, memory_free_bytes; /* memory 0: not known */
     double answer_tokens_per_s, read_tokens_per_s;
 } AppModelPlan;
+/* source: also a config.json alone, of a model that is not here yet. */
 bool app_models_plan(const char *data_folder, const char *source, AppModelWeights weights, unsigned n_threads, AppModelPlan *ret_plan, GError **error);
 /* TOO_LARGE in words when this machine lacks the memory or the disk. */
 bool app_models_check_plan(const AppModelPlan *plan, GError **error);

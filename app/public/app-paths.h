@@ -24,6 +24,10 @@ bool app_paths_make_private_folder(const char *folder, GError **error);
 /* Makes the file empty, if it is missing, with mode 0600; tightens an existing one. Never follows a symbolic link. */
 bool app_paths_make_private_file(const char *path, GError **error);
 
+/* May these n bytes be one part of a path, a model's or a repository's name? Letters, digits, dots, dashes and underscores, at most
+ * n_max; neither hidden, nor an option, nor a way up. */
+bool app_paths_is_plain_name(const char *name, size_t n, size_t n_max);
+
 G_END_DECLS
 
 #endif

@@ -88,6 +88,8 @@ typedef struct eng_model_info {
     eng_thinking thinking;
     float temperature, top_p; /* as the checkpoint advises; 0: it does not */
     eng_digest weights_sha256, tokenizer_sha256;
+    bool rotated; /* keys and queries are rotated before their largest features are kept, by what has this digest */
+    eng_digest rotation_sha256;
 } eng_model_info;
 
 /* Options that are part of a cache's identity. Zero-initialised: as the checkpoint says. */
@@ -99,6 +101,7 @@ typedef struct eng_model_options {
     uint16_t k_key, k_query; /* 0: the checkpoint's */
     eng_section_mode section_mode; /* independent: an approximation where the checkpoint was not trained for it */
     bool section_mode_set;
+    const char *rotation_path; /* a file by eng_rotation_measure for these weights; NULL: no rotation */
     /* Quantised blocks of a GGUF file as f32, value for value, instead of the kernels' 8 bits: tests. Not part of the identity. */
     bool expand_blocks;
     /* A file in which digests of large weight files are remembered by path, size, inode and modification time, so that they are
@@ -121,7 +124,8 @@ eng_status eng_model_pack(const char *source, const char *to, kern_weight_type t
                           eng_error *error);
 
 /* What a model will need, from its shapes: nothing is quantised or read whole. as_is: weights as the source has them (blocks of a GGUF
- * file: as 8 bits in memory); else packed to `type`. */
+ * file: as 8 bits in memory); else packed to `type`. path: a model, or a config.json alone, before there are weights (as_is: of 16 bits;
+ * source_bytes 0). */
 typedef struct eng_model_needs {
     uint64_t n_parameters, source_bytes;
     uint64_t weight_bytes, buffer_bytes; /* in memory; weights also on the disk when packed */
@@ -132,6 +136,8 @@ typedef struct eng_model_needs {
 } eng_model_needs;
 eng_status eng_model_get_needs(const char *path, bool as_is, kern_weight_type type, eng_model_needs *ret_needs, eng_error *error);
 
+uint64_t eng_model_bytes_a_token(const eng_model *model); /* the same of an open model */
+
 /* How fast this machine goes through 8-bit weights for one token, and multiplies for many. Takes about a tenth of a second. */
 typedef struct eng_machine {
     double bytes_per_s, products_per_s;
@@ -139,7 +145,7 @@ typedef struct eng_machine {
 eng_status eng_measure_machine(unsigned n_threads, eng_machine *ret_machine, eng_error *error);
 
 /* A model of random 8-bit weights in a known geometry ("qwen3-0.6b", "starter", "gpt2", …), without a tokenizer: for benchmarks and
- * tests. Queries are scaled by `sharpness`: 1 leaves the softmax flat, about 8.5 lets 1% of the keys hold 99% of the mass. */
+ * tests. Queries are scaled by `sharpness`: 1 leaves the softmax flat, about 12 lets 1% of the keys hold 99% of the mass. */
 eng_status eng_model_random(const char *geometry, float sharpness, eng_model **ret_model, eng_error *error);
 
 /* One line a reason when two models' caches do not fit each other; empty when they do. The identity is the text form of all
@@ -289,9 +295,22 @@ uint32_t eng_sample(eng_sampling *sampling, const float *logits, size_t n_vocabu
 
 /* --------------------------------------------------------------------------------------------------------- calibration */
 
+/* Measures on a text how to rotate each KV head's keys (and queries, by the same) after RoPE so that their energy lies in few features,
+ * and writes it to `path` (0600; atomic). Progress in tokens. */
+typedef struct eng_rotation_options {
+    const uint32_t *ids; /* a text, without special tokens */
+    size_t n_ids;
+    unsigned n_threads;
+    const bool *cancel;
+    eng_progress_fn progress;
+    void *user;
+} eng_rotation_options;
+eng_status eng_rotation_measure(const eng_model *model, const eng_rotation_options *options, const char *path, eng_error *error);
+
 /* How a model does on a text when only k_key features of a key and k_query of a query are kept (head_dim: all, dense). */
 typedef struct eng_calibration_row {
     uint16_t k_key, k_query; /* given */
+    bool rotated;            /* given: with the rotation below */
     uint64_t n_tokens;       /* compared */
     double perplexity;
     double kl_nats;       /* mean divergence of the next token's distribution from the first row's */
@@ -303,8 +322,9 @@ typedef struct eng_calibration_row {
 typedef struct eng_calibration_options {
     const uint32_t *ids; /* a text, without special tokens; taken in windows of section_tokens_max */
     size_t n_ids;
+    const char *rotation_path; /* for rows that are rotated */
     unsigned n_threads;
-    const bool *cancel;         /* NULL: never */
+    const bool *cancel;       /* NULL: never */
     eng_progress_fn progress; /* tokens times rows; NULL: none */
     void *user;
 } eng_calibration_options;

@@ -74,6 +74,19 @@ typedef struct gpu_encode_args {
 } gpu_encode_args;
 cudaError_t gpu_encode(const gpu_encode_args *args, cudaStream_t stream);
 
+/* Norm, RoPE and a rotation in place, for gpu_encode without norm and RoPE to follow. */
+typedef struct gpu_rotate_args {
+    float *rows; /* [n_rows][n_heads * d] */
+    int n_rows, n_heads, d;
+    const float *norm; /* as in gpu_encode_args */
+    float norm_eps;
+    const float *rope_cos, *rope_sin;
+    const uint32_t *position;
+    const float *rotations; /* [n_rotations][d][d], as in kern_encode_params */
+    int n_rotations;
+} gpu_rotate_args;
+cudaError_t gpu_rotate(const gpu_rotate_args *args, cudaStream_t stream);
+
 /* ------------------------------------------------------------------------------------------------------- attention */
 
 /* A group of query columns that read the same tokens: query rows first_row .. + n_rows (rows x heads <= 8 columns), KV group heads

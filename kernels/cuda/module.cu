@@ -160,7 +160,8 @@ static kern_gpu_status copy_layer(kern_gpu *gpu, const kern_gpu_layer *from, gpu
     } floats[] = {{from->input_norm, gpu->n_hidden, &to->input_norm}, {from->post_attention_norm, gpu->n_hidden, &to->post_norm},
                   {from->q_norm, (size_t)gpu->format.d, &to->q_norm}, {from->k_norm, (size_t)gpu->format.d, &to->k_norm},
                   {from->q_bias, q_cols, &to->q_bias}, {from->k_bias, kv_cols, &to->k_bias},
-                  {from->v_bias, kv_cols, &to->v_bias}, {from->o_bias, gpu->n_hidden, &to->o_bias}};
+                  {from->v_bias, kv_cols, &to->v_bias}, {from->o_bias, gpu->n_hidden, &to->o_bias},
+                  {from->rotations, kv_cols * gpu->format.d, &to->rotations}};
     kern_gpu_status status = KERN_GPU_OK;
     for (size_t i = 0; i < sizeof weights / sizeof weights[0] && status == KERN_GPU_OK; i++) status = copy_weight(gpu, weights[i], true, copies[i], error);
     for (size_t i = 0; i < sizeof floats / sizeof floats[0] && status == KERN_GPU_OK; i++)

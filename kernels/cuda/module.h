@@ -9,7 +9,7 @@
 
 typedef struct gpu_layer {
     gpu_weight q, k, v, o, gate, up, down;
-    float *input_norm, *post_norm, *q_norm, *k_norm, *q_bias, *k_bias, *v_bias, *o_bias;
+    float *input_norm, *post_norm, *q_norm, *k_norm, *q_bias, *k_bias, *v_bias, *o_bias, *rotations;
 } gpu_layer;
 
 /* Something kept in the pool: a section, or the GPU's copy of a branch's own block. Keyed by the address of the first layer's block in

@@ -59,6 +59,23 @@ static kern_gpu_status multiply(kern_gpu *gpu, const gpu_weight *const *weights,
     return KERN_GPU_OK;
 }
 
+/* With a rotation, norm and RoPE are done with it, and coding finds rows that are ready. */
+static kern_gpu_status rotate(kern_gpu *gpu, const gpu_plan *plan, const gpu_layer *w, gpu_encode_args *a, kern_gpu_error *error)
+{
+    if (!w->rotations) return KERN_GPU_OK;
+    gpu_rotate_args r = {};
+    r.n_rows = a->n_rows, r.d = gpu->format.d, r.norm_eps = a->norm_eps;
+    r.rope_cos = a->rope_cos, r.rope_sin = a->rope_sin, r.position = plan->position;
+    r.rotations = w->rotations, r.n_rotations = gpu->format.n_kv_heads;
+    r.rows = gpu->q, r.n_heads = a->n_heads, r.norm = a->q_norm;
+    GPU_TRY(gpu_rotate(&r, gpu->stream), "rotating queries");
+    r.rows = gpu->k, r.n_heads = gpu->format.n_kv_heads, r.norm = a->k_norm;
+    GPU_TRY(gpu_rotate(&r, gpu->stream), "rotating keys");
+    a->q_norm = a->k_norm = NULL;
+    a->rope_cos = a->rope_sin = NULL;
+    return KERN_GPU_OK;
+}
+
 static kern_gpu_status project(kern_gpu *gpu, const gpu_plan *plan, uint32_t layer, size_t n_segments, kern_gpu_error *error)
 {
     const gpu_layer *w = &gpu->layers[layer];
@@ -84,6 +101,8 @@ static kern_gpu_status project(kern_gpu *gpu, const gpu_plan *plan, uint32_t lay
     a.segments = plan->encode;
     a.n_segments = (int)n_segments;
     a.n_units_max = plan->n_units_max;
+    status = rotate(gpu, plan, w, &a, error);
+    if (status != KERN_GPU_OK) return status;
     GPU_TRY(gpu_encode(&a, gpu->stream), "coding keys and queries");
     return KERN_GPU_OK;
 }

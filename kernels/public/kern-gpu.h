@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 enum {
-    KERN_GPU_ABI = 2, /* changed with any change below */
+    KERN_GPU_ABI = 3, /* changed with any change below */
     KERN_GPU_SEGMENTS_MAX = 64,
     KERN_GPU_MESSAGE_BYTES = 320,
 };
@@ -54,6 +54,7 @@ typedef struct kern_gpu_layer {
     const float *input_norm, *post_attention_norm;  /* [hidden] */
     const float *q_norm, *k_norm;                   /* [d], NULL: none */
     const float *q_bias, *k_bias, *v_bias, *o_bias; /* NULL: none */
+    const float *rotations;                         /* [n_kv_heads][d][d], see kern_encode_params; NULL: none */
 } kern_gpu_layer;
 
 /* All borrowed for the call only: weights are copied to the GPU. */

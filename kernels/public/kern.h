@@ -191,14 +191,19 @@ typedef struct kern_kv_block {
 } kern_kv_block;
 
 /* Codes of keys and quantised values of n tokens, written at token `at` of a block: per row QK-norm (weight [d], NULL: none),
- * RoPE (row r uses cos/sin row r, NULL: none), the k_key entries of largest magnitude (ties: the lowest index), 8-bit values.
- * k and v are [n][kv_heads * d] with the given stride. */
+ * RoPE (row r uses cos/sin row r, NULL: none), a rotation (below), the k_key entries of largest magnitude (ties: the lowest index), 8-bit
+ * values. k and v are [n][kv_heads * d] with the given stride.
+ *
+ * Rotations: an orthogonal matrix for each KV head, by which keys and queries are multiplied alike after RoPE, so that their products, and
+ * with them dense attention, stay what they are, while the energy of keys gathers in fewer features than RoPE leaves it in. */
 typedef struct kern_encode_params {
     const kern_kv_format *format;
     size_t n_heads; /* KV heads for keys and values, query heads for queries */
     const float *norm_weight;
     float norm_eps;
     const float *rope_cos, *rope_sin; /* [n][d/2] */
+    const float *rotations; /* [n_rotations][d][d]: feature i of a rotated row x is the sum over j of x[j] * rotation[j][i]; NULL: none */
+    size_t n_rotations;     /* the number of KV heads: head h of n_heads is turned by number h / (n_heads / n_rotations) */
 } kern_encode_params;
 void kern_encode_keys_values(kern_context *context, const kern_encode_params *params, const float *k, size_t k_stride, const float *v,
                              size_t v_stride, size_t n_tokens, void *block, size_t capacity, size_t at);

@@ -210,6 +210,57 @@ static double distance(const float *a, const float *b, size_t rows, size_t d)
     return worst;
 }
 
+/* An orthogonal matrix for each KV head: reflections, one after another. */
+static float *matrices_of(size_t kv, size_t d, uint64_t seed)
+{
+    float *m = (float *)calloc(kv * d * d, 4);
+    for (size_t h = 0; h < kv; h++) {
+        float *one = m + h * d * d;
+        for (size_t i = 0; i < d; i++) one[i * d + i] = 1;
+        for (int n = 0; n < 4; n++) {
+            double v[128], size = 0;
+            for (size_t i = 0; i < d; i++) v[i] = data_normal(&seed), size += v[i] * v[i];
+            for (size_t j = 0; j < d; j++) {
+                double dot = 0;
+                for (size_t i = 0; i < d; i++) dot += one[j * d + i] * v[i];
+                for (size_t i = 0; i < d; i++) one[j * d + i] -= (float)(2 * dot / size * v[i]);
+            }
+        }
+    }
+    return m;
+}
+
+/* Norm, RoPE and rotation of queries: the portable kernel's float form (CODE32 keeps it), one row and many. */
+static void check_rotation(Setting *s)
+{
+    size_t heads = s->c->n_heads, kv = s->c->n_kv_heads, d = s->c->format.d;
+    kern_kv_format f = s->c->format;
+    f.k_key = f.k_query = (uint16_t)d, f.key_type = KERN_KEY_CODE32;
+    static const size_t sizes[] = {1, 16, 77};
+    for (size_t n : sizes) {
+        float *q = rows_of(n * heads * d, s->kind, 41), *norm = rows_of(d, DATA_NORMAL, 42), *matrices = matrices_of(kv, d, 43);
+        float *cos_rows = (float *)malloc(n * d / 2 * 4), *sin_rows = (float *)malloc(n * d / 2 * 4), *got = (float *)malloc(n * heads * d * 4);
+        double inv_freq[64];
+        for (size_t i = 0; i < d / 2; i++) inv_freq[i] = pow(1e6, -2.0 * (double)i / (double)d);
+        kern_rope_fill(inv_freq, d, 1, 500, n, cos_rows, sin_rows);
+        kern_queries want = {(int8_t *)malloc(n * heads * 128), (float *)malloc(n * heads * 4), (float *)malloc(n * heads * d * 4)};
+        kern_encode_params params = {&f, heads, norm, 1e-6f, cos_rows, sin_rows, matrices, kv};
+        kern_encode_queries(s->context, &params, q, heads * d, n, &want);
+        gpu_rotate_args a = {};
+        float *dq = gpu_copy(q, n * heads * d), *dn = gpu_copy(norm, d), *dc = gpu_copy(cos_rows, n * d / 2), *ds = gpu_copy(sin_rows, n * d / 2);
+        float *dm = gpu_copy(matrices, kv * d * d);
+        a.rows = dq, a.n_rows = (int)n, a.n_heads = (int)heads, a.d = (int)d, a.norm = dn, a.norm_eps = 1e-6f;
+        a.rope_cos = dc, a.rope_sin = ds, a.rotations = dm, a.n_rotations = (int)kv;
+        CUDA_OK(gpu_rotate(&a, 0));
+        gpu_get(got, dq, n * heads * d);
+        for (size_t i = 0; i < n * heads * d; i++) got[i] /= sqrtf((float)d); /* as the portable form has it */
+        double worst = distance(got, want.dense, n * heads, d);
+        expect(worst < 1e-5, "rotated queries", s->c, s->kind, worst, 1e-5);
+        free(q), free(norm), free(matrices), free(cos_rows), free(sin_rows), free(got), free(want.table), free(want.scale), free(want.dense);
+        CUDA_OK(cudaFree(dq)); CUDA_OK(cudaFree(dn)); CUDA_OK(cudaFree(dc)); CUDA_OK(cudaFree(ds)); CUDA_OK(cudaFree(dm));
+    }
+}
+
 static float *reference(Setting *s, bool with_sections, bool with_own, size_t own_before)
 {
     size_t heads = s->c->n_heads, d = s->format.d;
@@ -327,6 +378,7 @@ static void check_case(const Case *c, int kind, kern_context *context, int n_row
     make_queries(&s);
     if (is_decode) {
         check_prepared_codes(&s);
+        check_rotation(&s);
         check_decode(&s, 1);
         check_decode(&s, 5);
     } else {

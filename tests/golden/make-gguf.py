@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Makes tests/data/qwen3/mixed.gguf, mixed-expected.safetensors and blocks.safetensors: a tiny random Qwen3 checkpoint whose matrices are
 stored in every block type that is supported, with the logits of the dequantised values; and some blocks of each type with their values.
+Also types-expected.safetensors: logits of whole checkpoints in one type each (and in the K_M mixes), whose blocks are random bytes from a
+generator that tests/unit/test-gguf-types.c repeats, so that the checkpoints themselves need not be kept.
 
     tests/golden/make-gguf.py FOLDER       (run by hand: the files are committed)
 
@@ -100,6 +102,93 @@ def encode(kind, x):
     return b"".join(raw for raw, _ in done), np.concatenate([meant for _, meant in done]).reshape(x.shape)
 
 
+# ---- checkpoints of random bytes
+
+def random_words(seed, n):
+    """splitmix64."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(seed) + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+        return z ^ z >> np.uint64(31)
+
+
+def halves_of(raw):
+    return raw.copy().view(np.float16)[:, 0].astype(np.float32)[:, None]
+
+
+def set_scale(blocks, at, exponent):
+    """A half of this exponent field, positive, with the block's own random fraction."""
+    blocks[:, at + 1] = blocks[:, at + 1] & 3 | exponent << 2
+
+
+def decode_k(blocks, top):
+    d, d_min = halves_of(blocks[:, 0:2]), halves_of(blocks[:, 2:4])
+    packed = blocks[:, 4:16].astype(int)
+    low, low_min, rest = packed[:, 0:4], packed[:, 4:8], packed[:, 8:12]
+    scales = np.concatenate([low & 63, rest & 15 | low >> 6 << 4], 1)
+    minima = np.concatenate([low_min & 63, rest >> 4 | low_min >> 6 << 4], 1)
+    high, q = (blocks[:, 16:48], blocks[:, 48:176]) if top == 31 else (None, blocks[:, 16:144])
+    values = []
+    for p in range(8):
+        part = (q[:, 32 * (p // 2):32 * (p // 2) + 32] >> (4 * (p % 2)) & 15).astype(int)
+        if top == 31: part = part + ((high >> p & 1).astype(int) << 4)
+        values.append(d * scales[:, p:p + 1].astype(np.float32) * part.astype(np.float32) - d_min * minima[:, p:p + 1].astype(np.float32))
+    return np.concatenate(values, 1)
+
+
+def decode_q6_k(blocks):
+    ql, qh, scales, d = blocks[:, :128], blocks[:, 128:192], blocks[:, 192:208].copy().view(np.int8).astype(np.float32), halves_of(blocks[:, 208:210])
+    out = np.zeros((len(blocks), 256), np.float32)
+    for i in range(256):
+        h, j, l = i // 128, i % 128 // 32, i % 32
+        q = (ql[:, 64 * h + 32 * (j % 2) + l] >> (4 * (j // 2)) & 15).astype(int) + ((qh[:, 32 * h + l] >> (2 * j) & 3).astype(int) << 4)
+        out[:, i] = d[:, 0] * scales[:, i // 16] * (q - 32).astype(np.float32)
+    return out
+
+
+def random_tensor(kind, shape, seed):
+    """The values of n random elements, as test-gguf-types.c writes them."""
+    n = int(np.prod(shape))
+    sizes = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q8_0": (32, 34), "Q4_0": (32, 18), "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210)}
+    n_values, n_bytes = sizes[kind]
+    total = n // n_values * n_bytes
+    blocks = random_words(seed, (total + 7) // 8).view(np.uint8)[:total].reshape(-1, n_bytes).copy()
+    if kind == "F32":
+        u = (blocks.view(np.uint32)[:, 0] >> 8).astype(np.float32) * np.float32(2 ** -24)
+        return (0.75 + u * 0.5 if len(shape) == 1 else (u - np.float32(0.5)) * np.float32(0.25)).astype(np.float32).reshape(shape)
+    if kind in ("F16", "BF16"):  # magnitudes from 2^-7 to 2^-3
+        bits = blocks.view(np.uint16)[:, 0]
+        bits = bits & 0x8FFF | 0x2000 if kind == "F16" else bits & 0x81FF | 0x3C00
+        return (bits.view(np.float16).astype(np.float32) if kind == "F16" else qwen.from_bf16(bits)).reshape(shape)
+    for at, exponent in {"Q8_0": [(0, 4)], "Q4_0": [(0, 8)], "Q4_K": [(0, 3), (2, 6)], "Q5_K": [(0, 2), (2, 6)], "Q6_K": [(208, 1)]}[kind]:
+        set_scale(blocks, at, exponent)
+    if kind == "Q8_0": values = halves_of(blocks[:, :2]) * blocks[:, 2:].copy().view(np.int8).astype(np.float32)
+    elif kind == "Q4_0": values = halves_of(blocks[:, :2]) * (np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], 1).astype(np.float32) - 8)
+    elif kind == "Q6_K": values = decode_q6_k(blocks)
+    else: values = decode_k(blocks, 31 if kind == "Q5_K" else 15)
+    return values.astype(np.float32).reshape(shape)
+
+
+def make_types(target):
+    config = qwen.config_json(256, 2, 2, 1, 128, 256, tied=True, context=512)
+    ids = np.random.RandomState(6).randint(0, 256, 40)
+    rows = np.array([0, 13, 26, 39])
+    expected = {"ids": ids.astype(np.int32), "rows": rows.astype(np.int32)}
+    mixes = {kind: (kind, kind) for kind in ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K")}
+    mixes.update({"Q4_K_M": ("Q4_K", "Q6_K"), "Q5_K_M": ("Q5_K", "Q6_K")})
+    for name, (most, some) in mixes.items():
+        weights = {}
+        for number, (tensor, array) in enumerate(qwen.random_weights(config, 0).items()):
+            # the K_M mixes keep the table, and values and down projections of some layers, in more bits
+            kind = "F32" if array.ndim == 1 else some if "embed" in tensor or (".0." in tensor and ("v_proj" in tensor or "down" in tensor)) else most
+            weights[tensor] = random_tensor(kind, array.shape, 1000 + number)
+        logits = qwen.forward(config, weights, ids)[rows]
+        print(name, "logits up to", np.abs(logits).max(), "spread", logits.std())
+        expected[name] = logits.astype(np.float32)
+    qwen.write_safetensors(os.path.join(target, "types-expected.safetensors"), expected)
+
+
 # ---- the file
 
 def text(s):
@@ -164,3 +253,4 @@ def main(target):
 
 if __name__ == "__main__":
     main(sys.argv[1])
+    make_types(sys.argv[1])

@@ -1,6 +1,6 @@
 /* test-codes.c: codes of keys, values and queries on every instruction set.
  *
- * Owns: exact top-k, 8-bit codes, 4-bit and 8-bit values, norm and rotation, units written in pieces, odd input.
+ * Owns: exact top-k, 8-bit codes, 4-bit and 8-bit values, norm, RoPE and rotation, units written in pieces, odd input.
  * Does not own: attention (test-attend.c).
  */
 #include "attend-fixture.h"
@@ -213,7 +213,7 @@ static void check_queries(void)
     kern_context_free(context);
 }
 
-/* Norm and rotation against double. */
+/* Norm and RoPE against double. */
 static void check_norm_and_rope(void)
 {
     enum { D = 128, N = 5 };
@@ -238,6 +238,117 @@ static void check_norm_and_rope(void)
             assert_true(fabs(want[i] * c - want[i + D / 2] * s - (double)dense[r * D + i]) < 1e-6);
             assert_true(fabs(want[i + D / 2] * c + want[i] * s - (double)dense[r * D + i + D / 2]) < 1e-6);
         }
+    }
+    kern_context_free(context);
+}
+
+/* An orthogonal matrix: a product of rotations of pairs. */
+static void fill_orthogonal(float *matrix, size_t d, uint32_t *random)
+{
+    double m[KERN_HEAD_DIM_MAX][KERN_HEAD_DIM_MAX] = {{0}};
+    for (size_t i = 0; i < d; i++) m[i][i] = 1;
+    for (size_t n = 0; n < 20 * d; n++) {
+        size_t a = n % d, b = (n * 7 + n / d + 1) % d;
+        double angle = (double)fixture_random(random) * 3;
+        for (size_t j = 0; a != b && j < d; j++) {
+            double x = m[j][a], y = m[j][b];
+            m[j][a] = cos(angle) * x - sin(angle) * y;
+            m[j][b] = sin(angle) * x + cos(angle) * y;
+        }
+    }
+    for (size_t i = 0; i < d * d; i++) matrix[i] = (float)m[i / d][i % d];
+}
+
+/* Keys and queries of two KV heads with two query heads each, with or without a matrix for each KV head. */
+enum { ROTATED_TOKENS = 21 };
+typedef struct rotated {
+    kern_queries queries;
+    kern_kv_block block;
+} rotated;
+
+static rotated encode_rotated(kern_context *context, const kern_kv_format *format, const float *q, const float *k, const float *rotations, size_t piece)
+{
+    size_t d = format->d, n = ROTATED_TOKENS, capacity = 32;
+    rotated r = {.queries = {.table = fixture_alloc(n * 4 * 128), .scale = fixture_alloc(n * 4 * sizeof(float)), .dense = fixture_alloc(n * 4 * d * sizeof(float))}};
+    void *data = fixture_alloc(kern_kv_layout_of(format, 2, capacity).total_bytes);
+    kern_encode_params params = {.format = format, .n_heads = 4, .rotations = rotations, .n_rotations = 2};
+    for (size_t at = 0; at < n; at += piece) {
+        size_t n_rows = n - at < piece ? n - at : piece;
+        kern_queries part = {.table = r.queries.table + at * 4 * 128, .scale = r.queries.scale + at * 4, .dense = r.queries.dense + at * 4 * d};
+        params.n_heads = 4;
+        kern_encode_queries(context, &params, q + at * 4 * d, 4 * d, n_rows, &part);
+        params.n_heads = 2;
+        kern_encode_keys_values(context, &params, k + at * 2 * d, 2 * d, k + at * 2 * d, 2 * d, n_rows, data, capacity, at);
+    }
+    r.block = (kern_kv_block){.data = data, .n_tokens = (uint32_t)n, .capacity = (uint32_t)capacity};
+    return r;
+}
+
+static void free_rotated(rotated *r)
+{
+    free(r->queries.table);
+    free(r->queries.scale);
+    free(r->queries.dense);
+    free((void *)r->block.data);
+}
+
+/* Scores of dense keys and queries stay what they are; a sparse key is the largest features of the rotated row; a row's codes do not depend on
+ * the rows beside it. */
+static void check_rotation(void)
+{
+    kern_context *context;
+    assert_int_equal(kern_context_new(2, false, &context), KERN_OK);
+    static const size_t SIZES[] = {128, 96, 16};
+    for (size_t s = 0; s < 3; s++) {
+        size_t d = SIZES[s];
+        float *q = fixture_alloc(ROTATED_TOKENS * 4 * d * sizeof *q), *k = fixture_alloc(ROTATED_TOKENS * 2 * d * sizeof *k), matrices[2 * 128 * 128];
+        uint32_t random = 77;
+        for (size_t i = 0; i < ROTATED_TOKENS * 4 * d; i++) q[i] = fixture_feature(&random);
+        for (size_t i = 0; i < ROTATED_TOKENS * 2 * d; i++) k[i] = fixture_feature(&random);
+        for (size_t h = 0; h < 2; h++) fill_orthogonal(matrices + h * d * d, d, &random);
+        kern_kv_format format = {.d = (uint16_t)d, .k_key = (uint16_t)d, .k_query = (uint16_t)d, .key_type = KERN_KEY_CODE32, .value_type = KERN_VALUE_Q8};
+        rotated plain = encode_rotated(context, &format, q, k, NULL, 21), turned = encode_rotated(context, &format, q, k, matrices, 21);
+        rotated pieces = encode_rotated(context, &format, q, k, matrices, 3);
+        assert_memory_equal(turned.queries.dense, pieces.queries.dense, ROTATED_TOKENS * 4 * d * sizeof *q);
+        assert_memory_equal(turned.block.data, pieces.block.data, kern_kv_layout_of(&format, 2, 32).total_bytes);
+        format.k_key = 8;
+        rotated sparse = encode_rotated(context, &format, q, k, matrices, 21);
+        double worst = 0, largest = 0, changed = 0;
+        for (size_t t = 0; t < ROTATED_TOKENS; t++)
+            for (size_t h = 0; h < 4; h++) {
+                float key[KERN_HEAD_DIM_MAX], rotated_key[KERN_HEAD_DIM_MAX], kept[KERN_HEAD_DIM_MAX];
+                kern_kv_format dense = format;
+                dense.k_key = (uint16_t)d;
+                kern_kv_get_key(&dense, 2, &plain.block, h / 2, t, key);
+                kern_kv_get_key(&dense, 2, &turned.block, h / 2, t, rotated_key);
+                kern_kv_get_key(&format, 2, &sparse.block, h / 2, t, kept);
+                bool is_kept[KERN_HEAD_DIM_MAX];
+                plain_top_k(rotated_key, d, 8, is_kept);
+                for (size_t i = 0; i < d; i++) {
+                    double want = 0; /* the definition, in double */
+                    for (size_t j = 0; j < d; j++) want += (double)key[j] * (double)matrices[h / 2 * d * d + j * d + i];
+                    assert_true(fabs(want - (double)rotated_key[i]) < 1e-5);
+                    assert_true(kept[i] == (is_kept[i] ? rotated_key[i] : 0));
+                    changed = fmax(changed, fabs((double)key[i] - (double)rotated_key[i]));
+                }
+                for (size_t u = 0; u < ROTATED_TOKENS; u++) {
+                    double a = 0, b = 0;
+                    for (size_t i = 0; i < d; i++) {
+                        a += (double)key[i] * (double)plain.queries.dense[(u * 4 + h) * d + i];
+                        b += (double)rotated_key[i] * (double)turned.queries.dense[(u * 4 + h) * d + i];
+                    }
+                    worst = fmax(worst, fabs(a - b));
+                    largest = fmax(largest, fabs(a));
+                }
+            }
+        assert_true(worst < 1e-5 * largest);
+        assert_true(changed > 0.1);
+        free_rotated(&plain);
+        free_rotated(&turned);
+        free_rotated(&pieces);
+        free_rotated(&sparse);
+        free(q);
+        free(k);
     }
     kern_context_free(context);
 }
@@ -294,13 +405,14 @@ ISA_TEST(values)
 ISA_TEST(queries)
 ISA_TEST(norm_and_rope)
 ISA_TEST(not_numbers)
+ISA_TEST(rotation)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formats),       cmocka_unit_test(test_keys),    cmocka_unit_test(test_values),
         cmocka_unit_test(test_same_bytes),    cmocka_unit_test(test_queries), cmocka_unit_test(test_norm_and_rope),
-        cmocka_unit_test(test_not_numbers),
+        cmocka_unit_test(test_not_numbers),   cmocka_unit_test(test_rotation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

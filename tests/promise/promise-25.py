@@ -41,7 +41,10 @@ class Case:
         return done.stdout + done.stderr
 
     def download(self, *arguments, code=0, **variables):
-        text = self.run("model", "download", *(arguments or ("org/tiny",)), code=code, **variables)
+        arguments = arguments or ("org/tiny",)
+        if "--bits" not in arguments:
+            arguments = ("--bits", "as-is", *arguments)
+        text = self.run("model", "download", *arguments, code=code, **variables)
         if code != 0:
             assert self.installed() == [], self.installed()
         return text
@@ -120,7 +123,7 @@ def case_killed():
     """kill -9 in the middle of a file; what was there is used."""
     with Case(**{"network.timeout": "60"}) as case:
         case.server.faults[case.resolve(LARGE)] = case.server.stall_after(LARGE, 40000)
-        process = subprocess.Popen([LECTERN, "model", "download", "org/tiny"], env=case.environment, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([LECTERN, "model", "download", "org/tiny", "--bits", "as-is"], env=case.environment, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while not (os.path.exists(case.part(LARGE)) and os.path.getsize(case.part(LARGE)) == 40000):
             assert time.monotonic() < deadline and process.poll() is None
@@ -160,7 +163,7 @@ def case_killed_at_random():
         while n_killed < 5 or not case.installed():
             if case.installed():  # the machine was too fast to be killed five times: once more
                 shutil.rmtree(os.path.join(case.models, "tiny"))
-            process = subprocess.Popen([LECTERN, "--quiet", "model", "download", "org/tiny"], env=case.environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            process = subprocess.Popen([LECTERN, "--quiet", "model", "download", "org/tiny", "--bits", "as-is"], env=case.environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             try:
                 process.wait(timeout=rng.uniform(0, 0.25) if n_killed < 30 else 60)
             except subprocess.TimeoutExpired:
@@ -474,6 +477,66 @@ def case_lists():
         with Case() as case:
             case.server.faults[tree] = lambda handler: handler.send(200, json.dumps(sound).encode(), Link=link.format(case.server.url)) or True
             case.download(code=1)
+
+
+def case_converted():
+    """Stored once, with 8 bits unless told otherwise: a folder, a GGUF file; what it will need is said, nothing is left beside it."""
+    with open(os.path.join(os.environ["LECTERN_TEST_DATA"], "qwen3", "mixed.gguf"), "rb") as file:
+        gguf = file.read()
+    for files, bits, kind in ((FILES, (), "q8"), (FILES, ("--bits", "4"), "q4"), ({"tiny-Q8_0.gguf": gguf}, ("--bits", "8"), "q8")):
+        with Case() as case:
+            case.server.files = dict(files)
+            said = case.run("model", "download", "org/tiny", *bits)
+            assert "of memory" in said and "on the disk" in said and "tokens/s" in said and "Installed" in said, said
+            assert case.installed() == ["tiny.safetensors"], case.installed()
+            path = os.path.join(case.models, "tiny.safetensors")
+            assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+            info = json.loads(case.run("--json", "model", "info", "tiny"))
+            assert info["weight_types"] == kind and info["layers"] >= 1, info
+            assert not [name for name in os.listdir(case.models) if name not in ("tiny.safetensors", ".download")]
+            assert os.listdir(os.path.join(case.models, ".download")) == []
+            assert "already" in case.run("model", "download", "org/tiny", *bits, code=1)
+    with Case() as case:
+        assert "--bits" in case.run("model", "download", "org/tiny", "--bits", "5", code=2) and not case.server.log
+
+
+def case_too_much_for_this_machine():
+    """What it will need of memory, disk and time follows from config.json: said, or refused, before any weights are asked for."""
+    config = json.loads(FILES["config.json"])
+    with Case() as case:
+        said = case.run("model", "download", "org/tiny")
+        assert said.count("of memory") == 1 and "tokens/s" in said and "Installed" in said, said
+    for bits in ("8", "as-is"):
+        with Case() as case:
+            case.server.files["config.json"] = json.dumps({**config, "hidden_size": 65536, "intermediate_size": 262144, "num_hidden_layers": 200}).encode()
+            said = case.download("org/tiny", "--bits", bits, code=1)
+            assert "this machine has" in said or "on the disk" in said, said
+            assert not case.asked(LARGE) and not case.asked(WEIGHTS)
+
+
+def case_killed_while_converting():
+    """kill -9 wherever it is: there is no model, or a whole one, and what was fetched is not fetched again."""
+    rng, n_killed = random.Random(26), 0
+    with Case() as case:
+        while n_killed < 8:
+            process = subprocess.Popen([LECTERN, "--quiet", "model", "download", "org/tiny"], env=case.environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            try:
+                process.wait(timeout=rng.uniform(0.02, 0.3))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                n_killed += 1
+            if case.installed():
+                assert case.installed() == ["tiny.safetensors"] and json.loads(case.run("--json", "model", "info", "tiny"))["weight_types"] == "q8"
+                os.unlink(os.path.join(case.models, "tiny.safetensors"))
+        hour_ago = time.time() - 3600
+        for name in os.listdir(case.models):
+            if name != ".download":
+                os.utime(os.path.join(case.models, name), (hour_ago, hour_ago))
+        case.run("model", "download", "org/tiny")
+        assert sorted(os.listdir(case.models)) == [".download", "tiny.safetensors"], os.listdir(case.models)  # nothing is left of the killed ones
+        assert case.installed() == ["tiny.safetensors"]
+        assert json.loads(case.run("--json", "model", "info", "tiny"))["weight_types"] == "q8"
 
 
 def case_not_a_model():

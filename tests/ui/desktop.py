@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import gi
@@ -24,6 +25,61 @@ TIMEOUT_S = float(os.environ.get("LECTERN_UI_TIMEOUT", "300"))
 def end_with_parent():
     """In a child: it is killed when the test is, however that ends (PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Picture:
+    """What is on the screen, by the pixel."""
+
+    def __init__(self, width, height, data):
+        self.width, self.height, self.data = width, height, data
+
+    def at(self, x, y):
+        start = 3 * (y * self.width + x)
+        return tuple(self.data[start:start + 3])
+
+
+class Notifications:
+    """A desktop's notifications on the test's own bus: what is told, and the click on it."""
+
+    INTERFACE = ("<node><interface name='org.freedesktop.Notifications'>"
+                 "<method name='Notify'><arg type='s' direction='in'/><arg type='u' direction='in'/><arg type='s' direction='in'/>"
+                 "<arg type='s' direction='in'/><arg type='s' direction='in'/><arg type='as' direction='in'/><arg type='a{sv}' direction='in'/>"
+                 "<arg type='i' direction='in'/><arg type='u' direction='out'/></method>"
+                 "<method name='CloseNotification'><arg type='u' direction='in'/></method>"
+                 "<signal name='ActionInvoked'><arg type='u'/><arg type='s'/></signal></interface></node>")
+    PATH = "/org/freedesktop/Notifications"
+
+    def __init__(self):
+        self.told, self.ready = [], threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+        assert self.ready.wait(30), "no place on the bus"
+
+    def _run(self):
+        from gi.repository import Gio, GLib
+        context = GLib.MainContext.new()
+        context.push_thread_default()
+        address = os.environ["DBUS_SESSION_BUS_ADDRESS"]
+        flags = Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
+        self.bus = Gio.DBusConnection.new_for_address_sync(address, flags, None, None)
+        self.bus.register_object(self.PATH, Gio.DBusNodeInfo.new_for_xml(self.INTERFACE).interfaces[0], self._on_call, None, None)
+        self.bus.call_sync("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName",
+                           GLib.Variant("(su)", ("org.freedesktop.Notifications", 0)), None, 0, -1, None)
+        self.ready.set()
+        GLib.MainLoop.new(context, False).run()
+
+    def _on_call(self, bus, sender, path, interface, method, parameters, invocation):
+        from gi.repository import GLib
+        if method == "Notify":
+            _, _, _, title, body, actions, _, _ = parameters.unpack()
+            self.told.append((title, body, actions))
+            invocation.return_value(GLib.Variant("(u)", (len(self.told),)))
+        else:
+            invocation.return_value(None)
+
+    def click(self, number):
+        """As a person clicks on the notification itself."""
+        from gi.repository import GLib
+        self.bus.emit_signal(None, self.PATH, "org.freedesktop.Notifications", "ActionInvoked", GLib.Variant("(us)", (number, "default")))
 
 
 class Desktop:
@@ -270,16 +326,32 @@ class Desktop:
     def focus_window(self):
         subprocess.run(["xdotool", "windowfocus", "--sync", self.x_window], check=False, capture_output=True)
 
+    def look_elsewhere(self):
+        """No window has the keyboard, as when a person works in another application."""
+        x11 = ctypes.CDLL("libX11.so.6")
+        x11.XOpenDisplay.restype = ctypes.c_void_p
+        display = ctypes.c_void_p(x11.XOpenDisplay(None))
+        x11.XSetInputFocus(display, ctypes.c_ulong(0), 0, ctypes.c_ulong(0))
+        x11.XCloseDisplay(display)
+
     def key(self, *keys):
         self.focus_window()
         subprocess.run(["xdotool", "key", "--clearmodifiers", *keys], check=True)
 
-    def type(self, text):
+    def type(self, text, *keys):
+        """Text, and then at once the keys."""
         self.focus_window()
         subprocess.run(["xdotool", "type", "--delay", "20", text], check=True)
+        if keys:
+            subprocess.run(["xdotool", "key", "--clearmodifiers", *keys], check=True)
 
-    def click(self, node, button="1", repeat=1):
-        """With the pointer, in the middle of what is there."""
+    def picture(self):
+        """The window's pixels; it stands at the screen's origin, where no window manager moves it."""
+        width, height = map(int, self.size.split("x"))
+        return Picture(width, height, subprocess.run(["import", "-window", "root", "-depth", "8", "rgb:-"], capture_output=True, check=True).stdout)
+
+    def click(self, node, button="1", repeat=1, at=(0.5, 0.5)):
+        """With the pointer, in the middle of what is there, or elsewhere in it."""
         seen = [None]
 
         def settled():  # it has a place, and has kept it
@@ -287,7 +359,7 @@ class Desktop:
             place, seen[0] = seen[0], (box.x, box.y, box.width, box.height)
             return box if box.width > 0 and box.height > 0 and place == seen[0] else None
         extents = self.wait(settled, "a place to click on")
-        x, y = extents.x + extents.width // 2, extents.y + extents.height // 2
+        x, y = extents.x + int(extents.width * at[0]), extents.y + int(extents.height * at[1])
         self.focus_window()
         subprocess.run(["xdotool", "mousemove", "--window", self.x_window, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
                        check=True)

@@ -39,7 +39,17 @@ def snapshot():
 # Nothing there yet: no fault, and nothing is made.
 found = doctor()
 assert ("library", "good") in found and not os.path.exists(data) and not os.path.exists(config)
-assert any("locked process" in t for t in found["installation", "good"]), found
+assert any("reads documents in its locked process" in t for t in found["installation", "good"]), found
+assert any("draws pages in its locked process" in t for t in found["installation", "good"]), found
+
+# The helpers: missing, and there but unable.
+broken = os.path.join(root.name, "no-helper")
+with open(broken, "w") as file:
+    file.write("#!/bin/sh\nexit 3\n")
+os.chmod(broken, 0o755)
+for variable, program in (("LECTERN_EXTRACT", "lectern-extract"), ("LECTERN_RENDER", "lectern-render")):
+    problems = doctor(code=1, **{variable: broken})["installation", "problem"]
+    assert len(problems) == 1 and program in problems[0] and "does not work" in problems[0], problems
 
 # A library that was read into, a model of one's own: all good, in words too, and nothing is changed.
 book = os.path.join(root.name, "book.md")

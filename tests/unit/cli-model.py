@@ -80,11 +80,23 @@ assert info("eight")["k_key"] == 32
 run("model", "calibrate", "eight", "--choose", "16:32", "--tokens", "300")
 assert info("eight")["k_key"] == 16 and info("eight")["k_query"] == 32
 table = lines("model", "calibrate", "eight", "--show")[0]
+assert len(table["rows"]) == 9 and sum(row["rotated"] for row in table["rows"]) == 4, table
 assert {(row["k_key"], row["k_query"]) for row in table["rows"]} == {(32, 32), (16, 16), (16, 32), (24, 24), (24, 32)}, table
 assert table["rows"][0]["kl_nats"] < 1e-6 and all(row["perplexity"] > 1 for row in table["rows"])
 assert "read again" in run("--model", "eight", "ask", "-d", "short", "What?", code=1)
 assert "ready" in run("--model", "eight", "read", short)
+# So is a rotation, which is measured with the table.
+assert not info("eight")["rotated"]
+assert "read again" in run("model", "calibrate", "eight", "--choose", "16:32:rotated")
+assert info("eight")["rotated"] and ", rotated" in run("model", "info", "eight")
+assert "read again" in run("--model", "eight", "ask", "-d", "short", "What?", code=1)
+assert "ready" in run("--model", "eight", "read", short)
+lines("--model", "eight", "ask", "-d", "short", "What?", "--max-tokens", "2")
+assert "in use" in [row for row in run("model", "calibrate", "eight", "--show").splitlines() if "16 of 32, dense queries, rotated" in row][0]
+run("model", "calibrate", "eight", "--choose", "16:32")
+assert not info("eight")["rotated"] and "ready" in run("--model", "eight", "read", short)
 assert "--choose" in run("model", "calibrate", "eight", "--choose", "many", code=2)
+assert "--choose" in run("model", "calibrate", "eight", "--choose", "16:rotated:32", code=2)
 run("model", "calibrate", "eight", "--choose", "own")
 assert info("eight")["k_key"] == 32
 lines("--model", "eight", "ask", "-d", "short", "What?", "--max-tokens", "2")  # what was read before the choice is there still

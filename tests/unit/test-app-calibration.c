@@ -55,10 +55,10 @@ static double perplexity_by_reading(uint16_t k_key, uint16_t k_query, const char
     return perplexity;
 }
 
-static const AppCalibrationRow *find_row(const AppCalibration *c, uint32_t k_key, uint32_t k_query)
+static const AppCalibrationRow *find_row(const AppCalibration *c, uint32_t k_key, uint32_t k_query, bool rotated)
 {
     for (size_t i = 0; i < c->n_rows; i++)
-        if (c->rows[i].k_key == k_key && c->rows[i].k_query == k_query) return &c->rows[i];
+        if (c->rows[i].k_key == k_key && c->rows[i].k_query == k_query && c->rows[i].rotated == rotated) return &c->rows[i];
     return NULL;
 }
 
@@ -72,22 +72,29 @@ static void table_is_what_the_engine_says(void **state)
     AppCalibrationOptions options = {.file = text, .n_threads = 1};
     g_autoptr(AppCalibration) c = app_calibration_run(folder, model, &options, &error);
     if (c == NULL) fail_msg("%s", error->message);
-    assert_int_equal(c->n_rows, 11);
+    assert_int_equal(c->n_rows, 21);
     assert_int_equal(c->rows[0].k_key, 128);
     assert_false(c->trained_sparse);
     assert_int_equal(c->n_tokens, n_bytes);
     assert_true(c->rows[0].divergence < 1e-9 && c->rows[0].agreement == 1);
     static const uint16_t checked[][2] = {{128, 128}, {16, 16}, {32, 128}};
     for (size_t i = 0; i < 3; i++) {
-        const AppCalibrationRow *row = find_row(c, checked[i][0], checked[i][1]);
+        const AppCalibrationRow *row = find_row(c, checked[i][0], checked[i][1], false);
         double wanted = perplexity_by_reading(checked[i][0], checked[i][1], bytes, n_bytes);
         assert_non_null(row);
         assert_true(fabs(row->perplexity / wanted - 1) < 1e-4);
         assert_true(row->decode_tokens_per_s > 0);
     }
-    const AppCalibrationRow *k16 = find_row(c, 16, 16), *k64 = find_row(c, 64, 64);
+    const AppCalibrationRow *k16 = find_row(c, 16, 16, false), *k64 = find_row(c, 64, 64, false);
     assert_true(k16->divergence > k64->divergence && k64->divergence > 0); /* fewer features: further away */
     assert_true(k16->bytes_per_token < c->rows[0].bytes_per_token);
+    /* This checkpoint's keys lie in 32 dimensions before RoPE: a rotation finds them. */
+    static const uint16_t sparse[] = {16, 24, 32, 48, 64};
+    for (size_t i = 0; i < 5; i++) {
+        const AppCalibrationRow *plain = find_row(c, sparse[i], 128, false), *rotated = find_row(c, sparse[i], 128, true);
+        assert_true(rotated->divergence < plain->divergence / 2);
+        assert_true(rotated->bytes_per_token == plain->bytes_per_token);
+    }
     const AppCalibrationRow *advised = &c->rows[c->advised];
     assert_true(c->advised == 0 || (advised->perplexity <= 1.03 * c->rows[0].perplexity && advised->agreement >= 0.9));
     g_autoptr(AppCalibration) again = app_calibration_load(folder, model, &error);
@@ -101,23 +108,85 @@ static void choice_is_kept(void **state)
     (void)state;
     GError *error = NULL;
     eng_model_options options = {0};
-    assert_true(app_calibration_choose(folder, model, 32, 128, &error));
-    app_calibration_get_choice(folder, model, &options);
+    assert_true(app_calibration_choose(folder, model, 32, 128, false, &error));
+    assert_null(app_calibration_get_choice(folder, model, &options));
     assert_int_equal(options.k_key, 32);
     assert_int_equal(options.k_query, 128);
-    assert_false(app_calibration_choose(folder, model, 130, 130, &error)); /* more than there are */
+    assert_false(app_calibration_choose(folder, model, 130, 130, false, &error)); /* more than there are */
     assert_true(g_error_matches(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_INVALID));
     g_clear_error(&error);
-    assert_false(app_calibration_choose(folder, model, 18, 18, &error)); /* not a multiple of 4 */
+    assert_false(app_calibration_choose(folder, model, 18, 18, false, &error)); /* not a multiple of 4 */
     g_clear_error(&error);
     AppCalibrationOptions measure = {.file = text, .n_tokens = 300, .n_threads = 1}; /* a new table keeps the choice */
     g_autoptr(AppCalibration) c = app_calibration_run(folder, model, &measure, &error);
     assert_non_null(c);
     assert_int_equal(c->chosen_k_key, 32);
-    assert_true(app_calibration_choose(folder, model, 0, 0, &error));
+    assert_true(app_calibration_choose(folder, model, 0, 0, false, &error));
     options = (eng_model_options){0};
-    app_calibration_get_choice(folder, model, &options);
+    assert_null(app_calibration_get_choice(folder, model, &options));
     assert_int_equal(options.k_key, 0);
+}
+
+/* The file that a choice keeps to; the only one. */
+static char *only_rotation(void)
+{
+    g_autofree char *models = g_build_filename(folder, "models", NULL);
+    GDir *dir = g_dir_open(models, 0, NULL);
+    char *found = NULL;
+    for (const char *name = g_dir_read_name(dir); name != NULL; name = g_dir_read_name(dir)) {
+        if (!g_str_has_suffix(name, ".rotation")) continue;
+        assert_null(found);
+        found = g_build_filename(models, name, NULL);
+    }
+    g_dir_close(dir);
+    return found;
+}
+
+static char *identity_of_choice(bool *ret_rotated)
+{
+    eng_model_options options = {0};
+    g_autofree char *rotation = app_calibration_get_choice(folder, model, &options);
+    eng_model *opened;
+    eng_error error = {0};
+    if (eng_model_open(model, &options, &opened, &error) != ENG_OK) fail_msg("%s", error.message);
+    *ret_rotated = eng_model_get_info(opened)->rotated;
+    char *identity = g_strdup(eng_model_identity(opened));
+    eng_model_close(opened);
+    return identity;
+}
+
+static void rotation_is_kept_with_the_choice(void **state)
+{
+    (void)state;
+    GError *error = NULL;
+    bool is_rotated;
+    assert_true(app_calibration_choose(folder, model, 32, 128, false, &error));
+    g_autofree char *plain = identity_of_choice(&is_rotated);
+    assert_false(is_rotated);
+    assert_true(app_calibration_choose(folder, model, 32, 128, true, &error));
+    g_autofree char *rotated = identity_of_choice(&is_rotated);
+    assert_true(is_rotated);
+    assert_string_not_equal(plain, rotated); /* what was read without it is stale */
+    g_autofree char *first = only_rotation();
+    AppCalibrationOptions measure = {.file = text, .n_tokens = 280, .n_threads = 1}; /* another table, another rotation: the choice stays */
+    g_autoptr(AppCalibration) c = app_calibration_run(folder, model, &measure, &error);
+    if (c == NULL) fail_msg("%s", error->message);
+    assert_string_not_equal(c->rotation, c->chosen_rotation);
+    for (size_t i = 0; i < c->n_rows; i++) assert_false(app_calibration_is_chosen(c, i));
+    g_autofree char *again = identity_of_choice(&is_rotated);
+    assert_string_equal(again, rotated);
+    assert_true(app_calibration_choose(folder, model, 32, 128, true, &error)); /* now the new one; the old one goes */
+    g_autofree char *renewed = identity_of_choice(&is_rotated), *second = only_rotation();
+    assert_true(is_rotated);
+    assert_string_not_equal(renewed, rotated);
+    assert_string_not_equal(first, second);
+    app_calibration_forget(folder, "yarn-factor-bf16-d128");
+    assert_null(only_rotation());
+    assert_null(app_calibration_load(folder, model, &error));
+    assert_null(error);
+    assert_false(app_calibration_choose(folder, model, 32, 128, true, &error)); /* never measured */
+    assert_true(g_error_matches(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_INVALID));
+    g_clear_error(&error);
 }
 
 static void failures_say_why(void **state)
@@ -147,7 +216,7 @@ static void failures_say_why(void **state)
     assert_non_null(strstr(error->message, "damaged"));
     g_clear_error(&error);
     eng_model_options untouched = {.k_key = 7};
-    app_calibration_get_choice(folder, model, &untouched);
+    assert_null(app_calibration_get_choice(folder, model, &untouched));
     assert_int_equal(untouched.k_key, 7);
     g_unlink(table);
     assert_null(app_calibration_load(folder, model, &error));
@@ -169,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_is_what_the_engine_says),
         cmocka_unit_test(choice_is_kept),
+        cmocka_unit_test(rotation_is_kept_with_the_choice),
         cmocka_unit_test(failures_say_why),
     };
     int failed = !ok || cmocka_run_group_tests(tests, NULL, NULL);

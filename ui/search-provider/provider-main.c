@@ -11,6 +11,7 @@
 #include <locale.h>
 #include <string.h>
 
+#include "app-format.h"
 #include "app-library.h"
 #include "ui-config.h"
 
@@ -62,17 +63,6 @@ static void stay(Provider *provider)
     provider->idle_source = g_timeout_add_seconds(IDLE_S, leave, provider);
 }
 
-/* The snippet as plain text on one line. g_free. */
-static char *plain_snippet(const char *snippet)
-{
-    GString *text = g_string_new(NULL);
-    for (const char *at = snippet; *at != '\0'; at++) {
-        if (*at == APP_SNIPPET_OPEN || *at == APP_SNIPPET_CLOSE) continue;
-        g_string_append_c(text, *at == '\n' ? ' ' : *at);
-    }
-    return g_string_free(text, FALSE);
-}
-
 static GVariant *search(Provider *provider, const char *const *terms)
 {
     g_autofree char *words = g_strjoinv(" ", (char **)terms);
@@ -88,7 +78,7 @@ static GVariant *search(Provider *provider, const char *const *terms)
         if (!g_hash_table_add(seen, g_memdup2(&document, sizeof document))) continue; /* the best passage of each document */
         g_autofree char *id = g_strdup_printf("%" G_GINT64_FORMAT ":%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, document, hit->match_start, hit->match_end);
         Meta *meta = g_new0(Meta, 1);
-        g_autofree char *snippet = plain_snippet(hit->snippet);
+        g_autofree char *snippet = app_format_snippet(hit->snippet, "", "", false);
         meta->name = g_strdup(hit->title);
         /* Translators: a page's label, then some words of its text */
         meta->description = hit->page != UINT32_MAX ? g_strdup_printf(_("Page %s: %s"), hit->page_label, snippet) : g_strdup(snippet);
