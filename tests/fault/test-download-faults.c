@@ -41,7 +41,7 @@ static bool stops_at_converting, is_cancelled;
 static void see_progress(void *user, const AppDownloadProgress *progress)
 {
     if (stops_at_converting && progress->stage == APP_DOWNLOAD_CONVERTING) is_cancelled = true;
-    if (progress->stage == APP_DOWNLOAD_FETCHING && progress->file && n_first == UINT64_MAX) n_first = progress->done_bytes;
+    if (progress->stage == APP_DOWNLOAD_FETCHING && progress->message == NULL && n_first == UINT64_MAX) n_first = progress->done_bytes;
 }
 
 static bool download(const char *folder, const char *file, AppModelWeights weights, GError **error)
