@@ -1,18 +1,22 @@
 /* app-doctor-files.c: the doctor's checks of the user's own files: who may read them, the library, the caches, what was left behind. */
 #include "app-doctor-internal.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "app-format.h"
 #include "app-library.h"
+#include "app-models.h"
 #include "app-paths.h"
 #include "app-sqlite.h"
 #include "eng.h"
 
-enum { ENTRIES_MAX = 500000, SHOWN_MAX = 3, DEPTH_MAX = 8 };
+enum { ENTRIES_MAX = 500000, SHOWN_MAX = 3, DEPTH_MAX = 8, SPACE_BYTES_MIN = 1 << 20 };
+#define RIGHTS_ADVICE "Give yourself the right to write there, or choose another folder with LECTERN_DATA."
 
 /* ----------------------------------------------------------------------------------------------------------- permissions */
 
@@ -60,13 +64,27 @@ static void check_private(AppDoctor *doctor, const char *folder, const char *wha
         app_doctor_add(doctor, APP_FINDING_PROBLEM, "Were they made with sudo? Give them back to yourself with chown.", "%" G_GUINT64_FORMAT " of %s belong to another user (%s)",
                        walk.n_foreign, what, walk.examples->str);
     if (g_access(folder, R_OK | W_OK | X_OK) != 0)
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, "Give yourself the right to write there, or choose another folder with LECTERN_DATA.", "%s cannot be written", folder);
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, RIGHTS_ADVICE, "%s cannot be written", folder);
     if (walk.n_open + walk.n_foreign == 0) app_doctor_add(doctor, APP_FINDING_GOOD, "", "%s are readable by you alone (%s)", what, folder);
     g_string_free(walk.examples, TRUE);
 }
 
+/* What is not there yet can be made only where the folder above it may be written. */
+static void check_can_be_made(AppDoctor *doctor, const char *folder)
+{
+    g_autofree char *above = g_strdup(folder);
+    while (!g_file_test(above, G_FILE_TEST_EXISTS)) {
+        char *parent = g_path_get_dirname(above);
+        g_free(above);
+        above = parent;
+    }
+    if (strcmp(above, folder) != 0 && g_access(above, W_OK | X_OK) != 0)
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, RIGHTS_ADVICE, "%s cannot be made: %s cannot be written", folder, above);
+}
+
 void app_doctor_check_permissions(AppDoctor *doctor)
 {
+    check_can_be_made(doctor, doctor->options->data_folder);
     check_private(doctor, doctor->options->data_folder, "the library's files");
     check_private(doctor, app_paths_config(), "the settings' files");
 }
@@ -74,10 +92,10 @@ void app_doctor_check_permissions(AppDoctor *doctor)
 /* --------------------------------------------------------------------------------------------------------------- library */
 
 /* What SQLite finds wrong, at most a few lines; "" when nothing. NULL: it cannot be asked. */
-static char *quick_check(AppDb *db, GError **error)
+static char *check_database(AppDb *db, GError **error)
 {
     g_autoptr(GString) faults = g_string_new(NULL);
-    sqlite3_stmt *statement = app_db_query(db, error, "SELECT quick_check FROM pragma_quick_check(3) WHERE quick_check <> 'ok'", "");
+    sqlite3_stmt *statement = app_db_query(db, error, "SELECT integrity_check FROM pragma_integrity_check(3) WHERE integrity_check <> 'ok'", "");
     int code = statement != NULL ? 1 : -1;
     while (code == 1 && (code = app_db_step(db, statement, error)) == 1) {
         g_autofree char *line = app_db_dup_text(statement, 0);
@@ -115,6 +133,14 @@ static void count_states(AppDoctor *doctor, AppDb *db)
     }
 }
 
+/* Why a file or folder of the library may not be opened though it is not damaged; NULL: nothing of this machine stands in the way. */
+static const char *find_obstacle(const AppDoctor *doctor, const char *path)
+{
+    if (g_access(path, R_OK | W_OK) != 0 || g_access(doctor->options->data_folder, W_OK | X_OK) != 0) return RIGHTS_ADVICE;
+    bool is_full = doctor->free_bytes < SPACE_BYTES_MIN; /* SQLite wants a little, to look as well */
+    return is_full ? "Free some space: `lectern cache list` and `lectern model list` show what takes room." : NULL;
+}
+
 void app_doctor_check_library(AppDoctor *doctor)
 {
     if (!doctor->has_library) {
@@ -124,7 +150,13 @@ void app_doctor_check_library(AppDoctor *doctor)
     g_autofree char *path = g_build_filename(doctor->options->data_folder, "library.sqlite", NULL), *faults = NULL;
     g_autoptr(GError) error = NULL;
     AppDb *db = app_db_open(path, true, &error);
-    if (db != NULL) faults = quick_check(db, &error);
+    if (db != NULL) faults = check_database(db, &error);
+    const char *obstacle = faults == NULL ? find_obstacle(doctor, path) : NULL;
+    if (obstacle != NULL) {
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, obstacle, "the library cannot be opened: %s", error->message);
+        app_db_close(db);
+        return;
+    }
     if (faults == NULL || faults[0] != '\0') {
         app_doctor_add(doctor, APP_FINDING_PROBLEM,
                        "Keep a copy of the file. Then move it away, and read the documents again: caches are found again by their text. `sqlite3 library.sqlite .recover` may save conversations.",
@@ -165,11 +197,12 @@ static void check_leftovers(AppDoctor *doctor)
     g_autofree char *folder = g_build_filename(doctor->options->data_folder, "models", NULL);
     GDir *dir = g_dir_open(folder, 0, NULL);
     for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
-        char *end = NULL;
-        guint64 pid = entry[0] == '.' ? g_ascii_strtoull(entry + 1, &end, 10) : 0;
-        g_autofree char *process = g_strdup_printf("/proc/%" G_GUINT64_FORMAT, pid);
-        if (pid == 0 || *end != '.' || g_file_test(process, G_FILE_TEST_EXISTS)) continue;
+        if (!g_str_has_prefix(entry, APP_MODELS_BESIDE_PREFIX)) continue;
         g_autofree char *path = g_build_filename(folder, entry, NULL), *quoted = g_shell_quote(path), *advice = g_strdup_printf("rm -r %s", quoted);
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        bool is_left = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0; /* whoever is at it holds a lock */
+        if (fd >= 0) close(fd);
+        if (!is_left) continue;
         app_doctor_add(doctor, APP_FINDING_WARNING, advice, "an import that was cut off left something behind: %s", path);
     }
     if (dir != NULL) g_dir_close(dir);
@@ -186,7 +219,9 @@ void app_doctor_check_caches(AppDoctor *doctor)
     eng_cache *cache = NULL;
     eng_error error = {0};
     if (eng_cache_open(folder, NULL, &cache, &error) != ENG_OK) {
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, "`lectern cache rebuild-index` makes the index anew from the files.", "the saved states cannot be opened: %s", error.message);
+        g_autofree char *index = g_build_filename(folder, "index.sqlite", NULL);
+        const char *obstacle = find_obstacle(doctor, index);
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, obstacle != NULL ? obstacle : "`lectern cache rebuild-index` makes the index anew from the files.", "the saved states cannot be opened: %s", error.message);
         return;
     }
     Damage damage = {.examples = g_string_new(NULL)};

@@ -253,9 +253,10 @@ static Outcome try_once(Piece *piece, int64_t *ret_wait_ms, GError **error)
     piece->known_etag = piece->n_start > 0 ? read_etag(piece->etag_path) : NULL;
     if (outcome == OUTCOME_DONE && piece->n_there < fetch->file->n_bytes) outcome = request_piece(piece, ret_wait_ms, error);
     g_clear_pointer(&piece->known_etag, g_free);
-    if (fsync(piece->fd) != 0 && outcome == OUTCOME_DONE) {
-        fail_errno(piece->part_path, error);
+    if (fsync(piece->fd) != 0) {
+        if (outcome == OUTCOME_DONE) fail_errno(piece->part_path, error);
         outcome = OUTCOME_FAILED;
+        g_unlink(piece->part_path); /* what the disk holds of it is not known any more, and reading it again would not tell */
     }
     close(piece->fd);
     return outcome;
@@ -368,7 +369,8 @@ static char *hash_file(const AppFetch *fetch, const char *path, GError **error)
     return good ? hash_end(&hash) : NULL;
 }
 
-static bool check_part(const Piece *piece, GError **error)
+/* *ret_damaged: it was read, and it is not the file. */
+static bool check_part(const Piece *piece, bool *ret_damaged, GError **error)
 {
     const AppFetch *fetch = piece->fetch;
     const AppHubFile *file = fetch->file;
@@ -376,6 +378,7 @@ static bool check_part(const Piece *piece, GError **error)
     if (hash == NULL) return false;
     const char *expected = file->sha256 != NULL ? file->sha256 : file->git_sha1;
     if (strcmp(hash, expected) == 0) return true;
+    *ret_damaged = true;
     app_fetch_forget(fetch->folder, file->path);
     g_autofree char *reason = g_strdup_printf("its %s is %s, the list says %s. It was deleted", file->sha256 != NULL ? "SHA-256" : "hash", hash, expected);
     return fail_damaged(fetch, reason, error);
@@ -387,8 +390,19 @@ bool app_fetch_file(const AppFetch *fetch, GError **error)
     g_autofree char *etag = beside(fetch->folder, fetch->file->path, ".etag");
     if (app_fetch_is_done(fetch->folder, fetch->file)) return true;
     Piece piece = {.fetch = fetch, .part_path = part, .etag_path = etag};
-    if (!fetch_part(&piece, error) || !check_part(&piece, error)) return false;
-    if (g_rename(part, path) != 0) return fail_errno(path, error);
-    g_unlink(etag);
-    return true;
+    bool is_whole = false, from_before = app_fetch_bytes_there(fetch->folder, fetch->file) > 0;
+    for (GError *failure = NULL; !is_whole;) {
+        bool is_damaged = false;
+        is_whole = fetch_part(&piece, &failure) && check_part(&piece, &is_damaged, &failure);
+        if (!is_whole && !(is_damaged && from_before)) {
+            g_propagate_error(error, failure);
+            return false;
+        }
+        /* The damage may be in what lay there from before, after a power failure for one: once from the beginning. */
+        from_before = false;
+        g_clear_error(&failure);
+    }
+    /* Before the name is given: a model's folder holds nothing of this. */
+    if (g_unlink(etag) != 0 && errno != ENOENT) return fail_errno(etag, error);
+    return g_rename(part, path) == 0 || fail_errno(path, error);
 }

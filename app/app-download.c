@@ -26,6 +26,7 @@ G_DEFINE_QUARK(app-download-error-quark, app_download_error)
 #define STATE_NAME "download.json"
 #define LOCK_NAME "lock"
 #define MODEL_NAME "model"
+#define GOING_NAME "deleted" /* the same, while it is deleted */
 
 enum {
     PROGRESS_US = 100000,
@@ -127,11 +128,21 @@ static void empty_folder(const char *folder, const char *except)
     if (dir != NULL) g_dir_close(dir);
 }
 
-static void delete_folder(const char *folder)
+static void delete_model(const char *folder, const char *name)
 {
-    g_autofree char *model = g_build_filename(folder, MODEL_NAME, NULL), *lock = g_build_filename(folder, LOCK_NAME, NULL);
+    g_autofree char *model = g_build_filename(folder, name, NULL);
     empty_folder(model, "");
     g_rmdir(model);
+}
+
+static void delete_folder(const char *folder)
+{
+    g_autofree char *model = g_build_filename(folder, MODEL_NAME, NULL), *going = g_build_filename(folder, GOING_NAME, NULL);
+    g_autofree char *lock = g_build_filename(folder, LOCK_NAME, NULL);
+    delete_model(folder, GOING_NAME);
+    g_rename(model, going); /* all at once: stopped in the middle, no part of it looks like a download that goes on */
+    delete_model(folder, GOING_NAME);
+    delete_model(folder, MODEL_NAME);
     empty_folder(folder, LOCK_NAME);
     g_unlink(lock); /* last: while it is held nobody begins anew in here */
     g_rmdir(folder);
@@ -143,6 +154,7 @@ static bool open_folder(Download *download, const char *data_folder, GError **er
     download->model_folder = g_build_filename(download->folder, MODEL_NAME, NULL);
     if (!app_paths_make_private_folder(download->model_folder, error)) return false;
     download->lock_fd = lock_folder(download->folder, download->repository, error);
+    if (download->lock_fd >= 0) delete_model(download->folder, GOING_NAME);
     return download->lock_fd >= 0;
 }
 
@@ -388,71 +400,6 @@ static bool install(Download *download, const char *data_folder, GError **error)
     return take_models_error(failure, error);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- run */
-
-static bool take_http_error(Download *download, GError *failure, GError **error)
-{
-    if (failure->domain != APP_HTTP_ERROR) {
-        g_propagate_error(error, failure);
-        return false;
-    }
-    static const int codes[] = {[APP_HTTP_ERROR_FAILED] = APP_DOWNLOAD_ERROR_FAILED,   [APP_HTTP_ERROR_OFFLINE] = APP_DOWNLOAD_ERROR_OFFLINE,
-                                [APP_HTTP_ERROR_CUT] = APP_DOWNLOAD_ERROR_CUT,         [APP_HTTP_ERROR_STALLED] = APP_DOWNLOAD_ERROR_CUT,
-                                [APP_HTTP_ERROR_REFUSED] = APP_DOWNLOAD_ERROR_REFUSED, [APP_HTTP_ERROR_LIMIT] = APP_DOWNLOAD_ERROR_INVALID};
-    g_set_error(error, APP_DOWNLOAD_ERROR, codes[failure->code], "%s cannot be downloaded: %s", download->repository, failure->message);
-    g_error_free(failure);
-    return false;
-}
-
-static bool run(Download *download, const char *data_folder, GError **error)
-{
-    GError *failure = NULL;
-    if (!app_models_check_new_name(data_folder, download->name, &failure)) return take_models_error(failure, error);
-    if (!open_folder(download, data_folder, error)) return false;
-    download->shown.repository = download->repository;
-    download->shown.licence = "";
-    show(download, APP_DOWNLOAD_LISTING, 0, NULL);
-    if (!app_hub_list(&download->hub, download->repository, download->revision, &download->listed, &failure))
-        return take_http_error(download, failure, error);
-    download->shown.licence = download->listed.licence;
-    download->files = app_hub_choose_files(download->repository, download->listed.files, download->file, error);
-    if (download->files == NULL || !keep_what_fits(download, error)) return false;
-    if (!fetch_files(download, data_folder, &failure)) return take_http_error(download, failure, error);
-    if (!install(download, data_folder, error)) return false;
-    delete_folder(download->folder);
-    return true;
-}
-
-static void clear(Download *download)
-{
-    if (download->lock_fd >= 0) close(download->lock_fd);
-    if (download->files != NULL) g_ptr_array_unref(download->files);
-    app_hub_revision_clear(&download->listed);
-    app_http_free(download->hub.http);
-    g_free(download->repository);
-    g_free(download->revision);
-    g_free(download->file);
-    g_free(download->name);
-    g_free(download->folder);
-    g_free(download->model_folder);
-}
-
-char *app_download_run(const char *data_folder, AppSettings *settings, const AppDownloadWish *wish, AppDownloadProgressFn progress, void *user,
-                       const bool *cancel, GError **error)
-{
-    Download download = {.lock_fd = -1, .progress = progress, .user = user, .shown = {.seconds_left = -1}, .shown_stage = APP_DOWNLOAD_INSTALLING};
-    g_autofree char *endpoint = app_settings_get_text(settings, APP_SETTING_ENDPOINT), *token = app_settings_get_text(settings, APP_SETTING_TOKEN);
-    g_autofree char *proxy = app_settings_get_text(settings, APP_SETTING_PROXY);
-    while (g_str_has_suffix(endpoint, "/")) endpoint[strlen(endpoint) - 1] = '\0';
-    download.hub = (AppHub){.endpoint = endpoint, .token = token, .cancel = cancel,
-                            .http = app_http_new(proxy, (unsigned)app_settings_get_number(settings, APP_SETTING_TIMEOUT))};
-    download.n_retries = (unsigned)app_settings_get_number(settings, APP_SETTING_RETRIES);
-    char *name = NULL;
-    if (take_wish(&download, wish, error) && run(&download, data_folder, error)) name = g_strdup(download.name);
-    clear(&download);
-    return name;
-}
-
 /* ------------------------------------------------------------------------------------------------------------ unfinished */
 
 void app_download_state_free(AppDownloadState *state)
@@ -499,6 +446,92 @@ static AppDownloadState *take_state(const char *folder)
     return state;
 }
 
+/* A model went into its place, or was made of what was fetched, and then this process or the machine stopped: what is left of the download
+ * is of no use any more. */
+static bool delete_if_left_over(const char *data_folder, const char *folder)
+{
+    int fd = lock_folder(folder, "", NULL);
+    if (fd < 0) return false;
+    AppDownloadState *state = take_state(folder);
+    g_autofree char *model = g_build_filename(folder, MODEL_NAME, NULL);
+    bool is_all = state != NULL && (state->done_bytes == 0 || state->done_bytes == state->total_bytes);
+    bool is_left_over = state != NULL ? is_all && state->name != NULL && !app_models_check_new_name(data_folder, state->name, NULL)
+                                      : g_rmdir(model) == 0 || errno == ENOENT;
+    if (is_left_over) delete_folder(folder);
+    app_download_state_free(state);
+    close(fd);
+    return is_left_over;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- run */
+
+static bool take_http_error(Download *download, GError *failure, GError **error)
+{
+    if (failure->domain != APP_HTTP_ERROR) {
+        g_propagate_error(error, failure);
+        return false;
+    }
+    static const int codes[] = {[APP_HTTP_ERROR_FAILED] = APP_DOWNLOAD_ERROR_FAILED,   [APP_HTTP_ERROR_OFFLINE] = APP_DOWNLOAD_ERROR_OFFLINE,
+                                [APP_HTTP_ERROR_CUT] = APP_DOWNLOAD_ERROR_CUT,         [APP_HTTP_ERROR_STALLED] = APP_DOWNLOAD_ERROR_CUT,
+                                [APP_HTTP_ERROR_REFUSED] = APP_DOWNLOAD_ERROR_REFUSED, [APP_HTTP_ERROR_LIMIT] = APP_DOWNLOAD_ERROR_INVALID};
+    g_set_error(error, APP_DOWNLOAD_ERROR, codes[failure->code], "%s cannot be downloaded: %s", download->repository, failure->message);
+    g_error_free(failure);
+    return false;
+}
+
+static bool run(Download *download, const char *data_folder, GError **error)
+{
+    GError *failure = NULL;
+    if (!app_models_check_new_name(data_folder, download->name, &failure)) {
+        g_autofree char *before = folder_of(data_folder, download->repository);
+        delete_if_left_over(data_folder, before);
+        return take_models_error(failure, error);
+    }
+    if (!open_folder(download, data_folder, error)) return false;
+    download->shown.repository = download->repository;
+    download->shown.licence = "";
+    show(download, APP_DOWNLOAD_LISTING, 0, NULL);
+    if (!app_hub_list(&download->hub, download->repository, download->revision, &download->listed, &failure))
+        return take_http_error(download, failure, error);
+    download->shown.licence = download->listed.licence;
+    download->files = app_hub_choose_files(download->repository, download->listed.files, download->file, error);
+    if (download->files == NULL || !keep_what_fits(download, error)) return false;
+    if (!fetch_files(download, data_folder, &failure)) return take_http_error(download, failure, error);
+    if (!install(download, data_folder, error)) return false;
+    delete_folder(download->folder);
+    return true;
+}
+
+static void clear(Download *download)
+{
+    if (download->lock_fd >= 0) close(download->lock_fd);
+    if (download->files != NULL) g_ptr_array_unref(download->files);
+    app_hub_revision_clear(&download->listed);
+    app_http_free(download->hub.http);
+    g_free(download->repository);
+    g_free(download->revision);
+    g_free(download->file);
+    g_free(download->name);
+    g_free(download->folder);
+    g_free(download->model_folder);
+}
+
+char *app_download_run(const char *data_folder, AppSettings *settings, const AppDownloadWish *wish, AppDownloadProgressFn progress, void *user,
+                       const bool *cancel, GError **error)
+{
+    Download download = {.lock_fd = -1, .progress = progress, .user = user, .shown = {.seconds_left = -1}, .shown_stage = APP_DOWNLOAD_INSTALLING};
+    g_autofree char *endpoint = app_settings_get_text(settings, APP_SETTING_ENDPOINT), *token = app_settings_get_text(settings, APP_SETTING_TOKEN);
+    g_autofree char *proxy = app_settings_get_text(settings, APP_SETTING_PROXY);
+    while (g_str_has_suffix(endpoint, "/")) endpoint[strlen(endpoint) - 1] = '\0';
+    download.hub = (AppHub){.endpoint = endpoint, .token = token, .cancel = cancel,
+                            .http = app_http_new(proxy, (unsigned)app_settings_get_number(settings, APP_SETTING_TIMEOUT))};
+    download.n_retries = (unsigned)app_settings_get_number(settings, APP_SETTING_RETRIES);
+    char *name = NULL;
+    if (take_wish(&download, wish, error) && run(&download, data_folder, error)) name = g_strdup(download.name);
+    clear(&download);
+    return name;
+}
+
 GPtrArray *app_download_list(const char *data_folder)
 {
     GPtrArray *states = g_ptr_array_new_with_free_func((GDestroyNotify)app_download_state_free);
@@ -507,6 +540,7 @@ GPtrArray *app_download_list(const char *data_folder)
     for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
         g_autofree char *path = g_build_filename(folder, entry, NULL);
         AppDownloadState *state = take_state(path);
+        if (state != NULL && delete_if_left_over(data_folder, path)) g_clear_pointer(&state, app_download_state_free);
         if (state != NULL) g_ptr_array_add(states, state);
     }
     if (dir != NULL) g_dir_close(dir);

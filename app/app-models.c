@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "app-calibration-internal.h"
@@ -19,11 +18,11 @@ G_DEFINE_QUARK(app - models - error - quark, app_models_error)
 #define EXTENSION ".safetensors"
 #define EXTENSION_GGUF ".gguf"
 #define DEFAULT_NAME "starter"
+#define NO_SPACE_ADVICE "; free some space, then try again"
 
 enum {
     NAME_BYTES_MAX = 64,
     COPY_BYTES = 1 << 20,
-    ABANDONED_S = 60,
 };
 
 void app_model_free(AppModel *model)
@@ -36,7 +35,9 @@ void app_model_free(AppModel *model)
 
 static bool fail_errno(GError **error, const char *path)
 {
-    g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_FAILED, "%s: %s", path, g_strerror(errno));
+    int code = errno;
+    g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_FAILED, "%s: %s%s", path, g_strerror(code),
+                code == ENOSPC || code == EDQUOT ? NO_SPACE_ADVICE : "");
     return false;
 }
 
@@ -202,42 +203,11 @@ static bool delete_tree(const char *path, GError **error)
     return g_rmdir(path) == 0 || fail_errno(error, path);
 }
 
-/* ".PID.NAME": what an import is at. It holds a lock on the folder for as long as it lives. */
-static bool is_work_folder(const char *entry)
-{
-    size_t n = strspn(entry + 1, "0123456789");
-    return entry[0] == '.' && n > 0 && entry[1 + n] == '.';
-}
-
-static int lock_work_folder(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
-    if (fd >= 0) close(fd);
-    return -1;
-}
-
-/* What imports that were killed have left, gigabytes perhaps. A folder just made may not be locked yet. */
-static void delete_what_nobody_is_at(const char *folder)
-{
-    GDir *dir = g_dir_open(folder, 0, NULL);
-    for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
-        g_autofree char *path = g_build_filename(folder, entry, NULL);
-        struct stat st;
-        if (!is_work_folder(entry) || lstat(path, &st) != 0 || !S_ISDIR(st.st_mode) || time(NULL) - st.st_mtime < ABANDONED_S) continue;
-        int fd = lock_work_folder(path);
-        if (fd < 0) continue;
-        delete_tree(path, NULL);
-        close(fd);
-    }
-    if (dir != NULL) g_dir_close(dir);
-}
-
 static bool take_engine_error(GError **error, eng_status status, const eng_error *engine_error)
 {
     if (status == ENG_OK) return true;
-    g_set_error_literal(error, APP_MODELS_ERROR, status == ENG_CANCELLED ? APP_MODELS_ERROR_CANCELLED : APP_MODELS_ERROR_FAILED,
-                        engine_error->message);
+    g_set_error(error, APP_MODELS_ERROR, status == ENG_CANCELLED ? APP_MODELS_ERROR_CANCELLED : APP_MODELS_ERROR_FAILED, "%s%s",
+                engine_error->message, status == ENG_NO_SPACE ? NO_SPACE_ADVICE : "");
     return false;
 }
 
@@ -252,7 +222,7 @@ static bool check_model(const char *source, Import *import, GError **error)
     return true;
 }
 
-/* Into the new folder `beside`: the model's files, or the one file `file`, whose name a packed model takes as its own. */
+/* Into the empty folder `beside`: the model's files, or the one file `file`, whose name a packed model takes as its own. */
 static bool store(Import *import, const char *source, const char *beside, const char *file, bool is_folder, AppModelWeights weights, GError **error)
 {
     g_autofree char *path = g_build_filename(beside, file, NULL);
@@ -319,6 +289,42 @@ bool app_models_install(const char *data_folder, const char *source, const char 
     return sync_folder(folder, error);
 }
 
+/* What a process that ended in the middle has left: nobody holds a lock on it. */
+static void delete_left_over(const char *folder)
+{
+    GDir *dir = g_dir_open(folder, 0, NULL);
+    for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
+        if (!g_str_has_prefix(entry, APP_MODELS_BESIDE_PREFIX)) continue;
+        g_autofree char *path = g_build_filename(folder, entry, NULL);
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) delete_tree(path, NULL);
+        if (fd >= 0) close(fd);
+    }
+    if (dir != NULL) g_dir_close(dir);
+}
+
+/* A new folder and its lock (close it); NULL: *error. Another process may delete it before it is locked. */
+static char *make_beside(const char *folder, int *ret_lock, GError **error)
+{
+    for (;;) {
+        g_autofree char *beside = g_build_filename(folder, APP_MODELS_BESIDE_PREFIX "XXXXXX", NULL);
+        struct stat info;
+        bool is_made = g_mkdtemp(beside) != NULL;
+        int lock = is_made ? open(beside, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        if (lock < 0 && !(is_made && errno == ENOENT)) {
+            fail_errno(error, beside);
+            g_rmdir(beside);
+            return NULL;
+        }
+        *ret_lock = lock;
+        /* A file system without locks: nobody deletes it then. */
+        bool is_held = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        if (lock >= 0 && !is_held && fstat(lock, &info) == 0 && info.st_nlink > 0) return g_steal_pointer(&beside);
+        if (lock >= 0) close(lock);
+        g_rmdir(beside);
+    }
+}
+
 bool app_models_is_packed(const char *source)
 {
     return g_file_test(source, G_FILE_TEST_IS_REGULAR) && g_str_has_suffix(source, EXTENSION);
@@ -330,6 +336,7 @@ char *app_models_import(const char *data_folder, const char *source, const char 
     Import import = {.cancel = cancel, .progress = progress, .user = user};
     g_autofree char *folder = g_build_filename(data_folder, "models", NULL), *chosen = choose_name(source, name, error);
     if (chosen == NULL || !app_paths_make_private_folder(folder, error)) return NULL;
+    delete_left_over(folder);
     bool is_folder = g_file_test(source, G_FILE_TEST_IS_DIR);
     if (app_models_is_packed(source)) weights = APP_MODEL_WEIGHTS_AS_THEY_ARE;
     bool stays_gguf = !is_folder && weights == APP_MODEL_WEIGHTS_AS_THEY_ARE && !app_models_is_packed(source);
@@ -340,16 +347,16 @@ char *app_models_import(const char *data_folder, const char *source, const char 
     if (!app_models_plan(data_folder, source, weights, 0, &plan, error) || !app_models_check_plan(&plan, error)) return NULL;
     if (weights == APP_MODEL_WEIGHTS_AS_THEY_ARE && !check_model(source, &import, error)) return NULL; /* packing opens it by itself */
     bool whole_folder = is_folder && weights == APP_MODEL_WEIGHTS_AS_THEY_ARE;
-    g_autofree char *beside_name = g_strdup_printf(".%ld.%s", (long)getpid(), chosen);
-    g_autofree char *beside = g_build_filename(folder, beside_name, NULL), *beside_file = g_build_filename(beside, file, NULL);
+    int lock = -1;
+    g_autofree char *beside = make_beside(folder, &lock, error);
+    if (beside == NULL) return NULL;
+    g_autofree char *beside_file = g_build_filename(beside, file, NULL);
     const char *target = whole_folder ? as_folder : as_file;
-    delete_what_nobody_is_at(folder);
-    if (g_mkdir(beside, 0700) != 0) return fail_errno(error, beside), NULL;
-    int lock_fd = lock_work_folder(beside); /* -1 where locks are not known: then others wait a while */
-    bool good = store(&import, source, beside, file, is_folder, weights, error);
+    bool good = store(&import, source, beside, file, is_folder, weights, error) && sync_folder(beside, error);
     if (good && g_rename(whole_folder ? beside : beside_file, target) != 0) good = fail_errno(error, target);
     if (!good || !whole_folder) delete_tree(beside, NULL);
-    if (lock_fd >= 0) close(lock_fd);
+    close(lock);
+    good = good && sync_folder(folder, error);
     return good ? g_steal_pointer(&chosen) : NULL;
 }
 

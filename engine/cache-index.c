@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -22,6 +23,7 @@ enum {
     INDEX_APPLICATION_ID = 0x4c4b5649, /* "LKVI" */
     INDEX_VERSION_MAX = 1000, /* beyond, it is damage, not a newer program's */
     BUSY_TIMEOUT_MS = 10000,
+    SHARED_BYTES = 64 << 10, /* of index.sqlite-shm */
 };
 
 struct eng_index {
@@ -39,14 +41,23 @@ static const char schema[] =
     " n_bytes INTEGER NOT NULL, n_tokens INTEGER NOT NULL, prefix BLOB NOT NULL, ids_digest BLOB NOT NULL,"
     " dropped INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(file_id, offset)) WITHOUT ROWID;";
 
+/* SQLite says "disk I/O error" when a full disk leaves no room for the memory that its processes share. */
+static bool disk_is_full(eng_index *index)
+{
+    const char *path = index->db ? sqlite3_db_filename(index->db, "main") : NULL;
+    struct statvfs info;
+    return path && statvfs(path, &info) == 0 && info.f_bavail * info.f_frsize < SHARED_BYTES;
+}
+
 static eng_status index_fail(eng_index *index, int code, eng_error *error)
 {
     const char *words = index->db ? sqlite3_errmsg(index->db) : sqlite3_errstr(code);
+    if ((code & 0xff) == SQLITE_IOERR && disk_is_full(index)) code = SQLITE_FULL;
     switch (code & 0xff) {
     case SQLITE_NOMEM:
         return eng_fail(error, ENG_NO_MEMORY, "the cache's index: out of memory");
     case SQLITE_FULL:
-        return eng_fail(error, ENG_NO_SPACE, "the cache's index cannot be written: the disk is full (%s)", words);
+        return eng_fail(error, ENG_NO_SPACE, "the cache's index cannot be written: the disk is full (%s). Free space, then try again", words);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return eng_fail(error, ENG_BUSY, "the cache's index is held by another process (%s)", words);
@@ -139,26 +150,21 @@ static void set_defences(sqlite3 *db)
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
 }
 
-/* Everything that later statements rely on exists: found out once, here. */
+/* Everything that later statements rely on is there, and nothing else: found out once, here. */
 static eng_status check_schema(eng_index *index, eng_error *error)
 {
-    static const char *const queries[] = {
-        "SELECT key, value FROM meta LIMIT 0",
-        "SELECT document FROM pins LIMIT 0",
-        "SELECT id, name, document, model_name, identity_digest, n_bytes, created_us, used_us, note FROM files LIMIT 0",
-        "SELECT file_id, offset, n_bytes, n_tokens, prefix, ids_digest, dropped FROM records LIMIT 0",
-    };
-    int64_t n_strange = 0, application = 0, n_damaged = 0;
-    int code = run(index, &n_strange, "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')", "");
+    int64_t is_same = 0, application = 0, n_damaged = 0;
+    int code = run(index, &is_same,
+                   "SELECT (SELECT group_concat(sql, '') FROM (SELECT sql || ';' AS sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid)) IS ?1",
+                   "t", schema);
     if (code == SQLITE_OK) code = run(index, &application, "PRAGMA application_id", "");
-    for (size_t i = 0; i < sizeof queries / sizeof *queries && code == SQLITE_OK; i++) code = run(index, NULL, queries[i], "");
-    /* Damaged pages too: found later, at a row that is needed, they would stand in the way at every start. A page that cannot be read for
-     * the moment is told like a damaged one: only what is found twice is damage. */
+    /* Damaged pages too, and lookup tables that lack a row: found later, at a row that is needed, they would stand in the way at every start,
+     * and of making the index anew. A page that cannot be read for the moment is told like a damaged one: only what is found twice is damage. */
     for (int i = 0; i < 2 && code == SQLITE_OK && (i == 0 || n_damaged != 0); i++)
-        code = run(index, &n_damaged, "SELECT count(*) FROM pragma_quick_check(1) WHERE quick_check <> 'ok'", "");
+        code = run(index, &n_damaged, "SELECT count(*) FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'", "");
     if (code != SQLITE_OK) return index_fail(index, code, error);
     if (n_damaged != 0) return eng_fail(error, ENG_BAD_FILE, "the cache's index is damaged");
-    if (n_strange != 0 || application != INDEX_APPLICATION_ID) return eng_fail(error, ENG_BAD_FILE, "the cache's index is not one of Lectern's");
+    if (!is_same || application != INDEX_APPLICATION_ID) return eng_fail(error, ENG_BAD_FILE, "the cache's index is not one of Lectern's");
     return ENG_OK;
 }
 

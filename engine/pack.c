@@ -140,12 +140,17 @@ static bool put_metadata(packer *p, const eng_model_info *info, const eng_config
 
 /* -------------------------------------------------------------------------------------------------------------- writing */
 
+static eng_status fail_errno(const char *path, eng_error *error)
+{
+    return eng_fail(error, errno == ENOSPC || errno == EDQUOT ? ENG_NO_SPACE : ENG_IO, "%s: %s", path, strerror(errno));
+}
+
 static eng_status write_all(const packer *p, const void *data, size_t n_bytes, eng_error *error)
 {
     for (size_t done = 0; done < n_bytes;) {
         ssize_t n = write(p->fd, (const char *)data + done, n_bytes - done);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return eng_fail(error, errno == ENOSPC || errno == EDQUOT ? ENG_NO_SPACE : ENG_IO, "%s: %s", p->to, strerror(errno));
+        if (n < 0) return fail_errno(p->to, error);
         done += (size_t)n;
     }
     return ENG_OK;
@@ -298,14 +303,14 @@ static eng_status write_file(packer *p, const eng_model *model, const members *t
     snprintf(beside, size, "%s.%ld.tmp", p->to, (long)getpid());
     p->fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (p->fd < 0) {
-        eng_status failed = eng_fail(error, ENG_IO, "%s: %s", beside, strerror(errno));
+        eng_status failed = fail_errno(beside, error);
         free(beside);
         return failed;
     }
     eng_status status = write_contents(p, model, texts, error);
-    if (status == ENG_OK && fsync(p->fd) != 0) status = eng_fail(error, ENG_IO, "%s: %s", p->to, strerror(errno));
-    if (close(p->fd) != 0 && status == ENG_OK) status = eng_fail(error, ENG_IO, "%s: %s", p->to, strerror(errno));
-    if (status == ENG_OK && rename(beside, p->to) != 0) status = eng_fail(error, ENG_IO, "%s: %s", p->to, strerror(errno));
+    if (status == ENG_OK && fsync(p->fd) != 0) status = fail_errno(p->to, error);
+    if (close(p->fd) != 0 && status == ENG_OK) status = fail_errno(p->to, error);
+    if (status == ENG_OK && rename(beside, p->to) != 0) status = fail_errno(p->to, error);
     if (status == ENG_OK)
         sync_folder_of(p->to);
     else

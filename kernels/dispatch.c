@@ -43,8 +43,7 @@ static void find_tables(void)
     const uint32_t need_7b = 1u << 3 | 1u << 5 | 1u << 8;                          /* BMI1, AVX2, BMI2 */
     const uint32_t need_7b_512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;        /* AVX-512 F, DQ, BW, VL */
     const uint32_t need_7c_512 = 1u << 1 | 1u << 6 | 1u << 11;                     /* VBMI, VBMI2, VNNI */
-    const uint32_t need_71a_512 = 1u << 5;                                         /* BF16 */
-    uint32_t a, b, c, d, b7, c7, a71, ext_c;
+    uint32_t a, b, c, d, b7, c7, ext_c;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !has_bits(c, need_1c)) return;
     if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d) || !has_bits(b7, need_7b)) return;
     if (!__get_cpuid(0x80000001u, &a, &b, &ext_c, &d) || !has_bits(ext_c, 1u << 5)) return; /* LZCNT */
@@ -52,7 +51,6 @@ static void find_tables(void)
     if ((saved & XCR0_AVX) != XCR0_AVX) return;
     available[n_available++] = &kern_ops_avx2;
     if (!has_bits(b7, need_7b_512) || !has_bits(c7, need_7c_512) || (saved & XCR0_AVX512) != XCR0_AVX512) return;
-    if (!__get_cpuid_count(7, 1, &a71, &b, &c, &d) || !has_bits(a71, need_71a_512)) return;
     available[n_available++] = &kern_ops_avx512;
 }
 #else

@@ -88,7 +88,7 @@ bool kern_probe_dense16(kern_context *context, size_t n_heads, size_t n_kv_heads
                         size_t n_tokens, const float *query, float *ret_out)
 {
     size_t group = n_kv_heads ? n_heads / n_kv_heads : 0, n_parts = (n_tokens + PART_TOKENS - 1) / PART_TOKENS;
-    if (strcmp(kern_isa_name(), "avx512") != 0 || !group || group > GROUP_MAX || !n_tokens || d % 32 || d > KERN_HEAD_DIM_MAX) return false;
+    if (strcmp(kern_isa_name(), "avx512") != 0 || !__builtin_cpu_supports("avx512bf16") || !group || group > GROUP_MAX || !n_tokens || d % 32 || d > KERN_HEAD_DIM_MAX) return false;
     uint16_t *rounded = malloc(n_heads * d * sizeof *rounded);
     float *parts = malloc(n_kv_heads * n_parts * group * PART_FLOATS * sizeof *parts);
     bool done = rounded && parts;

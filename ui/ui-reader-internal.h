@@ -107,7 +107,6 @@ void ui_reader_find_previous(UiReader *reader);
 
 /* ui-reader-passage.c */
 void ui_reader_apply_passage(UiReader *reader);
-bool ui_reader_clear_passage(UiReader *reader); /* false: there was none */
 void ui_reader_apply_looks(UiReader *reader);
 
 G_END_DECLS

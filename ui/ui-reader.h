@@ -38,6 +38,7 @@ void ui_reader_show_passage(UiReader *reader, int64_t document, uint64_t start, 
 /* Where an answer's tokens looked, of all documents: the strip shows those of the open one. Copied. n 0: clears the strip. */
 void ui_reader_set_attended(UiReader *reader, const AppAttended *attended, size_t n_attended);
 
+bool ui_reader_clear_passage(UiReader *reader); /* takes the mark away; false: nothing is marked */
 /* Keys of a reader's actions that the window may take wherever the focus is. */
 typedef struct UiReaderKey {
     guint key;

@@ -459,10 +459,43 @@ static void set_margins(UiTextPage *self, int width)
     for (guint i = 0; i < self->heads->len; i++) set_indent(self, &g_array_index(self->heads, Head, i));
 }
 
+/* The place that stays where it is while lines break anew: the passage if it is in sight, else the first line. */
+static void find_hold(UiTextPage *self, uint64_t *ret_byte, double *ret_align)
+{
+    uint64_t start, end;
+    GdkRectangle place, first;
+    GtkTextIter iter;
+    int x, y;
+    get_drawn(self, &start, &end);
+    *ret_byte = start;
+    *ret_align = 0;
+    if (self->has_passage && self->passage.start >= start && self->passage.start < end) {
+        iter_at(self, self->passage.start, &iter);
+        gtk_text_view_get_iter_location(GTK_TEXT_VIEW(self), &iter, &place);
+        gtk_text_view_buffer_to_window_coords(GTK_TEXT_VIEW(self), GTK_TEXT_WINDOW_WIDGET, place.x, place.y, &x, &y);
+        *ret_byte = self->passage.start;
+        *ret_align = CLAMP((double)y / MAX(gtk_widget_get_height(GTK_WIDGET(self)), 1), 0, 0.8);
+    } else if (self->scroll_byte > start && self->scroll_byte < end && self->scroll_align == 0) {
+        /* Still the line that was held before: its beginning would wander up with each width. */
+        iter_at(self, start, &iter);
+        gtk_text_view_get_iter_location(GTK_TEXT_VIEW(self), &iter, &first);
+        iter_at(self, self->scroll_byte, &iter);
+        gtk_text_view_get_iter_location(GTK_TEXT_VIEW(self), &iter, &place);
+        if (place.y == first.y) *ret_byte = self->scroll_byte;
+    }
+}
+
 static void ui_text_page_size_allocate(GtkWidget *widget, int width, int height, int baseline)
 {
-    set_margins(UI_TEXT_PAGE(widget), width);
+    UiTextPage *self = UI_TEXT_PAGE(widget);
+    int measured = self->measured_width;
+    bool holds = measured > 0 && ui_text_page_is_filled(self) && !self->is_scroll_wanted && gtk_widget_get_mapped(widget);
+    uint64_t byte = 0;
+    double align = 0;
+    if (holds) find_hold(self, &byte, &align);
+    set_margins(self, width);
     GTK_WIDGET_CLASS(ui_text_page_parent_class)->size_allocate(widget, width, height, baseline);
+    if (holds && byte > 0 && self->measured_width != measured) ui_text_page_scroll_to(self, byte, align);
 }
 
 void ui_text_page_set_zoom(UiTextPage *self, double zoom)

@@ -245,6 +245,8 @@ static void on_show_passage(GSimpleAction *action, GVariant *parameter, gpointer
     ui_reader_show_passage(self->reader, document, start, end);
     show_title(self, document);
     show_view(self, "reader");
+    GtkWidget *focus = gtk_root_get_focus(GTK_ROOT(self)); /* on a quotation it stays there; in the list it would be out of sight */
+    if (focus != NULL && gtk_widget_is_ancestor(focus, GTK_WIDGET(self->library_view))) gtk_widget_child_focus(GTK_WIDGET(self->reader), GTK_DIR_TAB_FORWARD);
 }
 
 static void on_ask_documents(GSimpleAction *action, GVariant *parameter, gpointer user)
@@ -392,6 +394,8 @@ static gboolean on_escape(GtkWidget *widget, GVariant *arguments, gpointer user)
     UiWindow *self = UI_WINDOW(widget);
     if (ui_ask_view_stop(self->ask_view)) return TRUE;
     if (!is_reading(self) && ui_library_view_escape(self->library_view)) return TRUE;
+    bool is_over = ui_panes_get_end_over(self->panes) && ui_panes_get_end_shown(self->panes); /* it goes first */
+    if (is_reading(self) && !is_over && ui_reader_clear_passage(self->reader)) return TRUE;
     go_back(self);
     return TRUE;
 }

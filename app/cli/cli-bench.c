@@ -225,20 +225,21 @@ static int bench_prefill(CliBench *bench, size_t n_tokens, const char *name, eng
 {
     if (have_sections(bench, n_tokens, error)) return -1;
     double samples[BENCH_SAMPLES_MAX];
-    size_t n_runs = MAX(n_tokens > BENCH_SECTION_TOKENS ? bench->n_runs / 2 : bench->n_runs, 3);
+    bool is_long = n_tokens > BENCH_SECTION_TOKENS; /* long ones need no warming up: reading the first section did that */
+    size_t n_runs = is_long ? MAX(bench->n_runs / 2, 1) : bench->n_runs, n_warm = is_long ? 0 : 1;
     g_autofree void **pointers = g_new0(void *, bench->info->n_layers);
     eng_section own;
     /* a model of short sections is asked for more than its positions: the work is the same at the last of them */
     size_t last_position = bench->info->n_context > BENCH_SECTION_TOKENS ? bench->info->n_context - BENCH_SECTION_TOKENS : 0;
     new_section(bench, BENCH_SECTION_TOKENS, &own, pointers);
-    for (size_t run = 0; run < n_runs + 1; run++) {
+    for (size_t run = 0; run < n_runs + n_warm; run++) {
         double start = now_s();
         for (size_t at = 0; at < n_tokens; at += BENCH_SECTION_TOKENS) {
             eng_read_job job = {.ids = bench->ids, .n_tokens = BENCH_SECTION_TOKENS, .blocks = pointers, .before = bench->sections,
                                 .n_before = at / BENCH_SECTION_TOKENS, .first_position = (uint32_t)MIN(at, last_position)};
             if (eng_read(bench->runtime, &job, 1, error) != ENG_OK) return -1;
         }
-        if (run) samples[run - 1] = n_tokens / (now_s() - start);
+        if (run >= n_warm) samples[run - n_warm] = n_tokens / (now_s() - start);
     }
     cli_bench_report(bench, name, "tok/s", samples, n_runs, "");
     return 0;

@@ -58,6 +58,7 @@ bool app_models_plan(const char *data_folder, const char *source, AppModelWeight
 /* TOO_LARGE in words when this machine lacks the memory or the disk. */
 bool app_models_check_plan(const AppModelPlan *plan, GError **error);
 char *app_models_describe_plan(const AppModelPlan *plan); /* one line for people; g_free */
+#define APP_MODELS_BESIDE_PREFIX ".import-" /* of a folder below <data>/models that a model is made in; whoever makes it holds a lock on it */
 bool app_models_is_packed(const char *source);            /* a compact file */
 
 /* Takes a Hugging Face folder, a GGUF file or a compact file into <data>/models, after opening it to be sure that it runs and checking

@@ -59,19 +59,29 @@ __device__ __forceinline__ void seek(Cursor &c, const gpu_group &g, uint32_t til
     c.n_tokens = s.n_tokens;
 }
 
-/* Puts the cursor just before the section of `tile`: a search of 32 places at a time. */
+/* Puts the cursor just before the section of `tile`. All that is read is asked for at once: nothing else of the block can start before. With
+ * more sections than that a search of 32 places at a time comes first. */
 __device__ __forceinline__ void seek_first(Cursor &c, const gpu_group &g, uint32_t tile, int lane)
 {
+    constexpr uint32_t at_once = 128;
     uint32_t low = 0, n = g.n_sections;
-    while (n > 1) {
+    while (n > at_once) {
         uint32_t step = (n + 31) / 32, at = lane * step;
         uint32_t below = __ballot_sync(WARP_ALL, at < n && g.first_tile[low + at] <= tile);
         uint32_t k = 31 - __clz(below);
         low += k * step;
         n = min(step, n - k * step);
     }
-    c.section = low - 1;
-    c.end_tile = g.first_tile[low];
+    uint32_t first[at_once / 32], count = 0, end = 0;
+#pragma unroll
+    for (uint32_t i = 0; i < at_once / 32; i++) first[i] = i * 32 + lane < n ? __ldg(g.first_tile + low + i * 32 + lane) : 0xffffffffu;
+#pragma unroll
+    for (uint32_t i = 0; i < at_once / 32; i++) count += __popc(__ballot_sync(WARP_ALL, first[i] <= tile));
+#pragma unroll
+    for (uint32_t i = 0; i < at_once / 32; i++)
+        if ((count - 1) / 32 == i) end = first[i];
+    c.section = low + count - 2;
+    c.end_tile = __shfl_sync(WARP_ALL, end, (count - 1) & 31);
 }
 
 /* What a lane holds of the tile to come: its token's codes (k = 16), and its share of the value rows. */
@@ -397,8 +407,10 @@ __device__ void join_warps(Sums<VK, NC> &sums, Shared<NC> &s, float *area, const
     }
 }
 
-/* All parts of one query row and head, by a team of warps: their maximum first, then the weighted sum; each warp takes every n-th part. Lane:
- * features lane + 32 j. The sums of the warps go to area[rank], then rank 0 adds them. */
+/* All parts of one query row and head, by a team of warps, each of which takes every n-th part, several at once: the block waits for nothing
+ * else any more. Lane: features lane + 32 j. Sums and maxima of the warps go to area[rank], then rank 0 adds them. */
+#define MERGE_AHEAD 9    /* 33 parts by a team of four */
+#define MERGE_FLOATS 132
 template <int VK, int NC>
 __device__ void merge_row(const gpu_decode_args &a, const gpu_group *groups, int row, int per_kv, int kv_head, int h, int rank, int team, float *area,
                           int lane, bool active)
@@ -406,74 +418,103 @@ __device__ void merge_row(const gpu_decode_args &a, const gpu_group *groups, int
     int d = a.format.d, kv = a.format.n_kv_heads;
     float top = -INFINITY, l = 0, acc[4] = {0, 0, 0, 0};
     bool found = false;
-    for (int pass = 0; pass < 2 && active; pass++)
-        for (int gi = 0; gi < a.n_groups; gi++) {
-            const gpu_group &g = groups[gi];
-            uint32_t r = (uint32_t)row - g.first_row, in = (uint32_t)h - g.first_head;
-            if (r >= g.n_rows || in >= g.n_heads) continue;
-            found = true;
-            uint32_t column = r * g.n_heads + in;
-            const float2 *ml = a.part_ml + ((int64_t)g.first_part * kv + kv_head) * GPU_COLUMNS_MAX + column;
-            if (pass == 0) {
-                float m = -INFINITY;
-                for (uint32_t p = lane; p < g.n_splits; p += 32) m = fmaxf(m, __ldcg(ml + (int64_t)p * kv * GPU_COLUMNS_MAX).x);
-                top = fmaxf(top, warp_max(m));
-                continue;
-            }
-            const float *records = a.part_acc + ((int64_t)g.first_part * kv + kv_head) * GPU_COLUMNS_MAX * 128;
-#pragma unroll 5
-            for (uint32_t p = rank; p < g.n_splits; p += team) {
-                float2 one = __ldcg(ml + (int64_t)p * kv * GPU_COLUMNS_MAX);
-                float w = one.x > -INFINITY ? exp2_fast(one.x - top) : 0.0f;
-                l += one.y * w;
+    for (int gi = 0; gi < a.n_groups && active; gi++) {
+        const gpu_group &g = groups[gi];
+        uint32_t r = (uint32_t)row - g.first_row, in = (uint32_t)h - g.first_head;
+        if (r >= g.n_rows || in >= g.n_heads) continue;
+        found = true;
+        uint32_t column = r * g.n_heads + in, p0 = rank;
+        const float2 *ml = a.part_ml + ((int64_t)g.first_part * kv + kv_head) * GPU_COLUMNS_MAX + column;
+        const float *records = a.part_acc + ((int64_t)g.first_part * kv + kv_head) * GPU_COLUMNS_MAX * 128;
+        for (; p0 < g.n_splits; p0 += MERGE_AHEAD * team) {
+            float2 one[MERGE_AHEAD];
+            float part[MERGE_AHEAD][4], higher = top;
 #pragma unroll
-                for (int j = 0; j < 4; j++)
-                    if (lane + 32 * j < d) acc[j] += w * __ldcg(records + (int64_t)p * kv * GPU_COLUMNS_MAX * 128 + record_at<VK, NC>(column, lane + 32 * j));
+            for (int i = 0; i < MERGE_AHEAD; i++) one[i] = p0 + i * team < g.n_splits ? __ldcg(ml + (int64_t)(p0 + i * team) * kv * GPU_COLUMNS_MAX) : make_float2(-INFINITY, 0);
+#pragma unroll
+            for (int i = 0; i < MERGE_AHEAD; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    bool there = p0 + i * team < g.n_splits && lane + 32 * j < d;
+                    part[i][j] = there ? __ldcg(records + (int64_t)(p0 + i * team) * kv * GPU_COLUMNS_MAX * 128 + record_at<VK, NC>(column, lane + 32 * j)) : 0.0f;
+                }
+#pragma unroll
+            for (int i = 0; i < MERGE_AHEAD; i++) higher = fmaxf(higher, one[i].x);
+            float keep = top > -INFINITY ? exp2_fast(top - higher) : 0.0f;
+            top = higher;
+            l *= keep;
+#pragma unroll
+            for (int j = 0; j < 4; j++) acc[j] *= keep;
+#pragma unroll
+            for (int i = 0; i < MERGE_AHEAD; i++) {
+                float w = one[i].x > -INFINITY ? exp2_fast(one[i].x - top) : 0.0f;
+                l += one[i].y * w;
+#pragma unroll
+                for (int j = 0; j < 4; j++) acc[j] += w * part[i][j];
             }
         }
-    float *mine = area + rank * 132;
+    }
+    float *mine = area + rank * MERGE_FLOATS;
     if (active) {
 #pragma unroll
         for (int j = 0; j < 4; j++) mine[lane + 32 * j] = acc[j];
-        if (lane == 0) mine[128] = l;
+        if (lane == 0) mine[128] = l, mine[129] = top;
     }
     __syncthreads();
     if (active && found && rank == 0) {
-        for (int i = 1; i < team; i++) {
-            l += area[i * 132 + 128];
+        float highest = top;
+        for (int i = 1; i < team; i++) highest = fmaxf(highest, area[i * MERGE_FLOATS + 129]);
+        l = acc[0] = acc[1] = acc[2] = acc[3] = 0;
+        for (int i = 0; i < team; i++) {
+            const float *his = area + i * MERGE_FLOATS;
+            float w = his[129] > -INFINITY ? exp2_fast(his[129] - highest) : 0.0f;
+            l += w * his[128];
 #pragma unroll
-            for (int j = 0; j < 4; j++) acc[j] += area[i * 132 + lane + 32 * j];
+            for (int j = 0; j < 4; j++) acc[j] += w * his[lane + 32 * j];
         }
         float inverse = l > 0 ? 1.0f / l : 0.0f;
         int64_t q = kv_head * per_kv + h;
 #pragma unroll
         for (int j = 0; j < 4; j++)
             if (lane + 32 * j < d) a.out[row * a.out_stride + q * d + lane + 32 * j] = acc[j] * inverse;
-        if (a.out_ml && lane == 0) a.out_ml[(int64_t)row * a.n_heads + q] = make_float2(top, l);
+        if (a.out_ml && lane == 0) a.out_ml[(int64_t)row * a.n_heads + q] = make_float2(highest, l);
     }
     __syncthreads();
 }
 
+/* What a thread puts into the query table: asked for before the first tile, behind whose bytes it would wait. */
+struct Query {
+    uint32_t word;
+    float scale;
+};
+template <int NC> __device__ __forceinline__ Query load_query(const gpu_decode_args &a, const gpu_group &g, int head, int per_kv)
+{
+    uint32_t n_columns = g.n_rows * g.n_heads, byte[4] = {0, 0, 0, 0}, i = threadIdx.x;
+    Query query = {0, 0};
+#pragma unroll
+    for (uint32_t c = 0; c < 4; c++) {
+        uint32_t column = i / 128 * 4 + c;
+        if (i >= NC / 4 * 128 || column >= n_columns) continue;
+        int64_t row = g.first_row + column / g.n_heads, q = head * per_kv + g.first_head + column % g.n_heads;
+        asm volatile("ld.global.u8 %0, [%1];" : "=r"(byte[c]) : "l"(a.table + (row * a.n_heads + q) * 128 + i % 128));
+    }
+    if (i < NC && i < n_columns) {
+        int64_t row = g.first_row + i / g.n_heads, q = head * per_kv + g.first_head + i % g.n_heads;
+        asm volatile("ld.global.f32 %0, [%1];" : "=f"(query.scale) : "l"(a.scale + row * a.n_heads + q));
+    }
+    query.word = byte[0] | byte[1] << 8 | byte[2] << 16 | byte[3] << 24;
+    return query;
+}
+
 template <int NC>
-__device__ void set_up(Shared<NC> &s, const gpu_decode_args &a, const gpu_group &g, int head, int per_kv, const float **dense)
+__device__ void set_up(Shared<NC> &s, const gpu_decode_args &a, const gpu_group &g, int head, int per_kv, const Query &query, const float **dense)
 {
     uint32_t n_columns = g.n_rows * g.n_heads;
-    for (int i = threadIdx.x; i < NC / 4 * 128; i += blockDim.x) {
-        uint32_t word = 0;
-        for (int c = 0; c < 4; c++) {
-            uint32_t column = i / 128 * 4 + c;
-            if (column >= n_columns) continue;
-            int64_t row = g.first_row + column / g.n_heads, q = head * per_kv + g.first_head + column % g.n_heads;
-            word |= (uint32_t)(uint8_t)a.table[(row * a.n_heads + q) * 128 + i % 128] << 8 * c;
-        }
-        s.table[i / 128][i % 128] = word;
-    }
+    if (threadIdx.x < NC / 4 * 128) s.table[threadIdx.x / 128][threadIdx.x % 128] = query.word;
     if (threadIdx.x < NC) {
-        uint32_t column = threadIdx.x, r = column / g.n_heads;
-        bool used = column < n_columns;
-        int64_t row = g.first_row + r, q = head * per_kv + g.first_head + column % g.n_heads;
-        s.scale[column] = used ? a.scale[row * a.n_heads + q] * LOG2_E : 0.0f;
-        s.visible[column] = !used ? 0 : g.causal ? g.causal_before + r + 1 : 0xffffffffu;
+        uint32_t column = threadIdx.x;
+        s.scale[column] = query.scale * LOG2_E;
+        s.visible[column] = column >= n_columns ? 0 : g.causal ? g.causal_before + column / g.n_heads + 1 : 0xffffffffu;
     }
     for (uint32_t i = 0; i < NC; i++) {
         int64_t row = g.first_row + i / g.n_heads, q = head * per_kv + g.first_head + i % g.n_heads;
@@ -500,6 +541,8 @@ __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_a
     for (int i = 0; i < NC; i++) sums.m[i] = -INFINITY, sums.l[i] = 0;
 #pragma unroll
     for (int i = 0; i < (VK == VALUE_ANY ? NC : 8); i++) sums.c[i][0] = sums.c[i][1] = sums.c[i][2] = sums.c[i][3] = 0;
+    static_assert(WARPS * 32 >= NC / 4 * 128, "a thread to a word of the table");
+    Query query = load_query<NC>(a, g, head, per_kv);
     Cursor c = {NULL, NULL, NULL, 0, 0, 0, 0xffffffffu};
     Ahead<SK, VK> ahead;
     uint32_t tile = first + warp;
@@ -509,7 +552,7 @@ __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_a
         load_keys<SK, VK>(ahead, c, a.format, tile, lane);
         if (VK != VALUE_ANY) load_values<SK, VK>(ahead, c, 0, lane), load_values<SK, VK>(ahead, c, 1, lane);
     }
-    set_up<NC>(s, a, g, head, per_kv, dense); /* while the first tile is on its way */
+    set_up<NC>(s, a, g, head, per_kv, query, dense); /* while the first tile is on its way */
     for (; tile < end; tile += WARPS) {
         float score[NC], scales[4] = {WEIGHT_ONE, WEIGHT_ONE, WEIGHT_ONE, WEIGHT_ONE}, log_scale = 0;
         score_token<SK, VK, NC>(s, ahead, c, a.format, dense, lane, score);
@@ -555,7 +598,7 @@ __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_a
     if (!s.last) return;
     __threadfence();
     int n_pairs = a.n_rows * per_kv, teams = min(WARPS, n_pairs), team = WARPS / teams, mine = warp / team, rank = warp % team;
-    float *team_area = (float *)area + mine * team * 132;
+    float *team_area = (float *)area + mine * team * MERGE_FLOATS;
     for (int first_pair = 0; first_pair < n_pairs; first_pair += teams) {
         int pair = first_pair + mine;
         merge_row<VK, NC>(a, a.groups, a.first_row + pair / per_kv, per_kv, head, pair % per_kv, rank, team, team_area, lane,
@@ -566,7 +609,7 @@ __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_a
 
 template <int SK, int VK, int NC, int WARPS, int BLOCKS> static cudaError_t launch(const gpu_decode_args *a, cudaStream_t stream)
 {
-    int sums = WARPS * NC * 128 * 4, exchange = WARPS * Values<VK>::groups * 2 * NC * PB_WORDS * 4, merge = WARPS * 132 * 4;
+    int sums = WARPS * NC * 128 * 4, exchange = WARPS * Values<VK>::groups * 2 * NC * PB_WORDS * 4, merge = WARPS * MERGE_FLOATS * 4;
     int bytes = VK != VALUE_ANY && exchange > sums ? exchange : sums > merge ? sums : merge;
     cudaError_t error = cudaFuncSetAttribute(decode_kernel<SK, VK, NC, WARPS, BLOCKS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
     if (error != cudaSuccess) return error;
@@ -613,7 +656,7 @@ template <int SK> __global__ void __launch_bounds__(256) mass_kernel(gpu_decode_
         g.first_row = a.first_row + column / per_kv, g.n_rows = 1, g.first_head = column % per_kv, g.n_heads = min(8, per_kv - column % per_kv);
         const float *dense[8];
         __syncthreads();
-        set_up<8>(s, a, g, head, per_kv, dense);
+        set_up<8>(s, a, g, head, per_kv, load_query<8>(a, g, head, per_kv), dense);
         for (int half = 0; half < 2 && part < n_parts; half++) {
             Ahead<SK, VALUE_ANY> ahead;
             float score[8];

@@ -500,46 +500,54 @@ __device__ __forceinline__ void sort_16(uint32_t (&v)[16])
                 if (i + k < 16 && i >= k % p && (i - k % p) / k % 2 == 0 && i / (2 * p) == (i + k) / (2 * p)) order(v[i], v[i + k]);
 }
 
-/* The 16 largest of this lane's list and that of the lane `o` away, in no order but that of a bitonic sequence. */
-__device__ __forceinline__ void take_larger(uint32_t (&v)[16], int o)
+/* Two lanes (they differ in bit 0) share a bitonic sequence of 16: the larger ones of the pairs eight apart go to the even lane, the others to
+ * the odd one; then each sorts its eight. `reversed`: the odd lane has its half the other way round. The smaller of two is their sum less the
+ * larger: their bits are numbers below 2^15. */
+__device__ __forceinline__ void sort_shared(uint32_t (&v)[8], bool reversed, bool odd)
 {
-    uint32_t other[16];
+    uint32_t other[8];
 #pragma unroll
-    for (int i = 0; i < 16; i++) other[i] = __shfl_xor_sync(WARP_ALL, v[15 - i], o);
+    for (int i = 0; i < 8; i++) other[i] = __shfl_xor_sync(WARP_ALL, v[reversed ? 7 - i : i], 1);
 #pragma unroll
-    for (int i = 0; i < 16; i++) v[i] = half2_max(v[i], other[i]);
-}
-__device__ __forceinline__ void sort_bitonic(uint32_t (&v)[16])
-{
+    for (int i = 0; i < 8; i++) {
+        uint32_t larger = half2_max(v[i], other[i]);
+        v[i] = odd ? v[i] + other[i] - larger : larger;
+    }
 #pragma unroll
-    for (int step = 8; step; step /= 2)
+    for (int step = 4; step; step /= 2)
 #pragma unroll
-        for (int i = 0; i < 16; i++)
+        for (int i = 0; i < 8; i++)
             if (!(i & step)) order(v[i], v[i + step]);
 }
 
-/* The 16th largest of the 8 lanes' 128, of both rows: lists of 16 are merged by halves, of the last merge only the smallest is wanted. */
-__device__ __forceinline__ uint32_t sixteenth(uint32_t (&v)[16])
+/* The 16th largest of the 8 lanes' 128, of both rows: each lane sorts its 16; lists are merged (of two falling lists, the larger of each
+ * pair from both ends are the 16 largest), two lanes to a list; of the last merge only the smallest is wanted. */
+__device__ __forceinline__ uint32_t sixteenth(uint32_t (&v)[16], int lane)
 {
+    uint32_t half[8], other[8];
+    bool odd = lane & 1;
     sort_16(v);
-    take_larger(v, 1);
-    sort_bitonic(v);
-    take_larger(v, 2);
-    sort_bitonic(v);
-    take_larger(v, 4);
 #pragma unroll
-    for (int step = 8; step; step /= 2)
+    for (int i = 0; i < 8; i++) half[i] = half2_max(v[i], __shfl_xor_sync(WARP_ALL, v[15 - i], 1));
+    sort_shared(half, true, odd);
 #pragma unroll
-        for (int i = 0; i < step; i++) v[i] = half2_min(v[i], v[i + step]);
-    return v[0];
+    for (int i = 0; i < 8; i++) other[i] = __shfl_xor_sync(WARP_ALL, half[7 - i], 3);
+#pragma unroll
+    for (int i = 0; i < 8; i++) half[i] = half2_max(half[i], other[i]);
+    sort_shared(half, false, odd);
+#pragma unroll
+    for (int i = 0; i < 8; i++) other[i] = half2_max(half[i], __shfl_xor_sync(WARP_ALL, half[7 - i], 5));
+#pragma unroll
+    for (int i = 1; i < 8; i++) other[0] = half2_min(other[0], other[i]);
+    return half2_min(other[0], __shfl_xor_sync(WARP_ALL, other[0], 1));
 }
 
 /* Bit i, and 16 + i for the second row: entry i's magnitude in f16 is at least `bound` (bits; of magnitudes they are ordered as the numbers). */
-__device__ __forceinline__ uint32_t at_least(const Pair &p, uint32_t bound)
+__device__ __forceinline__ uint32_t at_least(const uint32_t (&magnitude)[16], uint32_t bound)
 {
     uint32_t mask = 0, add = 0x80008000u - bound;
 #pragma unroll
-    for (int i = 0; i < 16; i++) mask = mask >> 1 | ((pack_half2(fabsf(p.x[0][i]), fabsf(p.x[1][i])) + add) & 0x80008000u);
+    for (int i = 0; i < 16; i++) mask = mask >> 1 | ((magnitude[i] + add) & 0x80008000u);
     return mask;
 }
 
@@ -569,10 +577,10 @@ __device__ __noinline__ bool remove_smallest(const float (&x)[16], uint32_t &mas
 /* The 16 of largest magnitude of both rows: the lane's bits in mask[r], the largest, and whether the row is plain (else: the slow way). */
 __device__ __forceinline__ void keep_16_of_pair(const Pair &p, uint32_t (&mask)[2], float (&largest)[2], bool (&plain)[2])
 {
-    uint32_t v[16];
+    uint32_t v[16], magnitude[16];
 #pragma unroll
-    for (int i = 0; i < 16; i++) v[i] = pack_half2(fabsf(p.x[0][i]), fabsf(p.x[1][i]));
-    uint32_t bound = sixteenth(v), both = at_least(p, bound);
+    for (int i = 0; i < 16; i++) v[i] = magnitude[i] = pack_half2(fabsf(p.x[0][i]), fabsf(p.x[1][i]));
+    uint32_t bound = sixteenth(v, threadIdx.x), both = at_least(magnitude, bound);
     uint32_t n = eight_sum(__popc(both & 0xffff) | __popc(both >> 16) << 16);
 #pragma unroll
     for (int r = 0; r < 2; r++) {
@@ -585,7 +593,7 @@ __device__ __forceinline__ void keep_16_of_pair(const Pair &p, uint32_t (&mask)[
         mask[r] = both >> 16 * r & 0xffff;
     }
     if (!__any_sync(WARP_ALL, n != 0x00100010u)) return;
-    uint32_t above = at_least(p, bound + 0x00010001u);
+    uint32_t above = at_least(magnitude, bound + 0x00010001u);
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         float copy[16]; /* what a function is given by address lives in memory: not the rows themselves */
@@ -616,6 +624,26 @@ __device__ __forceinline__ bool code_words(const float (&x)[16], uint32_t mask, 
         words[b] = __byte_perm(__byte_perm(bits[0], bits[1], 0x0040), __byte_perm(bits[2], bits[3], 0x0040), 0x5410);
     }
     return differ == 0;
+}
+
+/* From words 32 features apart to neighbouring ones: the lane's four are then a row's words 4 c .. 4 c + 3, c = row_chunk. Stores of 16
+ * bytes are a quarter of the second-level cache's requests, which words of a lane would be. All lanes take part. */
+__device__ __forceinline__ int row_chunk(int j)
+{
+    return j / 4 + 2 * (j & 3);
+}
+__device__ __forceinline__ uint4 gather_words(const uint32_t (&words)[4], int j)
+{
+    uint32_t w[4] = {words[0], words[1], words[2], words[3]};
+#pragma unroll
+    for (int bit = 1; bit < 4; bit *= 2)
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            int low = bit == 1 ? 2 * i : i, high = low + bit;
+            uint32_t got = __shfl_xor_sync(WARP_ALL, j & bit ? w[low] : w[high], bit);
+            w[low] = j & bit ? got : w[low], w[high] = j & bit ? w[high] : got;
+        }
+    return make_uint4(w[0], w[1], w[2], w[3]);
 }
 
 /* A row of the eight lanes from `first` on, as the slow way holds it. */
@@ -659,9 +687,9 @@ __global__ void __launch_bounds__(WIDE_WARPS * 32, 5) encode_queries_kernel(gpu_
             float scale = __fdiv_rn(largest[r], 127.0f);
             bool done = code_words(p.x[r], mask[r], scale, words) && plain[r] && scale > 1e-30f;
             uint32_t left = __ballot_sync(WARP_ALL, valid && !done), mine = 0xffu << (lane & 24);
+            uint4 row_words = gather_words(words, j);
             if (valid && !(left & mine)) {
-#pragma unroll
-                for (int b = 0; b < 4; b++) ((uint32_t *)a.table)[(at + r) * 32 + j + 8 * b] = words[b];
+                ((uint4 *)a.table)[(at + r) * 8 + row_chunk(j)] = row_words;
                 if (j == 0) a.scale[at + r] = __fmul_rn(scale, a.q_root);
             }
             for (int first = 0; left && first < 32; first += 8) {
@@ -725,9 +753,9 @@ __device__ __forceinline__ bool encode_value_q8(const float *from, uint8_t *rows
     uint32_t words[4];
     bool done = code_words(x, 0xffff, scale, words) && scale >= 0x1p-14f && largest < 8e6f;
     done = !(__ballot_sync(WARP_ALL, !done) & 0xffu << (threadIdx.x & 24));
+    uint4 row_words = gather_words(words, j);
     if (!done || !wanted) return done;
-#pragma unroll
-    for (int b = 0; b < 4; b++) ((uint32_t *)(rows + token * 128))[j + 8 * b] = words[b];
+    ((uint4 *)(rows + token * 128))[row_chunk(j)] = row_words;
     if (j == 0) scales[token] = bits;
     return true;
 }
@@ -748,7 +776,7 @@ __device__ __forceinline__ void store_quarter(uint8_t *to, const uint8_t *staged
 __global__ void __launch_bounds__(WIDE_WARPS * 32, 4) encode_keys_kernel(gpu_encode_args a, int pairs_each)
 {
     __shared__ float4 stages[WIDE_WARPS][4][64], slow_row[WIDE_WARPS][32];
-    __shared__ uint4 units[2][34]; /* 544 bytes each: 16 tokens of indices, of codes, of scales; a warp touches only its tokens' places */
+    __shared__ uint4 units[2][2][34]; /* in turns; 544 bytes each: 16 tokens of indices, of codes, of scales; a warp stages its tokens' places */
     const gpu_format &f = a.format;
     int lane = threadIdx.x & 31, j = lane & 7, warp = threadIdx.x >> 5, index = blockIdx.x;
     const gpu_encode_segment &segment = a.segments[index / a.n_units_max];
@@ -766,7 +794,7 @@ __global__ void __launch_bounds__(WIDE_WARPS * 32, 4) encode_keys_kernel(gpu_enc
     fetch_pair(smem_address(stage), from, j);
     if (a.rope_cos) load_turn(turn, a.rope_cos + position * 64, a.rope_sin + position * 64, j);
 #pragma unroll 1
-    for (int head = first_pair * 2; head < last_pair * 2; head += 2, from += 256) {
+    for (int head = first_pair * 2, turn_of = 0; head < last_pair * 2; head += 2, from += 256, turn_of ^= 1) {
         bool plain[2];
         Pair p;
         uint32_t mask[2];
@@ -778,7 +806,7 @@ __global__ void __launch_bounds__(WIDE_WARPS * 32, 4) encode_keys_kernel(gpu_enc
         keep_16_of_pair(p, mask, largest, plain);
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            uint8_t *to = (uint8_t *)units[r];
+            uint8_t *to = (uint8_t *)units[turn_of][r];
             if (!valid) { /* what is not there is zero */
                 ((uint32_t *)to)[j * 16 + t] = 0;
                 if (j == 0) ((uint16_t *)to)[256 + t] = 0;
@@ -800,9 +828,15 @@ __global__ void __launch_bounds__(WIDE_WARPS * 32, 4) encode_keys_kernel(gpu_enc
                 if (lane == 0) ((uint16_t *)to)[256 + warp * 4 + one / 8] = slow_bits;
             }
         }
+        if (first >= at) { /* a whole unit, by the whole block: full lines of the cache; the next pair is staged elsewhere meanwhile */
+            __syncthreads();
+            int r = threadIdx.x / 64, i = threadIdx.x % 64;
+            if (i < 34) ((uint4 *)(block + (head + r) * where.key_head_bytes + (int64_t)unit * 544))[i] = units[turn_of][r][i];
+            continue;
+        }
         __syncwarp();
         for (int r = 0; r < 2; r++)
-            store_quarter(block + (head + r) * where.key_head_bytes + (int64_t)unit * 544, (const uint8_t *)units[r], warp * 4, first < at ? at - first : 0, lane);
+            store_quarter(block + (head + r) * where.key_head_bytes + (int64_t)unit * 544, (const uint8_t *)units[turn_of][r], warp * 4, at - first, lane);
         __syncwarp();
     }
 }

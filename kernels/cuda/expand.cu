@@ -15,7 +15,7 @@ static int value_rows(const gpu_format *f) { return f->d <= 64 ? 64 : 128 + GPU_
 
 size_t gpu_scratch_tile_bytes(const gpu_format *f)
 {
-    size_t one = GPU_FLASH_KEYS * ((float_keys(f) ? 256 : 128) + sizeof(float2)) + value_rows(f) * GPU_FLASH_KEYS * sizeof(__half) + sizeof(int);
+    size_t one = GPU_FLASH_KEYS * ((float_keys(f) ? 256 : 128) + sizeof(float2)) + GPU_LANE_FLOATS * sizeof(float) + value_rows(f) * GPU_FLASH_KEYS * sizeof(__half) + sizeof(int);
     return (one + 1023) / 1024 * 1024 * f->n_kv_heads;
 }
 
@@ -31,6 +31,8 @@ gpu_scratch gpu_scratch_at(const gpu_format *f, void *memory, size_t n_tiles)
     at += n * value_rows(f) * GPU_FLASH_KEYS * sizeof(__half);
     s.key_scale = (float2 *)at;
     at += n * GPU_FLASH_KEYS * sizeof(float2);
+    s.lane_scale = (float *)at;
+    at += n * GPU_LANE_FLOATS * sizeof(float);
     s.value_exponent = (int *)at;
     return s;
 }
@@ -103,7 +105,11 @@ __global__ void __launch_bounds__(EXPAND_THREADS) expand_kernel(gpu_format f, gp
     /* a place without a key scores -inf, whatever the product: with this scale also where -12582912 * scale is worked out anew (it
      * overflows before the multiply-add does) */
     float bias = row >= n ? -INFINITY : f.key_type == KERN_KEY_CODE8 ? -12582912.0f * scale : 0.0f;
-    if (quarter == 0) scratch.key_scale[out * GPU_FLASH_KEYS + row] = make_float2(row < n ? scale : 3e38f, bias);
+    if (quarter == 0) {
+        scratch.key_scale[out * GPU_FLASH_KEYS + row] = make_float2(row < n ? scale : GPU_NO_KEY, bias);
+        /* a lane of four has keys 2 t and 2 t + 1 of every eight: those of two eights beside each other */
+        scratch.lane_scale[out * GPU_LANE_FLOATS + row / 16 * 16 + row % 8 / 2 * 4 + row / 8 % 2 * 2 + row % 2] = row < n ? scale : GPU_NO_KEY;
+    }
     __syncthreads();
     uint4 *keys = (uint4 *)(scratch.keys + out * GPU_FLASH_KEYS * key_bytes);
     for (int i = threadIdx.x; i < GPU_FLASH_KEYS * key_bytes / 16; i += EXPAND_THREADS) keys[i] = tile[i];
@@ -129,6 +135,7 @@ __global__ void __launch_bounds__(EXPAND_THREADS) expand_kernel(gpu_format f, gp
         to[feature * 64 + ((key / 8) ^ (feature & 7)) * 8 + key % 8] = __float2half_rn(v);
     }
     if (threadIdx.x == 0) scratch.value_exponent[out] = exponent;
+    if (threadIdx.x < 4) scratch.lane_scale[out * GPU_LANE_FLOATS + 64 + threadIdx.x] = (float)(n < GPU_FLASH_KEYS ? exponent + GPU_TILE_GAPS : exponent);
     __syncthreads();
     uint4 *values = (uint4 *)(scratch.values + out * n_value_rows * GPU_FLASH_KEYS);
     for (int i = threadIdx.x; i < n_value_rows * GPU_FLASH_KEYS * 2 / 16; i += EXPAND_THREADS) values[i] = tile[i];

@@ -264,8 +264,8 @@ cudaError_t gpu_flash(const gpu_flash_args *a, cudaStream_t stream)
     if (a->n_jobs <= 0 || a->n_rows_max <= 0) return cudaSuccess;
     bool f16 = a->format.key_type == KERN_KEY_CODE32;
     if (a->format.d <= 64) return f16 ? launch<true, 64>(a, stream) : launch<false, 64>(a, stream);
-    if (!f16 && chosen_version == 0) {
-        cudaError_t error = gpu_flash_sm90(a, stream);
+    if (!f16 && chosen_version != 1) {
+        cudaError_t error = gpu_flash_sm90(a, chosen_version == 2, stream);
         if (error != cudaErrorNotSupported) return error;
     }
     return f16 ? launch<true, 128>(a, stream) : launch<false, 128>(a, stream);

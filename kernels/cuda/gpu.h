@@ -25,8 +25,13 @@ enum {
     GPU_SUM_ROWS = 8,           /* prefill: rows after the values' 128 features; the first is constant, so that P V sums the weights too */
     GPU_EXPONENT_MIN = -15,     /* of an expanded tile's values: 2^-exponent is an f16 number */
     GPU_EXPONENT_MAX = 24,
+    GPU_TILE_GAPS = 1 << 16,    /* added to the exponent of a tile that has places without a key, in lane_scale */
+    GPU_LANE_FLOATS = 68,       /* of lane_scale, for a tile */
     GPU_GEMV_ROWS_MAX = 16,
 };
+
+/* The scale of a place without a key. */
+#define GPU_NO_KEY 3e38f
 
 /* A format with all that kernels derive from it. */
 typedef struct gpu_format {
@@ -128,6 +133,7 @@ typedef struct gpu_scratch {
     uint8_t *keys;    /* s8 [kv_heads][n_tiles][64 keys][128], or f16 [..][2][64][64]; 16-byte pieces exchanged by row & 7 */
     __half *values;   /* [kv_heads][n_tiles][d (64, or 128 and GPU_SUM_ROWS)][64 keys], pieces exchanged likewise */
     float2 *key_scale; /* [kv_heads][n_tiles][64]: scale, and what is added: -12582912 * scale (8-bit), -inf where there is no key */
+    float *lane_scale; /* [kv_heads][n_tiles][68]: 64 scales, as lanes of Hopper's products need them, and 4 times the exponent (expand.cu) */
     int *value_exponent; /* [kv_heads][n_tiles]: values are stored divided by 2^this; row 128 is 2^-this */
 } gpu_scratch;
 size_t gpu_scratch_tile_bytes(const gpu_format *format);
@@ -160,8 +166,8 @@ cudaError_t gpu_expand(const gpu_format *format, const gpu_scratch *scratch, con
 cudaError_t gpu_flash(const gpu_flash_args *args, cudaStream_t stream);
 /* Merges parts 0 .. n_parts - 1 into part 0, or, when `last`, into out. */
 cudaError_t gpu_flash_merge(const gpu_flash_args *args, int n_parts, bool last, cudaStream_t stream);
-/* Hopper's own version; cudaErrorNotSupported where it does not apply. */
-cudaError_t gpu_flash_sm90(const gpu_flash_args *args, cudaStream_t stream);
-void gpu_flash_choose(int version); /* for tests and benchmarks: 0 the best, 1 the common one */
+/* Hopper's own version; cudaErrorNotSupported where it does not apply. in_pairs: thread blocks in pairs, however few rows there are. */
+cudaError_t gpu_flash_sm90(const gpu_flash_args *args, bool in_pairs, cudaStream_t stream);
+void gpu_flash_choose(int version); /* for tests and benchmarks: 0 the best, 1 the common one, 2 the best, in pairs of thread blocks */
 
 #endif

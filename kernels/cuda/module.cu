@@ -222,6 +222,11 @@ static kern_gpu_status make_buffers(kern_gpu *gpu, kern_gpu_error *error)
     GPU_TRY(cudaMemset(gpu->arrived, 0, kv * 4), "clearing memory");
     GPU_TRY(cudaMallocHost((void **)&gpu->descriptor_host, DESCRIPTOR_BYTES), "pinned memory");
     GPU_TRY(cudaMallocHost((void **)&gpu->gather_host, GATHER_BYTES), "pinned memory");
+    GPU_TRY(cudaStreamCreateWithFlags(&gpu->fetch_stream, cudaStreamNonBlocking), "making a stream");
+    gpu->encoded = (cudaEvent_t *)calloc(gpu->n_layers, sizeof *gpu->encoded);
+    if (!gpu->encoded) return gpu_fail(error, KERN_GPU_NO_MEMORY, "not enough memory");
+    for (uint32_t i = 0; i < gpu->n_layers; i++) GPU_TRY(cudaEventCreateWithFlags(&gpu->encoded[i], cudaEventDisableTiming), "making an event");
+    for (int i = 0; i < 2; i++) GPU_TRY(cudaEventCreateWithFlags(&gpu->gathered[i], cudaEventDisableTiming), "making an event");
     return KERN_GPU_OK;
 }
 
@@ -299,6 +304,12 @@ static void close_gpu(kern_gpu *gpu)
     for (uint32_t i = 0; gpu->attend_events && i < 2 * gpu->n_layers; i++)
         if (gpu->attend_events[i]) cudaEventDestroy(gpu->attend_events[i]);
     free(gpu->attend_events);
+    for (uint32_t i = 0; gpu->encoded && i < gpu->n_layers; i++)
+        if (gpu->encoded[i]) cudaEventDestroy(gpu->encoded[i]);
+    free(gpu->encoded);
+    for (int i = 0; i < 2; i++)
+        if (gpu->gathered[i]) cudaEventDestroy(gpu->gathered[i]);
+    if (gpu->fetch_stream) cudaStreamDestroy(gpu->fetch_stream);
     if (gpu->descriptor_host) cudaFreeHost(gpu->descriptor_host);
     if (gpu->gather_host) cudaFreeHost(gpu->gather_host);
     if (gpu->stream) cudaStreamDestroy(gpu->stream);

@@ -66,6 +66,9 @@ struct kern_gpu {
     uint8_t *descriptor, *descriptor_host; /* device memory and its pinned twin */
     uint8_t *gather, *gather_host;         /* new codes on their way back */
     size_t gather_bytes;
+    cudaStream_t fetch_stream;  /* brings them back while later layers run */
+    cudaEvent_t *encoded;       /* [n_layers]: the layer's new keys and values are there */
+    cudaEvent_t gathered[2];    /* of each half of the gathering memory */
     uint32_t last_rows;
     uint8_t *slots; /* STREAM_SLOTS x STREAM_BYTES: sections that do not stay; weights while they are loaded */
     cudaEvent_t slot_free[2];

@@ -205,6 +205,8 @@ static kern_gpu_status finish_layer(kern_gpu *gpu, uint32_t n_rows, uint32_t lay
 
 /* ------------------------------------------------------------------------------- new keys and values, back to the host */
 
+enum { EARLY_LAYERS = 2 }; /* fetched at once: the last ones are not hidden behind others */
+
 /* What of one layer and KV head of a segment comes back: whole units of keys, rows and scales of values. */
 typedef struct span {
     size_t keys_at, keys_bytes, rows_at, rows_bytes, scales_at, scales_bytes;
@@ -225,27 +227,35 @@ static span span_of(const gpu_format *f, uint32_t at, uint32_t n)
 
 static size_t round_16(size_t n) { return (n + 15) / 16 * 16; }
 
-/* Blocks: (layer, head, which of the three). Sizes are multiples of 2. */
-__global__ void gather_kernel(gpu_section section, int first_layer, span s, uint8_t *out, size_t record_bytes)
+enum { GATHER_SHARE = 16 << 10 };
+
+/* Blocks: (share of one of the three, head, layer): so many that one layer's fill the GPU. Sizes are multiples of 2; rows of unusual formats
+ * are not multiples of 16. */
+__global__ void __launch_bounds__(256) gather_kernel(gpu_section section, int first_layer, span s, uint8_t *out, size_t record_bytes, uint32_t shares)
 {
-    int layer = first_layer + blockIdx.z, head = blockIdx.y;
+    int layer = first_layer + blockIdx.z, head = blockIdx.y, which = blockIdx.x / shares;
     const uint8_t *base = section.base + layer * section.layer_stride;
     uint8_t *to = out + ((size_t)blockIdx.z * gridDim.y + head) * record_bytes;
-    const uint8_t *from = blockIdx.x == 0 ? base + head * section.key_head_bytes + s.keys_at
-                          : blockIdx.x == 1 ? base + section.rows_offset + head * section.row_head_bytes + s.rows_at
-                                            : base + section.scales_offset + head * section.scale_head_bytes + s.scales_at;
-    size_t n = blockIdx.x == 0 ? s.keys_bytes : blockIdx.x == 1 ? s.rows_bytes : s.scales_bytes;
+    const uint8_t *from = which == 0 ? base + head * section.key_head_bytes + s.keys_at
+                          : which == 1 ? base + section.rows_offset + head * section.row_head_bytes + s.rows_at
+                                       : base + section.scales_offset + head * section.scale_head_bytes + s.scales_at;
+    size_t n = which == 0 ? s.keys_bytes : which == 1 ? s.rows_bytes : s.scales_bytes, first = (size_t)(blockIdx.x % shares) * GATHER_SHARE;
     size_t keys = (s.keys_bytes + 15) / 16 * 16, rows = (s.rows_bytes + 15) / 16 * 16;
-    to += blockIdx.x == 0 ? 0 : blockIdx.x == 1 ? keys : keys + rows;
-    for (size_t i = threadIdx.x; i < n / 2; i += blockDim.x) ((uint16_t *)to)[i] = ((const uint16_t *)from)[i];
+    to += which == 0 ? 0 : which == 1 ? keys : keys + rows;
+    if (first >= n) return;
+    from += first, to += first;
+    n = n - first < GATHER_SHARE ? n - first : GATHER_SHARE;
+    size_t done = (uintptr_t)from % 16 ? 0 : n / 16 * 16;
+    for (size_t i = threadIdx.x; i < done / 16; i += blockDim.x) ((uint4 *)to)[i] = ((const uint4 *)from)[i];
+    for (size_t i = done / 2 + threadIdx.x; i < n / 2; i += blockDim.x) ((uint16_t *)to)[i] = ((const uint16_t *)from)[i];
 }
 
 static void scatter(const kern_gpu *gpu, const gpu_section *section, const kern_gpu_segment *segment, uint32_t first_layer, uint32_t n_layers, const span *s,
-                    size_t record_bytes)
+                    size_t record_bytes, const uint8_t *gathered)
 {
     for (uint32_t l = 0; l < n_layers; l++)
         for (int head = 0; head < gpu->format.n_kv_heads; head++) {
-            const uint8_t *from = gpu->gather_host + ((size_t)l * gpu->format.n_kv_heads + head) * record_bytes;
+            const uint8_t *from = gathered + ((size_t)l * gpu->format.n_kv_heads + head) * record_bytes;
             uint8_t *to = (uint8_t *)segment->blocks[first_layer + l];
             memcpy(to + head * section->key_head_bytes + s->keys_at, from, s->keys_bytes);
             from += round_16(s->keys_bytes);
@@ -255,38 +265,85 @@ static void scatter(const kern_gpu *gpu, const gpu_section *section, const kern_
         }
 }
 
-static kern_gpu_status fetch_segment(kern_gpu *gpu, const gpu_plan *plan, const kern_gpu_segment *segment, size_t index, kern_gpu_error *error)
+/* Pieces on their way: while one is copied, the one before is put into the segment's blocks. */
+typedef struct fetcher {
+    const kern_gpu_segment *segment;
+    gpu_section section;
+    span s;
+    uint32_t first_layer, n_layers;
+    size_t record_bytes;
+    int half; /* of the gathering memory */
+    bool waiting;
+} fetcher;
+
+static kern_gpu_status finish_piece(kern_gpu *gpu, fetcher *f, kern_gpu_error *error)
+{
+    if (!f->waiting) return KERN_GPU_OK;
+    f->waiting = false;
+    GPU_TRY(cudaEventSynchronize(gpu->gathered[f->half]), "running the model");
+    scatter(gpu, &f->section, f->segment, f->first_layer, f->n_layers, &f->s, f->record_bytes, gpu->gather_host + f->half * (gpu->gather_bytes / 2));
+    return KERN_GPU_OK;
+}
+
+/* Starts piece `next`, then finishes the one before. */
+static kern_gpu_status start_piece(kern_gpu *gpu, fetcher *f, fetcher next, cudaStream_t stream, kern_gpu_error *error)
 {
     int kv = gpu->format.n_kv_heads;
+    size_t at = (size_t)next.half * (gpu->gather_bytes / 2), most = next.s.keys_bytes > next.s.rows_bytes ? next.s.keys_bytes : next.s.rows_bytes;
+    uint32_t shares = (uint32_t)((most + GATHER_SHARE - 1) / GATHER_SHARE);
+    gather_kernel<<<dim3(3 * shares, kv, next.n_layers), 256, 0, stream>>>(next.section, (int)next.first_layer, next.s, gpu->gather + at, next.record_bytes,
+                                                                         shares);
+    GPU_TRY(cudaGetLastError(), "gathering");
+    GPU_TRY(cudaMemcpyAsync(gpu->gather_host + at, gpu->gather + at, next.record_bytes * kv * next.n_layers, cudaMemcpyDeviceToHost, stream),
+            "copying from the GPU");
+    GPU_TRY(cudaEventRecord(gpu->gathered[next.half], stream), "recording an event");
+    kern_gpu_status status = finish_piece(gpu, f, error);
+    *f = next;
+    f->waiting = status == KERN_GPU_OK;
+    return status;
+}
+
+/* `early`: layers are fetched while later ones are worked on; a pass of few rows is waited for. */
+static kern_gpu_status fetch_segment(kern_gpu *gpu, const gpu_plan *plan, const kern_gpu_segment *segment, size_t index, bool early, fetcher *f,
+                                     kern_gpu_error *error)
+{
+    int kv = gpu->format.n_kv_heads;
+    size_t half_bytes = gpu->gather_bytes / 2;
     gpu_section section = gpu_section_of(&gpu->host_format, kv, gpu->store.pool + plan->offset[index], segment->at + segment->n_tokens, segment->capacity);
     /* so many tokens at a time that a layer's fit */
-    uint32_t most = (uint32_t)(gpu->gather_bytes / kv / (gpu->format.unit_bytes / 16 + gpu->format.row_bytes + gpu->format.n_scales * 2 + 8)) / 16 * 16;
+    uint32_t most = (uint32_t)(half_bytes / kv / (gpu->format.unit_bytes / 16 + gpu->format.row_bytes + gpu->format.n_scales * 2 + 8)) / 16 * 16;
     most = most > 64 ? most - 32 : 32;
-    for (uint32_t done = 0; done < segment->n_tokens;) {
-        uint32_t n = segment->n_tokens - done < most ? segment->n_tokens - done : most;
-        span s = span_of(&gpu->format, segment->at + done, n);
-        size_t record = round_16(s.keys_bytes) + round_16(s.rows_bytes) + round_16(s.scales_bytes);
-        uint32_t layers_each = (uint32_t)(gpu->gather_bytes / (record * kv));
-        if (!layers_each) return gpu_fail(error, KERN_GPU_BAD_ARGUMENT, "a format whose tokens are too large to copy back");
-        for (uint32_t layer = 0; layer < gpu->n_layers; layer += layers_each) {
-            uint32_t n_layers = gpu->n_layers - layer < layers_each ? gpu->n_layers - layer : layers_each;
-            gather_kernel<<<dim3(3, kv, n_layers), 256, 0, gpu->stream>>>(section, (int)layer, s, gpu->gather, record);
-            GPU_TRY(cudaGetLastError(), "gathering");
-            GPU_TRY(cudaMemcpyAsync(gpu->gather_host, gpu->gather, record * kv * n_layers, cudaMemcpyDeviceToHost, gpu->stream), "copying from the GPU");
-            GPU_TRY(cudaStreamSynchronize(gpu->stream), "running the model");
-            scatter(gpu, &section, segment, layer, n_layers, &s, record);
+    uint32_t n_parts = (segment->n_tokens + most - 1) / most;
+    span whole = span_of(&gpu->format, segment->at, segment->n_tokens < most ? segment->n_tokens : most);
+    size_t record = round_16(whole.keys_bytes) + round_16(whole.rows_bytes) + round_16(whole.scales_bytes) + 64 + gpu->format.unit_bytes;
+    uint32_t layers_each = (uint32_t)(half_bytes / (record * kv));
+    if (!layers_each) return gpu_fail(error, KERN_GPU_BAD_ARGUMENT, "a format whose tokens are too large to copy back");
+    if (early && layers_each > EARLY_LAYERS) layers_each = EARLY_LAYERS;
+    for (uint32_t layer = 0; layer < gpu->n_layers; layer += layers_each) {
+        uint32_t n_layers = gpu->n_layers - layer < layers_each ? gpu->n_layers - layer : layers_each;
+        if (early) GPU_TRY(cudaStreamWaitEvent(gpu->fetch_stream, gpu->encoded[layer + n_layers - 1], 0), "waiting");
+        for (uint32_t part = 0; part < n_parts; part++) {
+            uint32_t done = part * most, n = segment->n_tokens - done < most ? segment->n_tokens - done : most;
+            span s = span_of(&gpu->format, segment->at + done, n);
+            fetcher next = {segment, section, s, layer, n_layers, round_16(s.keys_bytes) + round_16(s.rows_bytes) + round_16(s.scales_bytes), !f->half, false};
+            kern_gpu_status status = start_piece(gpu, f, next, early ? gpu->fetch_stream : gpu->stream, error);
+            if (status != KERN_GPU_OK) return status;
         }
-        done += n;
     }
     return KERN_GPU_OK;
 }
 
 static kern_gpu_status fetch(kern_gpu *gpu, const gpu_plan *plan, const kern_gpu_segment *segments, size_t n_segments, kern_gpu_error *error)
 {
+    bool early = plan->n_rows > GPU_GEMV_ROWS_MAX; /* run_layers records when each layer's are there */
+    fetcher f = {};
     for (size_t i = 0; i < n_segments; i++) {
-        kern_gpu_status status = fetch_segment(gpu, plan, &segments[i], i, error);
+        kern_gpu_status status = fetch_segment(gpu, plan, &segments[i], i, early, &f, error);
         if (status != KERN_GPU_OK) return status;
     }
+    kern_gpu_status status = finish_piece(gpu, &f, error);
+    if (status != KERN_GPU_OK) return status;
+    GPU_TRY(cudaStreamSynchronize(gpu->stream), "running the model");
     for (size_t i = 0; i < plan->n_mass; i++) {
         const plan_mass *m = &plan->mass[i];
         float *host = (float *)gpu->gather_host; /* parts fit: GATHER_BYTES > MASS_PARTS floats */
@@ -350,6 +407,7 @@ static kern_gpu_status run_layers(kern_gpu *gpu, const gpu_plan *plan, size_t n_
     for (uint32_t layer = 0; layer < gpu->n_layers; layer++) {
         if (cancelled(cancel)) return gpu_fail(error, KERN_GPU_CANCELLED, "cancelled");
         kern_gpu_status status = project(gpu, plan, layer, n_segments, error);
+        if (status == KERN_GPU_OK && plan->n_rows > GPU_GEMV_ROWS_MAX) GPU_TRY(cudaEventRecord(gpu->encoded[layer], gpu->stream), "recording an event");
         if (status == KERN_GPU_OK) status = mark_attention(gpu, layer * 2, captured, error);
         if (status == KERN_GPU_OK) status = attend(gpu, plan, layer, cancel, error);
         if (status == KERN_GPU_OK) status = mark_attention(gpu, layer * 2 + 1, captured, error);
@@ -476,6 +534,7 @@ kern_gpu_status gpu_forward(kern_gpu *gpu, const kern_gpu_segment *segments, siz
     free(plan);
     if (status != KERN_GPU_OK && !gpu->failed) { /* what was enqueued may still write; nothing of this pass is kept */
         cudaStreamSynchronize(gpu->stream);
+        cudaStreamSynchronize(gpu->fetch_stream);
         for (size_t i = 0; i < n_segments; i++) gpu_store_forget(gpu, segments[i].blocks[0]);
     }
     gpu_store_unpin(gpu);

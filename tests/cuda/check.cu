@@ -324,7 +324,7 @@ static void check_decode(Setting *s, uint32_t splits)
     CUDA_OK(cudaFree(mine.first_tile));
 }
 
-/* version 1: the common one; 0: the best. parts: 0: own tokens alone; 1: each section and the own tokens apart, merged; 2: all sections as one
+/* version: gpu_flash_choose. parts: 0: own tokens alone; 1: each section and the own tokens apart, merged; 2: all sections as one
  * stretch of keys, whose tails of no keys lie in between. */
 static void check_flash(Setting *s, int version, int parts)
 {
@@ -382,7 +382,7 @@ static void check_case(const Case *c, int kind, kern_context *context, int n_row
         check_decode(&s, 1);
         check_decode(&s, 5);
     } else {
-        for (int version = 1; version >= 0; version--) /* huge scores times f16 are CODE32's limit; its own passes take the split kernel */
+        for (int version = 2; version >= 0; version--) /* huge scores times f16 are CODE32's limit; its own passes take the split kernel */
             for (int parts = 0; parts < 3 && !(c->format.key_type == KERN_KEY_CODE32 && kind == DATA_HUGE); parts++) check_flash(&s, version, parts);
     }
     for (size_t i = 0; i < 4; i++) {

@@ -19,7 +19,7 @@ enum { NAME_BYTES = 160, FILES_MAX = 64, SECTOR_BYTES = 512 };
 
 typedef struct event {
     fault_event_kind kind;
-    int file; /* number of the file, from its creation on; -1: a folder */
+    int file; /* number of the file, from its creation on; -1: a folder, which is synced or renamed */
     char name[NAME_BYTES], to[NAME_BYTES];
     uint64_t offset;
     size_t n_bytes;
@@ -45,6 +45,17 @@ static int file_of_name(const char *name)
     return -1;
 }
 
+/* The name as it is after the rename of a folder above it. False: it is elsewhere. */
+static bool follow_folder(char name[NAME_BYTES], const char *from, const char *to)
+{
+    size_t n = strlen(from);
+    char moved[NAME_BYTES];
+    if (strncmp(name, from, n) != 0 || name[n] != '/') return false;
+    if (snprintf(moved, sizeof moved, "%s%s", to, name + n) >= (int)sizeof moved) abort();
+    memcpy(name, moved, sizeof moved);
+    return true;
+}
+
 static void record(fault_event_kind kind, const char *path, const char *to, uint64_t offset, const void *data, size_t n_bytes)
 {
     if (n_events == events_capacity) {
@@ -65,6 +76,7 @@ static void record(fault_event_kind kind, const char *path, const char *to, uint
         int replaced = file_of_name(to);
         if (replaced >= 0) names[replaced][0] = 0;
         if (e->file >= 0) snprintf(names[e->file], NAME_BYTES, "%s", to);
+        for (int i = 0; e->file < 0 && i < n_files; i++) follow_folder(names[i], path, to);
     }
     if (kind == FAULT_UNLINK && e->file >= 0) names[e->file][0] = 0;
     if (kind == FAULT_WRITE) {
@@ -182,6 +194,10 @@ static void apply_to_data(disk_file *file, const event *change, bool tear)
 
 static void apply_to_names(disk_file *files, const event *change)
 {
+    if (change->file < 0) {
+        for (int i = 0; i < n_files; i++) follow_folder(files[i].name, change->name, change->to);
+        return;
+    }
     if (change->kind == FAULT_RENAME) {
         for (int i = 0; i < n_files; i++) {
             if (strcmp(files[i].name, change->to) == 0) files[i].name[0] = 0;
@@ -208,7 +224,8 @@ static bool synced_before(size_t i, size_t crash)
 {
     for (size_t j = i + 1; j < crash; j++) {
         if (changes_data(&events[i]) && events[j].kind == FAULT_SYNC && events[j].file == events[i].file) return true;
-        if (!changes_data(&events[i]) && events[j].kind == FAULT_SYNC_FOLDER && is_in_folder(events[i].name, events[j].name)) return true;
+        if (changes_data(&events[i]) || events[j].kind != FAULT_SYNC_FOLDER) continue;
+        if (is_in_folder(events[i].kind == FAULT_RENAME ? events[i].to : events[i].name, events[j].name)) return true;
     }
     return false;
 }
@@ -220,7 +237,7 @@ static void build_files(size_t crash, int variant, disk_file *files)
     for (int i = 0; i < n_files; i++) of_file[i] = variant == 0 ? ALL : variant == 1 ? NOTHING : next_random() % 3;
     for (size_t i = 0; i < crash; i++) {
         const event *e = &events[i];
-        if (e->file < 0 || e->kind == FAULT_SYNC) continue;
+        if (e->kind == FAULT_SYNC || e->kind == FAULT_SYNC_FOLDER || (e->file < 0 && e->kind != FAULT_RENAME)) continue;
         bool synced = synced_before(i, crash), is_data = changes_data(e);
         bool some = variant > 1 && (!is_data || of_file[e->file] == SOME);
         bool kept = synced || (some ? next_random() % 2 : is_data ? of_file[e->file] == ALL : variant == 0);
@@ -241,10 +258,11 @@ void power_disk_build(size_t crash, int variant, uint32_t seed, const char *to)
     for (int i = 0; i < n_files; i++) {
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/%s", to, files[i].name);
-        char *slash = strrchr(path, '/');
-        *slash = 0;
-        if (files[i].name[0]) mkdir(path, 0700);
-        *slash = '/';
+        for (char *slash = path + strlen(to); files[i].name[0] && (slash = strchr(slash + 1, '/'));) {
+            *slash = 0;
+            mkdir(path, 0700);
+            *slash = '/';
+        }
         int fd = files[i].name[0] ? open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
         if (files[i].name[0] && (fd < 0 || write(fd, files[i].data, files[i].n_bytes) != (ssize_t)files[i].n_bytes)) abort();
         if (fd >= 0) close(fd);

@@ -1,7 +1,7 @@
 /* test-library-faults.c: the library, importing and reading when the process is killed, calls fail, the disk is full or the power fails:
  * promises 1 to 4 above the cache. What was there before is whole afterwards, what was being done is done or not done.
  *
- * Owns: every call of the work, SQLite's and GLib's included (fault-calls.h), and the states of the disk of power-disk.h.
+ * Owns: the works, and what is right. The loops over every call, SQLite's and GLib's included, and over states of the disk: fault-work.h.
  * Does not own: the cache alone (test-cache-io.c, test-cache-power.c).
  */
 #include <glib.h>
@@ -23,55 +23,15 @@
 #include "app-library-internal.h"
 #include "app-reader.h"
 #include "eng.h"
-#include "fault-calls.h"
 #include "fault-memory.h"
-#include "power-disk.h"
+#include "fault-work.h"
 #include "select-tests.h"
 
-enum { CALLS_MAX = 20000, N_VARIANTS = 4 };
-
-static char *top;                     /* of everything here; in memory where that is possible */
 static char *base;                    /* a data folder that holds the kept document, closed */
 static char *source_kept, *source_a, *source_b;
 static char *text_kept, *text_a, *text_changed, *text_b;
 static char *uid_kept;
 static uint64_t n_tokens_kept;        /* in the cache */
-
-/* ------------------------------------------------------------------------------------------------------------- folders */
-
-static void remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_file_test(path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_tree(child);
-    }
-    g_remove(path);
-}
-
-static void copy_tree(const char *from, const char *to)
-{
-    g_autoptr(GDir) dir = g_dir_open(from, 0, NULL);
-    const char *name;
-    assert_int_equal(g_mkdir(to, 0700), 0);
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *source = g_build_filename(from, name, NULL), *target = g_build_filename(to, name, NULL), *bytes = NULL;
-        gsize n;
-        if (g_file_test(source, G_FILE_TEST_IS_DIR)) {
-            copy_tree(source, target);
-        } else {
-            assert_true(g_file_get_contents(source, &bytes, &n, NULL));
-            assert_true(g_file_set_contents_full(target, bytes, (gssize)n, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
-        }
-    }
-}
-
-static char *new_folder(void)
-{
-    static unsigned count;
-    return g_strdup_printf("%s/data-%d-%u", top, (int)getpid(), count++);
-}
 
 static char *make_text(const char *subject)
 {
@@ -99,24 +59,21 @@ static char *import_once(AppLibrary *library, const char *path, const char *text
 
 static int set_up_all(void **state)
 {
-    const char *memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : g_get_tmp_dir();
-    g_autofree char *pattern = g_build_filename(memory, "lectern-faults-XXXXXX", NULL);
-    top = g_strdup(g_mkdtemp(pattern));
-    assert_non_null(top);
+    const char *top = fault_work_top();
     source_kept = g_build_filename(top, "kept.md", NULL);
     source_a = g_build_filename(top, "a.md", NULL);
     source_b = g_build_filename(top, "b.md", NULL);
     g_autofree char *plain_kept = make_text("lamps"), *plain_a = make_text("boats"), *plain_changed = make_text("sails"), *plain_b = make_text("nets");
     /* What the texts look like in a library where nothing goes wrong. */
-    g_autofree char *other = new_folder();
+    g_autofree char *other = fault_work_new_folder();
     AppLibrary *library = app_library_open(other, NULL);
     assert_non_null(library);
     text_b = import_once(library, source_b, plain_b);
     text_changed = import_once(library, source_a, plain_changed);
     text_a = import_once(library, source_a, plain_a);
     app_library_unref(library);
-    remove_tree(other);
-    base = new_folder();
+    fault_work_remove(other);
+    base = fault_work_new_folder();
     library = app_library_open(base, NULL);
     assert_non_null(library);
     text_kept = import_once(library, source_kept, plain_kept);
@@ -135,38 +92,27 @@ static int set_up_all(void **state)
 
 static int tear_down_all(void **state)
 {
-    remove_tree(top);
-    char *texts[] = {top, base, source_kept, source_a, source_b, text_kept, text_a, text_changed, text_b, uid_kept};
+    fault_work_end();
+    char *texts[] = {base, source_kept, source_a, source_b, text_kept, text_a, text_changed, text_b, uid_kept};
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) g_free(texts[i]);
     return 0;
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- works */
 
-/* A failure is clean: an error with words. */
-static bool is_clean(bool ok, GError **error)
-{
-    bool clean = ok ? *error == NULL : *error != NULL && (*error)->message[0] != 0;
-    g_clear_error(error);
-    return clean;
-}
-
-/* Each returns whether all that failed failed cleanly. */
-typedef bool (*Work)(const char *folder);
-
 static bool work_library(const char *folder)
 {
     GError *error = NULL;
     AppLibrary *library = app_library_open(folder, &error);
-    if (!is_clean(library != NULL, &error)) return false;
+    if (!fault_work_is_clean(library != NULL, &error)) return false;
     if (!library) return true;
     int64_t a = app_reader_add_file(library, source_a, NULL, NULL, &error);
-    bool clean = is_clean(a >= 0, &error);
+    bool clean = fault_work_is_clean(a >= 0, &error);
     int64_t b = app_reader_add_file(library, source_b, NULL, NULL, &error);
-    clean = clean && is_clean(b >= 0, &error);
+    clean = clean && fault_work_is_clean(b >= 0, &error);
     if (b > 0) {
         bool ok = app_reader_forget(library, b, &error);
-        clean = clean && is_clean(ok, &error);
+        clean = clean && fault_work_is_clean(ok, &error);
     }
     app_library_unref(library);
     return clean;
@@ -176,39 +122,21 @@ static bool work_reading(const char *folder)
 {
     GError *error = NULL;
     AppLibrary *library = app_library_open(folder, &error);
-    if (!is_clean(library != NULL, &error)) return false;
+    if (!fault_work_is_clean(library != NULL, &error)) return false;
     if (!library) return true;
     int64_t a = app_reader_add_file(library, source_a, NULL, NULL, &error);
-    bool clean = is_clean(a >= 0, &error);
+    bool clean = fault_work_is_clean(a >= 0, &error);
     AppEngine *engine = a > 0 ? app_engine_open(library, NULL, 1, &error) : NULL;
-    clean = clean && (a < 0 || is_clean(engine != NULL, &error));
+    clean = clean && (a < 0 || fault_work_is_clean(engine != NULL, &error));
     if (engine) {
         bool ok = app_reader_read(engine, a, NULL, NULL, NULL, NULL, &error);
-        clean = clean && is_clean(ok, &error);
+        clean = clean && fault_work_is_clean(ok, &error);
         ok = app_reader_forget(library, a, &error);
-        clean = clean && is_clean(ok, &error);
+        clean = clean && fault_work_is_clean(ok, &error);
     }
     app_engine_unref(engine);
     app_library_unref(library);
     return clean;
-}
-
-/* Runs the work in a child under what `calls` says. *ret_beyond: there was no such call. */
-static void run_work(Work work, const char *folder, fault_calls calls, bool *ret_beyond)
-{
-    int result = 0;
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        calls.folder = folder;
-        fault = calls;
-        bool clean = work(folder);
-        _exit(!clean ? 3 : fault.n_calls < calls.fail_at ? 0 : 1);
-    }
-    assert_int_equal(waitpid(child, &result, 0), child);
-    if (!WIFEXITED(result)) fail_msg("call %llu: the process died of signal %d", (unsigned long long)calls.fail_at, WTERMSIG(result));
-    if (WEXITSTATUS(result) == 3) fail_msg("call %llu: a failure without words", (unsigned long long)calls.fail_at);
-    *ret_beyond = WEXITSTATUS(result) == 0;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- what is found */
@@ -308,65 +236,54 @@ static const char *find_problem(const char *folder, bool wants_kept, bool after_
     return problem;
 }
 
-static void every_call(Work work, fault_calls calls)
+static const char *find_after_calls(const char *folder)
 {
-    unsigned n_tried = 0;
-    for (uint64_t n = 1; n < CALLS_MAX; n++, n_tried++) {
-        g_autofree char *folder = new_folder();
-        bool beyond;
-        copy_tree(base, folder);
-        calls.fail_at = n;
-        run_work(work, folder, calls, &beyond);
-        const char *problem = find_problem(folder, true, false);
-        if (problem) fail_msg("call %llu: %s", (unsigned long long)n, problem);
-        remove_tree(folder);
-        if (!beyond) continue;
-        print_message("%u calls\n", n_tried);
-        assert_true(n > 50);
-        return;
-    }
-    fail_msg("the work never ends");
+    return find_problem(folder, true, false);
 }
+
+static const char *find_after_power_failure(const char *folder)
+{
+    return find_problem(folder, true, true);
+}
+
+static const char *find_in_new_after_power_failure(const char *folder)
+{
+    return find_problem(folder, false, true);
+}
+
+enum { N_LEAST = 50 };
 
 static void test_promise_01_killed_while_importing_and_removing(void **state)
 {
-    every_call(work_library, (fault_calls){.exit_instead = true});
+    fault_work_every_call(work_library, find_after_calls, base, (fault_calls){.exit_instead = true}, N_LEAST);
 }
 
 static void test_promise_01_killed_while_reading(void **state)
 {
-    every_call(work_reading, (fault_calls){.exit_instead = true});
+    fault_work_every_call(work_reading, find_after_calls, base, (fault_calls){.exit_instead = true}, N_LEAST);
 }
 
 static void test_promise_03_a_call_fails_once(void **state)
 {
-    every_call(work_library, (fault_calls){.error_number = EIO});
+    fault_work_every_call(work_library, find_after_calls, base, (fault_calls){.error_number = EIO}, N_LEAST);
 }
 
 static void test_promise_03_calls_fail_from_there_on(void **state)
 {
-    every_call(work_library, (fault_calls){.error_number = EIO, .fail_on = true});
+    fault_work_every_call(work_library, find_after_calls, base, (fault_calls){.error_number = EIO, .fail_on = true}, N_LEAST);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ full disk */
 
 static void test_promise_04_full_disk_while_importing(void **state)
 {
-    for (uint64_t space = 0; space < 400000; space = space * 5 / 4 + 1500) {
-        g_autofree char *folder = new_folder();
-        bool beyond;
-        copy_tree(base, folder);
-        run_work(work_library, folder, (fault_calls){.limited = true, .space_bytes = space}, &beyond);
-        const char *problem = find_problem(folder, true, false);
-        if (problem) fail_msg("%llu bytes: %s", (unsigned long long)space, problem);
-        remove_tree(folder);
-    }
+    fault_work_little_space(work_library, find_after_calls, base, 400000);
 }
 
 static void test_promise_04_an_answer_goes_on_and_people_are_told(void **state)
 {
-    g_autofree char *folder = new_folder();
-    copy_tree(base, folder);
+    g_autofree char *folder = fault_work_new_folder();
+    fault_work_copy(base, folder);
     AppLibrary *library = app_library_open(folder, NULL);
     AppEngine *engine = app_engine_open(library, NULL, 1, NULL);
     AppAsker *asker = app_asker_new(engine);
@@ -398,7 +315,7 @@ static void test_promise_04_an_answer_goes_on_and_people_are_told(void **state)
     app_library_unref(library);
     const char *problem = find_problem(folder, true, false);
     if (problem) fail_msg("%s", problem);
-    remove_tree(folder);
+    fault_work_remove(folder);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- memory */
@@ -406,7 +323,7 @@ static void test_promise_04_an_answer_goes_on_and_people_are_told(void **state)
 #ifdef TEST_MEMORY
 /* Runs the work in a child whose allocation number n fails. What GLib asks for and does not get ends the process, by its abort; what others
  * do not get is a clean error. Never anything else: an invalid access would be a signal of another kind. */
-static bool run_without_memory(Work work, const char *folder, uint64_t n)
+static bool run_without_memory(FaultWork work, const char *folder, uint64_t n)
 {
     int result = 0;
     pid_t child = fork();
@@ -428,12 +345,12 @@ static void test_promise_05_the_library_outlives_a_failed_allocation(void **stat
     /* Too many to try each: the first ones, then ever fewer. */
     unsigned n_tried = 0;
     for (uint64_t n = 1; n < UINT64_MAX; n += 1 + n / 40, n_tried++) {
-        g_autofree char *folder = new_folder();
-        copy_tree(base, folder);
+        g_autofree char *folder = fault_work_new_folder();
+        fault_work_copy(base, folder);
         bool beyond = run_without_memory(work_library, folder, n);
         const char *problem = find_problem(folder, true, false);
         if (problem) fail_msg("allocation %llu: %s", (unsigned long long)n, problem);
-        remove_tree(folder);
+        fault_work_remove(folder);
         if (!beyond) continue;
         print_message("%u tried of %llu allocations\n", n_tried, (unsigned long long)n);
         assert_true(n > 2000);
@@ -444,46 +361,19 @@ static void test_promise_05_the_library_outlives_a_failed_allocation(void **stat
 
 /* --------------------------------------------------------------------------------------------------------------- power */
 
-static void power_fails_during(Work work, bool from_nothing)
-{
-    const char *given = g_getenv("LECTERN_TEST_SEED");
-    uint32_t seed = given ? (uint32_t)g_ascii_strtoull(given, NULL, 10) : 20260322;
-    print_message("seed %u (LECTERN_TEST_SEED)\n", seed);
-    g_autofree char *run_folder = new_folder();
-    if (from_nothing) assert_int_equal(g_mkdir(run_folder, 0700), 0);
-    if (!from_nothing) copy_tree(base, run_folder);
-    power_disk_start(run_folder);
-    assert_true(work(run_folder));
-    power_disk_stop();
-    for (size_t crash = power_disk_first_event(); crash <= power_disk_n_events(); crash++) {
-        for (int variant = 0; variant < N_VARIANTS; variant++) {
-            g_autofree char *folder = new_folder();
-            assert_int_equal(g_mkdir(folder, 0700), 0);
-            power_disk_build(crash, variant, seed, folder);
-            const char *problem = find_problem(folder, !from_nothing, true);
-            if (problem) fail_msg("power fails before event %zu, variant %d: %s", crash, variant, problem);
-            remove_tree(folder);
-        }
-    }
-    print_message("%zu events, %d states of the disk at each\n", power_disk_n_events() - power_disk_first_event(), N_VARIANTS);
-    assert_true(power_disk_n_events() > 60);
-    power_disk_clear();
-    remove_tree(run_folder);
-}
-
 static void test_promise_02_power_fails_while_importing_and_removing(void **state)
 {
-    power_fails_during(work_library, false);
+    fault_work_every_power_failure(work_library, find_after_power_failure, base, N_LEAST);
 }
 
 static void test_promise_02_power_fails_in_a_new_library(void **state)
 {
-    power_fails_during(work_library, true);
+    fault_work_every_power_failure(work_library, find_in_new_after_power_failure, NULL, N_LEAST);
 }
 
 static void test_promise_02_power_fails_while_reading(void **state)
 {
-    power_fails_during(work_reading, false);
+    fault_work_every_power_failure(work_reading, find_after_power_failure, base, N_LEAST);
 }
 
 int main(int argc, char **argv)

@@ -4,22 +4,25 @@
  */
 #include "app-extract-stream.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool on_block(void *user, const AppExtractBlock *block, GError **error)
 {
-    /* What the border promises is relied on: touch all of it. */
+    /* What the border promises is relied on: touch all of it. abort, because libFuzzer does not see g_error's signal. */
     size_t n = 0;
     for (size_t i = 0; i < block->n_runs; i++) n += block->runs[i].n_bytes;
-    if (n != block->n_bytes || !g_utf8_validate(block->text, (gssize)block->n_bytes, NULL)) g_error("a block that is not right was let through");
+    if (n != block->n_bytes || !g_utf8_validate(block->text, (gssize)block->n_bytes, NULL)) abort();
     return true;
 }
 
 static bool on_member(void *user, const char *name, GError **error)
 {
-    if (*name == '/' || strstr(name, "../") || !g_utf8_validate(name, -1, NULL)) g_error("a name that is not right was let through");
+    if (*name == '/' || !g_utf8_validate(name, -1, NULL)) abort();
+    g_auto(GStrv) parts = g_strsplit(name, "/", -1);
+    if (g_strv_contains((const char *const *)parts, "..")) abort();
     return true;
 }
 

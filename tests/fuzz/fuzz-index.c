@@ -96,7 +96,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     }
     eng_cache_repair(cache, true, NULL, NULL, NULL, NULL, &report, NULL);
-    if (eng_cache_rebuild_index(cache, &report, NULL) != ENG_OK || report.n_records != BASE_SECTIONS) abort();
+    status = eng_cache_rebuild_index(cache, &report, &error);
+    if (status != ENG_OK || report.n_records != BASE_SECTIONS) {
+        fprintf(stderr, "%s; %llu records\n", error.message, (unsigned long long)report.n_records);
+        abort();
+    }
     eng_cache_close(cache);
     if (base_find_all(b, false) != (1U << BASE_SECTIONS) - 1) abort();
     return 0;

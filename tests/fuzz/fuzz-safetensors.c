@@ -1,4 +1,4 @@
-/* fuzz-safetensors.c: any bytes as a .safetensors file. Every byte of a tensor that is handed out must be there.
+/* fuzz-safetensors.c: any bytes as a .safetensors file, and as a packed model. Every byte of a tensor that is handed out must be there.
  *
  * Owns: one entry point for libFuzzer; replayed over the corpus without it (fuzz-replay.c).
  */
@@ -29,6 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         eng_safetensors_metadata(file, names[i]);
     }
     eng_safetensors_close(file);
+    eng_model *model = NULL;
+    if (status == ENG_OK && eng_model_open(path, NULL, &model, &error) == ENG_OK) eng_model_close(model);
+    if (status == ENG_OK && !model && error.message[0] == 0) __builtin_trap();
     close(fd);
     return 0;
 }

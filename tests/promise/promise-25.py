@@ -232,9 +232,9 @@ def case_damaged_part():
         with open(case.part(LARGE), "r+b") as part:
             part.seek(100)
             part.write(b"\xff\xfe")
-        case.download(code=1)
-        case.download()
+        case.download()  # once from the beginning, by itself
         case.check_installed()
+        assert [headers.get("Range") for headers in case.asked(LARGE)] == [None, "bytes=30000-", None]
 
 
 def case_ignored_range():
@@ -529,10 +529,6 @@ def case_killed_while_converting():
             if case.installed():
                 assert case.installed() == ["tiny.safetensors"] and json.loads(case.run("--json", "model", "info", "tiny"))["weight_types"] == "q8"
                 os.unlink(os.path.join(case.models, "tiny.safetensors"))
-        hour_ago = time.time() - 3600
-        for name in os.listdir(case.models):
-            if name != ".download":
-                os.utime(os.path.join(case.models, name), (hour_ago, hour_ago))
         case.run("model", "download", "org/tiny")
         assert sorted(os.listdir(case.models)) == [".download", "tiny.safetensors"], os.listdir(case.models)  # nothing is left of the killed ones
         assert case.installed() == ["tiny.safetensors"]

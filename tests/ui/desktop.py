@@ -19,12 +19,21 @@ import gi
 
 gi.require_version("Atspi", "2.0")
 
+# What the window is started under: forbid-connect, in the tests of suite promise that no call reaches for the network.
+UNDER = os.environ.get("LECTERN_UNDER", "").split()
 TIMEOUT_S = float(os.environ.get("LECTERN_UI_TIMEOUT", "300"))
 
 
 def end_with_parent():
     """In a child: it is killed when the test is, however that ends (PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def check_under():
+    """The filter bites: a program under it dies of a socket that is not local."""
+    code = "import socket; socket.socket()"
+    done = subprocess.run([*UNDER, sys.executable, "-c", code], capture_output=True)
+    assert not UNDER or done.returncode == -signal.SIGSYS, done
 
 
 class Picture:
@@ -151,10 +160,11 @@ class Desktop:
     # ------------------------------------------------------------------------------------------------------ the program
 
     def start(self, *arguments, env=None):
+        check_under()
         self.log = os.path.join(self.folder, "window.log")
         program = os.environ["LECTERN_WINDOW"]
         with open(self.log, "a") as log:
-            self.window_process = subprocess.Popen([program, *arguments], stdout=log, stderr=log, env={**os.environ, "G_DEBUG": "fatal-criticals", **(env or {})},
+            self.window_process = subprocess.Popen([*UNDER, program, *arguments], stdout=log, stderr=log, env={**os.environ, "G_DEBUG": "fatal-criticals", **(env or {})},
                                                    preexec_fn=end_with_parent)
         self.app = self.wait(self._find_app)
         self.x_window = self.wait(lambda: self._x_windows()[0])
@@ -162,7 +172,7 @@ class Desktop:
 
     def start_second(self, *arguments):
         """As the desktop opens a file while the window is there: the new process hands it over and ends."""
-        subprocess.run([os.environ["LECTERN_WINDOW"], *arguments], check=True, capture_output=True, timeout=TIMEOUT_S)
+        subprocess.run([*UNDER, os.environ["LECTERN_WINDOW"], *arguments], check=True, capture_output=True, timeout=TIMEOUT_S)
 
     def _find_app(self):
         desktop = self.atspi.get_desktop(0)

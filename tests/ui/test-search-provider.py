@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from desktop import Desktop, end_with_parent
+from desktop import UNDER, Desktop, check_under, end_with_parent
 
 NAME, PATH, INTERFACE = "org.lectern.Lectern.SearchProvider", "/org/lectern/Lectern/SearchProvider", "org.gnome.Shell.SearchProvider2"
 
@@ -18,7 +18,8 @@ with Desktop() as desktop:
     desktop.lectern("read", "--no-model", "--title", "Bruno", desktop.write("b.txt", "Bruno\n\nBruno stayed at home.\n"))
     program = os.environ["LECTERN_SEARCH_PROVIDER"]
     assert "libgtk" not in linked(program) and "libadwaita" not in linked(program)
-    provider = subprocess.Popen([program], preexec_fn=end_with_parent)
+    check_under()
+    provider = subprocess.Popen([*UNDER, program], preexec_fn=end_with_parent)
     desktop.children.append(provider)
     bus = Gio.bus_get_sync(Gio.BusType.SESSION)
 

@@ -99,10 +99,18 @@ os.rename(weights, weights + "x")
 assert "tiny" in doctor(code=1)["models", "problem"][0]
 os.rename(weights + "x", weights)
 assert "no-such" in doctor(code=1, LECTERN_MODEL="no-such")["models", "problem"][0]
-left = os.path.join(data, "models", ".4194304.tiny")
+left = os.path.join(data, "models", ".import-abcdef")
 os.mkdir(left, 0o700)
 assert left in doctor()["caches", "warning"][0]
 os.rmdir(left)
+
+# A library that is in order, but may not be written: no word of damage, nor of deleting anything. (Root may write everywhere.)
+if os.geteuid() != 0:
+    os.chmod(data, 0o500)
+    found = doctor(code=1)
+    os.chmod(data, 0o700)
+    assert "cannot be opened" in found["library", "problem"][0] and "damaged" not in found["library", "problem"][0], found
+    assert any("cannot be written" in t for t in found["permissions", "problem"])
 
 # What came with the program, the extractor.
 assert any("starter" in t for t in doctor(code=1, LECTERN_RESOURCES=os.path.join(root.name, "nowhere"))["installation", "problem"])
