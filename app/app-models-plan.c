@@ -37,6 +37,24 @@ static uint64_t read_disk_bytes(const char *folder)
     return (uint64_t)st.f_bavail * st.f_frsize;
 }
 
+/* Measured once for a number of threads: a tenth of a second, and the machine stays what it is. */
+static eng_status measure_machine(unsigned n_threads, eng_machine *ret_machine, eng_error *error)
+{
+    static GMutex mutex;
+    static eng_machine measured;
+    static unsigned measured_threads;
+    static bool is_measured;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&mutex);
+    if (!is_measured || measured_threads != n_threads) {
+        eng_status status = eng_measure_machine(n_threads, &measured, error);
+        is_measured = status == ENG_OK;
+        measured_threads = n_threads;
+        if (status != ENG_OK) return status;
+    }
+    *ret_machine = measured;
+    return ENG_OK;
+}
+
 bool app_models_plan(const char *data_folder, const char *source, AppModelWeights weights, unsigned n_threads, AppModelPlan *ret_plan, GError **error)
 {
     eng_error engine_error = {0};
@@ -45,7 +63,7 @@ bool app_models_plan(const char *data_folder, const char *source, AppModelWeight
     kern_weight_type type = weights == APP_MODEL_WEIGHTS_4_BITS ? KERN_W_Q4 : KERN_W_Q8;
     bool as_is = weights == APP_MODEL_WEIGHTS_AS_THEY_ARE || app_models_is_packed(source);
     eng_status status = eng_model_get_needs(source, as_is, type, &needs, &engine_error);
-    if (status == ENG_OK) status = eng_measure_machine(n_threads, &machine, &engine_error);
+    if (status == ENG_OK) status = measure_machine(n_threads, &machine, &engine_error);
     if (status != ENG_OK) {
         g_set_error_literal(error, APP_MODELS_ERROR, APP_MODELS_ERROR_FAILED, engine_error.message);
         return false;
