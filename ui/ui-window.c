@@ -4,6 +4,7 @@
 
 #include <glib/gi18n.h>
 
+#include "ui-accessible.h"
 #include "ui-ask-view.h"
 #include "ui-document-item.h"
 #include "ui-library-view.h"
@@ -544,6 +545,7 @@ static void ui_window_init(UiWindow *self)
     g_action_map_add_action_entries(G_ACTION_MAP(self), ACTIONS, G_N_ELEMENTS(ACTIONS), self);
     gtk_widget_init_template(GTK_WIDGET(self));
     add_drop_target(self);
+    ui_accessible_name_toasts(GTK_WIDGET(self->toasts));
     g_signal_connect_object(self->drop_revealer, "notify::child-revealed", G_CALLBACK(on_drop_faded), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::narrow", G_CALLBACK(update_headers), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::content-shown", G_CALLBACK(keep_focus), self, G_CONNECT_SWAPPED);

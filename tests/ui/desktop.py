@@ -7,6 +7,7 @@ entries take no "activate" action; nothing is ever SHOWING; extents exist in win
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -278,9 +279,9 @@ class Desktop:
         box = node.get_component_iface().get_extents(self.atspi.CoordType.WINDOW)
         return box.width > 0 and box.height > 0
 
-    def look(self, role=None, name=None, contains=None):
+    def look(self, role=None, name=None, contains=None, root=None):
         """The first visible node that fits, or None, at once."""
-        for node in self.visible():
+        for node in self.visible(root):
             try:
                 if role is not None and node.get_role_name() != role:
                     continue
@@ -316,21 +317,24 @@ class Desktop:
 
     # ------------------------------------------------------------------------------------------------------------ using
 
-    def press(self, name, role="push button"):
-        """A button by its name: its own action, as a screen reader's user presses it."""
+    def press(self, name, role="push button", root=None):
+        """A button by its name, of the window root if several have one: its own action, as a screen reader's user presses it."""
         def act():
-            for node in self.visible():  # a menu's button is a button within one of the same name, of which one acts
+            for node in self.visible(root):  # a menu's button is a button within one of the same name, of which one acts
                 if role in (None, node.get_role_name()) and self.is_named(node, name) and node.get_action_iface() and \
                         node.get_n_actions() > 0 and self.is_placed(node):
                     return node.do_action(0)
             return False
         self.wait(act, "to press “%s”" % name)
 
+    def window_named(self, title):
+        """An X window by its whole title, once it is there."""
+        return self.wait(lambda: subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^%s$" % re.escape(title)], capture_output=True,
+                                                text=True).stdout.split()[0], "the window “%s”" % title)
+
     def fill(self, title, text):
         """A dialog with one entry, by its title: types the text and Return into it."""
-        window = self.wait(lambda: subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^%s$" % title], capture_output=True,
-                                                  text=True).stdout.split()[0], "the dialog “%s”" % title)
-        subprocess.run(["xdotool", "windowfocus", "--sync", window, "type", "--delay", "20", text], check=True, capture_output=True)
+        subprocess.run(["xdotool", "windowfocus", "--sync", self.window_named(title), "type", "--delay", "20", text], check=True, capture_output=True)
         subprocess.run(["xdotool", "key", "Return"], check=True)
 
     def focus_window(self):
@@ -360,8 +364,8 @@ class Desktop:
         width, height = map(int, self.size.split("x"))
         return Picture(width, height, subprocess.run(["import", "-window", "root", "-depth", "8", "rgb:-"], capture_output=True, check=True).stdout)
 
-    def click(self, node, button="1", repeat=1, at=(0.5, 0.5)):
-        """With the pointer, in the middle of what is there, or elsewhere in it."""
+    def click(self, node, button="1", repeat=1, at=(0.5, 0.5), window=None):
+        """With the pointer, in the middle of what is there, or elsewhere in it; in the main window, or another by its title."""
         seen = [None]
 
         def settled():  # it has a place, and has kept it
@@ -370,8 +374,9 @@ class Desktop:
             return box if box.width > 0 and box.height > 0 and place == seen[0] else None
         extents = self.wait(settled, "a place to click on")
         x, y = extents.x + int(extents.width * at[0]), extents.y + int(extents.height * at[1])
-        self.focus_window()
-        subprocess.run(["xdotool", "mousemove", "--window", self.x_window, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
+        x_window = self.x_window if window is None else self.window_named(window)
+        subprocess.run(["xdotool", "windowfocus", "--sync", x_window], check=False, capture_output=True)
+        subprocess.run(["xdotool", "mousemove", "--window", x_window, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
                        check=True)
 
     def resize(self, width, height):

@@ -25,9 +25,7 @@ class Drag:
     def __init__(self, desktop, media_type, text):
         self.desktop = desktop
         self.source = subprocess.Popen([os.environ["LECTERN_DRAG"], media_type, text], stdout=subprocess.PIPE, text=True, preexec_fn=end_with_parent)
-        window = desktop.wait(lambda: subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^Drag Source$"], capture_output=True,
-                                                     text=True).stdout.split()[0], "the window to drag from")
-        pointer("windowmove", "--sync", window, *SOURCE_AT)
+        pointer("windowmove", "--sync", desktop.window_named("Drag Source"), *SOURCE_AT)
 
     def go(self, x, y):
         """In steps, as a hand moves: what lies on the way is passed."""
