@@ -5,11 +5,13 @@ Quirks of GTK 4.8 that are worked around here: a text button's accessible name d
 entries take no "activate" action; nothing is ever SHOWING; extents exist in window coordinates alone, and outlive the widget's showing.
 """
 import ctypes
+import importlib.util
 import json
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,14 @@ TIMEOUT_S = float(os.environ.get("LECTERN_UI_TIMEOUT", "300"))
 def end_with_parent():
     """In a child: it is killed when the test is, however that ends (PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def document_maker():
+    """The module that makes documents byte by byte, of tests/fuzz."""
+    spec = importlib.util.spec_from_file_location("documents", os.path.join(os.environ["LECTERN_TEST_DATA"], "../fuzz/make-documents.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def check_under():
@@ -184,9 +194,8 @@ class Desktop:
         assert self.window_process.poll() is None, "the window ended"
         return None
 
-    def _x_windows(self):
-        found = subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "."], capture_output=True, text=True).stdout.split()
-        return found
+    def _x_windows(self, name="."):
+        return subprocess.run(["xdotool", "search", "--onlyvisible", "--name", name], capture_output=True, text=True).stdout.split()
 
     def stop(self, kill=False):
         """Ends the window as a user would (Ctrl+Q), or at once as a crash would."""
@@ -329,13 +338,17 @@ class Desktop:
 
     def window_named(self, title):
         """An X window by its whole title, once it is there."""
-        return self.wait(lambda: subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^%s$" % re.escape(title)], capture_output=True,
-                                                text=True).stdout.split()[0], "the window “%s”" % title)
+        return self.wait(lambda: self._x_windows("^%s$" % re.escape(title))[0], "the window “%s”" % title)
 
     def fill(self, title, text):
         """A dialog with one entry, by its title: types the text and Return into it."""
         subprocess.run(["xdotool", "windowfocus", "--sync", self.window_named(title), "type", "--delay", "20", text], check=True, capture_output=True)
         subprocess.run(["xdotool", "key", "Return"], check=True)
+
+    def escape_from(self, title):
+        """Escape, to the window of that title, which goes by it."""
+        subprocess.run(["xdotool", "windowfocus", "--sync", self.window_named(title), "key", "Escape"], check=True, capture_output=True)
+        self.wait(lambda: not self._x_windows("^%s$" % re.escape(title)), "“%s” to go" % title)
 
     def focus_window(self):
         subprocess.run(["xdotool", "windowfocus", "--sync", self.x_window], check=False, capture_output=True)
@@ -388,6 +401,14 @@ class Desktop:
         """The command line over the same library: makes what a test needs, looks at what the window did."""
         done = subprocess.run([os.environ["LECTERN"], "--json", *arguments], capture_output=True, text=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+    def set_state(self, title, state, note):
+        """What only rare accidents bring about (a scan, a failure) is written into the library, as if it had happened."""
+        library = sqlite3.connect(os.path.join(self.library, "library.sqlite"))
+        n = library.execute("UPDATE documents SET state=?, note=? WHERE title=?", (state, note, title)).rowcount
+        library.commit()
+        library.close()
+        assert n == 1, (title, n)
 
     def write(self, name, text):
         path = os.path.join(self.folder, "home", name)

@@ -4,7 +4,6 @@ libadwaita bring along. The desktop's file choosers alone are not looked at: on 
 import json
 import os
 import re
-import sqlite3
 import subprocess
 
 from desktop import Desktop
@@ -74,13 +73,6 @@ def check_names(desktop, where):
     WHERE.append(where)
 
 
-def escape_from(desktop, title):
-    """Escape, to the window of that title."""
-    subprocess.run(["xdotool", "windowfocus", "--sync", desktop.window_named(title), "key", "Escape"], check=True, capture_output=True)
-    desktop.wait(lambda: not subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^%s$" % title], capture_output=True, text=True).stdout,
-                 "“%s” to go" % title)
-
-
 def ask(desktop, question):
     entry = desktop.find("text", "Question")
     desktop.wait(lambda: desktop.atspi.EditableText.set_text_contents(entry, question))
@@ -101,11 +93,8 @@ def set_up(desktop):
     for title in ("Unread", "Failed", "Waiting by Hand"):
         desktop.lectern("read", "--no-model", "--title", title, desktop.write(title + ".txt", title + "\n\nSome words about it.\n"))
     desktop.lectern("read", "--title", "The Report", os.path.join(DOCUMENTS, "table.pdf"))
-    library = sqlite3.connect(os.path.join(desktop.library, "library.sqlite"))
-    library.execute("UPDATE documents SET state=5, note='the disk was full' WHERE title='Failed'")
-    library.execute("UPDATE documents SET state=3, note='by hand' WHERE title='Waiting by Hand'")
-    library.commit()
-    library.close()
+    desktop.set_state("Failed", 5, "the disk was full")
+    desktop.set_state("Waiting by Hand", 3, "by hand")
     desktop.lectern("collection", "add", "Reports", "The Report")
     row = {"k_key": 16, "k_query": 16, "rotated": False, "perplexity": 9.5, "kl_nats": 0.01, "top_agreement": 0.9, "bytes_per_token": 100.0,
            "decode_tokens_per_s": 50.0}
@@ -144,13 +133,13 @@ def check_name_dialogs(desktop):
     desktop.press("New Collection")
     desktop.find("label", "New Collection")
     check_names(desktop, "new collection")
-    escape_from(desktop, "New Collection")
+    desktop.escape_from("New Collection")
     desktop.click(desktop.find("list item", contains="Unread"))
     desktop.find("label", "1 selected")
     desktop.key("F2")
     desktop.find("label", "Rename Document")
     check_names(desktop, "rename")
-    escape_from(desktop, "Rename Document")
+    desktop.escape_from("Rename Document")
     desktop.key("Delete")
     desktop.find("label", "“Unread” removed")
     check_names(desktop, "a toast with Undo")
@@ -188,7 +177,7 @@ def check_reader(desktop):
 
 def check_asking(desktop):
     desktop.call_window_action("show-library", "int64 0")
-    desktop.press("Select Nothing")
+    desktop.call_window_action("ask-collection", "int64 0")  # and so it stays, whatever is selected
     desktop.find("push button", "What is asked: Everything")
     ask(desktop, "What is the secret code of Katya Brandt of the South house?")
     card = desktop.find("push button", contains="Verified word for word")
@@ -231,19 +220,19 @@ def check_windows(desktop):
     desktop.find(contains="From a Folder…")
     check_names(desktop, "import")
     subprocess.run(["xdotool", "key", "Escape"], check=True)
-    escape_from(desktop, "Preferences")
+    desktop.escape_from("Preferences")
     for action, title, sign in (("shortcuts", "Keyboard Shortcuts", "Add documents"), ("about", "About", "The Lectern developers")):
         desktop.call_action(action)
         desktop.find(contains=sign)
         check_names(desktop, action)
-        escape_from(desktop, title)
+        desktop.escape_from(title)
 
 
 def check_locked(desktop):
     desktop.start_second(os.path.join(DOCUMENTS, "encrypted.pdf"))
     desktop.find("label", "Password Needed")
     check_names(desktop, "password")
-    escape_from(desktop, "Password Needed")
+    desktop.escape_from("Password Needed")
     desktop.start_second(os.path.join(DOCUMENTS, "scan.pdf"))
     desktop.find("label", contains="No text in it")
     desktop.press("Read the Scan…")
