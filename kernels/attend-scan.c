@@ -330,8 +330,8 @@ static size_t take_highest(const scan *s, size_t row, float cut, const scan_scra
     size_t n = 0;
     for (size_t i = 0; i < s->n_spans; i++) {
         const key_span *span = &s->spans[i];
-        n += s->ops->select(s->scores + row * s->stride + span->at, s->stride, 1, kern_n_units(span->n) * KERN_UNIT_TOKENS, &cut,
-                            scratch->tokens[0], scratch->highest + n, 0);
+        n += s->ops->select(s->scores + row * s->stride + span->at, s->stride, 1, kern_n_units(span->n) * KERN_UNIT_TOKENS, &cut, NULL,
+                            scratch->highest + n, 0);
     }
     while (n % KERN_UNIT_TOKENS) scratch->highest[n++] = -INFINITY;
     return n;
