@@ -114,6 +114,7 @@ void ui_library_adding_on_event(UiLibraryView *self, const AppReadEvent *event)
         if (event->n_files_done == event->n_files) ui_reveal(self->adding_revealer, FALSE);
         if (self->shows_added) ui_library_view_bring_into_view(self, event->document);
         self->shows_added = false;
+        ui_library_locked_on_added(self, event);
         if (event->was_known && event->n_files == 1) {
             UiDocumentItem *item = ui_document_model_find(self->model, event->document);
             g_autofree char *text = g_strdup_printf(_("“%s” is in the library already"), item != NULL ? ui_document_item_get_title(item) : event->path);

@@ -42,6 +42,7 @@ struct _UiLibraryView {
     GPtrArray *failures;       /* char*: files that could not be taken in since the toast below came up */
     AdwToast *failure_toast;   /* weak */
     GtkFileChooserNative *chooser;
+    GHashTable *helped; /* char*: paths added again, with a password or with text recognition */
 };
 
 /* ui-library-actions.c */
@@ -57,6 +58,7 @@ void ui_library_adding_resume(UiLibraryView *view); /* once: what was interrupte
 /* ui-library-locked.c */
 void ui_library_locked_ask_password(UiLibraryView *view, const char *path);
 void ui_library_locked_read_scan(UiLibraryView *view, const AppDocument *document);
+void ui_library_locked_on_added(UiLibraryView *view, const AppReadEvent *event);
 
 /* ui-library-view.c */
 void ui_library_view_bring_into_view(UiLibraryView *view, int64_t document); /* now, or once it is listed */

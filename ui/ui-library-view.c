@@ -351,6 +351,7 @@ static void ui_library_view_finalize(GObject *object)
     g_hash_table_unref(self->paused_by_hand);
     g_hash_table_unref(self->cancelled);
     g_ptr_array_unref(self->failures);
+    g_hash_table_unref(self->helped);
     g_array_unref(self->told_selection);
     g_free(self->collection_name);
     G_OBJECT_CLASS(ui_library_view_parent_class)->finalize(object);
@@ -401,6 +402,7 @@ static void ui_library_view_init(UiLibraryView *self)
     self->paused_by_hand = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     self->cancelled = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     self->failures = g_ptr_array_new_with_free_func(g_free);
+    self->helped = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     self->told_selection = g_array_new(FALSE, FALSE, sizeof(int64_t));
     gtk_widget_init_template(GTK_WIDGET(self));
     add_listing_actions(self);
