@@ -12,7 +12,7 @@
 
 /* ------------------------------------------------------------------------------------------------------- scores */
 
-enum { TABLE_BIAS = 128, FETCH_AHEAD_BYTES = 4096 };
+enum { TABLE_BIAS = 128, FETCH_AHEAD_BYTES = 8192 };
 
 /* Into the second cache: the processor's own prefetching stops at the end of each page, and into the first cache this costs more than
  * it brings. May go past the end of the keys: a prefetch does not fault. */
@@ -172,7 +172,7 @@ static size_t count_from(const float *scores, size_t n, float cut)
     return count;
 }
 
-/* Compressed in registers: VCOMPRESSPS to memory is microcoded on Zen. */
+/* Compressed in registers: VCOMPRESSPS to memory is microcoded on Zen. Without tokens every other vector has something to keep: no branch. */
 AVX512_INLINE size_t select_rows(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
                                  float *ret_scores, size_t ret_stride)
 {
@@ -182,8 +182,10 @@ AVX512_INLINE size_t select_rows(const float *scores, size_t stride, size_t n_ro
         __mmask16 keep = 0;
         for (size_t r = 0; r < n_rows; r++)
             keep |= _mm512_cmp_ps_mask(_mm512_loadu_ps(scores + r * stride + t), _mm512_set1_ps(cuts[r]), _CMP_GE_OQ);
-        if (!keep) continue;
-        _mm512_storeu_si512(ret_tokens + count, _mm512_maskz_compress_epi32(keep, _mm512_add_epi32(ramp, _mm512_set1_epi32((int)t))));
+        if (ret_tokens) {
+            if (!keep) continue;
+            _mm512_storeu_si512(ret_tokens + count, _mm512_maskz_compress_epi32(keep, _mm512_add_epi32(ramp, _mm512_set1_epi32((int)t))));
+        }
         for (size_t r = 0; r < n_rows; r++)
             _mm512_storeu_ps(ret_scores + r * ret_stride + count, _mm512_maskz_compress_ps(keep, _mm512_loadu_ps(scores + r * stride + t)));
         count += (size_t)__builtin_popcount(keep);
@@ -194,6 +196,7 @@ AVX512_INLINE size_t select_rows(const float *scores, size_t stride, size_t n_ro
 static size_t select_tokens(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
                             float *ret_scores, size_t ret_stride)
 {
+    if (n_rows == 1 && !ret_tokens) return select_rows(scores, stride, 1, n, cuts, NULL, ret_scores, ret_stride);
     switch (n_rows) {
     case 1: return select_rows(scores, stride, 1, n, cuts, ret_tokens, ret_scores, ret_stride);
     case 2: return select_rows(scores, stride, 2, n, cuts, ret_tokens, ret_scores, ret_stride);

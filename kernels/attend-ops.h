@@ -76,7 +76,7 @@ typedef struct kern_attend_ops {
     /* how many of n scores (a multiple of 16) are at least `cut` */
     size_t (*count)(const float *scores, size_t n, float cut);
     /* Tokens t of n (a multiple of 16) where the score of any of the n_rows rows is at least its cut, and what all rows score
-     * there: ret_scores[r * ret_stride + i]. Both want room for n + 16. Returns their number. */
+     * there: ret_scores[r * ret_stride + i]. Both want room for n + 16. Returns their number. ret_tokens NULL: the scores alone. */
     size_t (*select)(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens, float *ret_scores,
                      size_t ret_stride);
     /* acc [n_rows][d] += weights[r * stride + i] * the value of token tokens[i] (NULL: i), i < n. The caller has

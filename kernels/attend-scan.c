@@ -330,8 +330,8 @@ static size_t take_highest(const scan *s, size_t row, float cut, const scan_scra
     size_t n = 0;
     for (size_t i = 0; i < s->n_spans; i++) {
         const key_span *span = &s->spans[i];
-        n += s->ops->select(s->scores + row * s->stride + span->at, s->stride, 1, kern_n_units(span->n) * KERN_UNIT_TOKENS, &cut,
-                            scratch->tokens[0], scratch->highest + n, 0);
+        n += s->ops->select(s->scores + row * s->stride + span->at, s->stride, 1, kern_n_units(span->n) * KERN_UNIT_TOKENS, &cut, NULL,
+                            scratch->highest + n, 0);
     }
     while (n % KERN_UNIT_TOKENS) scratch->highest[n++] = -INFINITY;
     return n;
@@ -409,13 +409,14 @@ static size_t choose_tokens(const scan *s, size_t row, const key_span *span, uin
                           s->cuts + row, ret_tokens, ret_scores, LIST_TOKENS);
 }
 
+/* Into the second cache: as many prefetches into the first one wait for each other, and most rows still come late. */
 static void fetch_rows(const kern_kv_format *format, kern_value_rows values, const uint32_t *tokens, size_t n)
 {
     size_t row_bytes = kern_kv_value_row_bytes(format), n_scales = kern_kv_value_n_scales(format);
     for (size_t i = 0; i < n; i++) {
         const uint8_t *row = values.rows + tokens[i] * row_bytes;
-        for (size_t b = 0; b < row_bytes; b += KERN_ALIGN_BYTES) __builtin_prefetch(row + b, 0, 3);
-        if (n_scales) __builtin_prefetch(values.scales + tokens[i] * n_scales, 0, 3);
+        for (size_t b = 0; b < row_bytes; b += KERN_ALIGN_BYTES) __builtin_prefetch(row + b, 0, 2);
+        if (n_scales) __builtin_prefetch(values.scales + tokens[i] * n_scales, 0, 2);
     }
 }
 
