@@ -26,21 +26,13 @@ static const char *first_words(GtkWidget *widget)
     return words;
 }
 
-static const char *words_of_picture(const char *icon)
-{
-    static const char *const pictures[][2] = {{"window-close-symbolic", N_("Close")}, {"edit-find-symbolic", N_("Search")}};
-    for (size_t i = 0; icon != NULL && i < G_N_ELEMENTS(pictures); i++) {
-        if (g_str_equal(pictures[i][0], icon)) return _(pictures[i][1]);
-    }
-    return NULL;
-}
-
 static void name_foreign(GtkWidget *widget, gconstpointer user)
 {
     bool is_button = GTK_IS_BUTTON(widget) && gtk_button_get_label(GTK_BUTTON(widget)) == NULL;
     GtkWidget *child = is_button ? gtk_button_get_child(GTK_BUTTON(widget)) : NULL;
     const char *words = NULL;
-    if (child != NULL && GTK_IS_IMAGE(child)) words = words_of_picture(gtk_image_get_icon_name(GTK_IMAGE(child)));
+    bool is_picture = child != NULL && GTK_IS_IMAGE(child);
+    if (is_picture && g_strcmp0(gtk_image_get_icon_name(GTK_IMAGE(child)), "window-close-symbolic") == 0) words = _("Close");
     else if (is_button || GTK_IS_LIST_BOX(widget)) words = first_words(widget);
     if (words != NULL) set_name(widget, words);
 }

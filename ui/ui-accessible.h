@@ -7,7 +7,7 @@
 
 #include <adwaita.h>
 
-/* Buttons by their picture or their words, lists by their first words: in and below a widget that is not of this program's making. */
+/* Buttons that close something, others by their words, lists by their first words: in and below a widget that is not of this program's making. */
 void ui_accessible_name_foreign(GtkWidget *root);
 /* The buttons that close the toasts of a window, now and later. */
 void ui_accessible_name_toasts(GtkWidget *root);

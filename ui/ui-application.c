@@ -98,9 +98,6 @@ static void on_shortcuts(GSimpleAction *action, GVariant *parameter, gpointer us
     g_autoptr(GtkBuilder) builder = gtk_builder_new_from_resource("/org/lectern/Lectern/ui/shortcuts.ui");
     GtkWindow *shortcuts = GTK_WINDOW(gtk_builder_get_object(builder, "shortcuts"));
     gtk_window_set_transient_for(shortcuts, gtk_application_get_active_window(user));
-    gtk_window_set_title(shortcuts, _("Keyboard Shortcuts"));
-    ui_accessible_name_foreign(GTK_WIDGET(shortcuts));
-    ui_accessible_name_foreign(gtk_window_get_titlebar(shortcuts));
     gtk_window_present(shortcuts);
 }
 

@@ -166,8 +166,7 @@ def check_windows(desktop, narrow):
                                 ("about", "About", "The Lectern developers")):
         desktop.call_action(action)
         desktop.find(contains=sign)
-        if title == "Preferences":
-            narrow.check(action, title)
+        narrow.check(action, title)
         if action in ("storage", "shortcuts", "about"):
             desktop.escape_from(title)
     desktop.start_second(os.path.join(DOCUMENTS, "encrypted.pdf"))
