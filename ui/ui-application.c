@@ -171,6 +171,12 @@ static bool is_looked_at(UiApplication *self)
     return false;
 }
 
+void ui_application_notify(UiApplication *self, const char *id, const char *title)
+{
+    g_autoptr(GNotification) notification = g_notification_new(title);
+    if (!is_looked_at(self)) g_application_send_notification(G_APPLICATION(self), id, notification);
+}
+
 /* Told once the queue is empty, and only to somebody who looks elsewhere. */
 static void notify_finished(UiApplication *self)
 {

@@ -32,6 +32,7 @@ const AppReadProgress *ui_document_item_get_progress(UiDocumentItem *item); /* N
 void ui_document_item_set_progress(UiDocumentItem *item, const AppReadProgress *progress);
 const AppReadPlan *ui_document_item_get_plan(UiDocumentItem *item); /* NULL: not known (yet) */
 void ui_document_item_set_plan(UiDocumentItem *item, const AppReadPlan *plan);
+bool ui_document_item_is_ahead(AppDocumentState state); /* a plan says something: all of it is to be read, or just begun */
 
 /* "43,854 tokens · 12 pages · 130 MB", what there is of it, with the byline first. g_free. */
 char *ui_document_item_dup_caption(UiDocumentItem *item);

@@ -5,6 +5,8 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
+#include "ui-reveal.h"
+
 enum { SAVE_DELAY_MS = 400, LOADING_DELAY_MS = 150 };
 
 enum { SIGNAL_CHANGED, N_SIGNALS };
@@ -146,7 +148,7 @@ static void on_moved(UiReader *self, GtkWidget *view)
 
 static void show_notice(UiReader *self, const char *text)
 {
-    gtk_revealer_set_reveal_child(self->notice, text != NULL);
+    ui_reveal(self->notice, text != NULL);
     if (text != NULL) gtk_label_set_text(self->notice_label, text);
 }
 

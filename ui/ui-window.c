@@ -10,6 +10,7 @@
 #include "ui-panes.h"
 #include "ui-reader.h"
 #include "ui-removals.h"
+#include "ui-reveal.h"
 #include "ui-settings.h"
 #include "ui-sidebar.h"
 
@@ -108,10 +109,10 @@ static void mark_sidebar(UiWindow *self)
     ui_sidebar_set_shown(self->sidebar, is_reading(self) ? -1 : ui_library_view_get_collection(self->library_view), self->conversation);
 }
 
-/* What a new question is put to follows what is shown, unless a conversation is going on: that keeps its documents. */
+/* What a new question is put to follows what is shown, unless a conversation is going on, or begins: that keeps its documents. */
 static void follow_scope(UiWindow *self)
 {
-    if (ui_ask_view_get_conversation(self->ask_view) != 0) return;
+    if (ui_ask_view_get_conversation(self->ask_view) != 0 || ui_ask_view_is_busy(self->ask_view)) return;
     if (is_reading(self)) {
         int64_t document = ui_reader_get_document(self->reader);
         ui_ask_view_set_scope(self->ask_view, &document, 1, 0);
@@ -422,26 +423,19 @@ bool ui_window_add_files(UiWindow *self, GSList *files)
 
 static gboolean on_drop(GtkDropTarget *target, const GValue *value, double x, double y, UiWindow *self)
 {
-    gtk_revealer_set_reveal_child(self->drop_revealer, FALSE);
+    ui_reveal(self->drop_revealer, FALSE);
     return ui_window_add_files(self, g_value_get_boxed(value));
 }
 
 static GdkDragAction on_drop_enter(GtkDropTarget *target, double x, double y, UiWindow *self)
 {
-    gtk_widget_set_visible(GTK_WIDGET(self->drop_revealer), TRUE);
-    gtk_revealer_set_reveal_child(self->drop_revealer, TRUE);
+    ui_reveal(self->drop_revealer, TRUE);
     return GDK_ACTION_COPY;
 }
 
 static void on_drop_leave(GtkDropTarget *target, UiWindow *self)
 {
-    gtk_revealer_set_reveal_child(self->drop_revealer, FALSE);
-}
-
-/* Out of the way, and out of a screen reader's, once it has faded. */
-static void on_drop_faded(UiWindow *self)
-{
-    gtk_widget_set_visible(GTK_WIDGET(self->drop_revealer), gtk_revealer_get_child_revealed(self->drop_revealer));
+    ui_reveal(self->drop_revealer, FALSE);
 }
 
 static void add_drop_target(UiWindow *self)
@@ -544,7 +538,6 @@ static void ui_window_init(UiWindow *self)
     g_action_map_add_action_entries(G_ACTION_MAP(self), ACTIONS, G_N_ELEMENTS(ACTIONS), self);
     gtk_widget_init_template(GTK_WIDGET(self));
     add_drop_target(self);
-    g_signal_connect_object(self->drop_revealer, "notify::child-revealed", G_CALLBACK(on_drop_faded), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::narrow", G_CALLBACK(update_headers), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::content-shown", G_CALLBACK(keep_focus), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-shown", G_CALLBACK(on_end_shown), self, G_CONNECT_SWAPPED);
