@@ -178,11 +178,29 @@ static void set_table(Setter *setter)
 
 /* ------------------------------------------------------------------------------------------------------------- setting */
 
+/* GTK 4.8 lays out a line without a tag's beginning or end in the style of the line it laid out before, wherever that was: every line gets
+ * one, with a tag on every second line that says nothing. */
+static void mark_lines(Setter *setter)
+{
+    const char *text = setter->document->text;
+    bool is_other = false;
+    for (guint i = 1; i < setter->block->len; i++) {
+        const Line *line = &g_array_index(setter->block, Line, i);
+        if (text[line[-1].end] != '\n') continue; /* joined */
+        guint last = i;
+        while (last + 1 < setter->block->len && text[g_array_index(setter->block, Line, last).end] != '\n') last++;
+        is_other = !is_other;
+        size_t end = g_array_index(setter->block, Line, last).end;
+        if (is_other) add_span(setter, line->start, MIN(end + 1, setter->document->n_bytes), UI_LINE_OTHER, 0);
+    }
+}
+
 static void set_block(Setter *setter)
 {
     if (setter->block->len == 0) return;
     if (is_table(setter)) set_table(setter);
     else set_paragraph(setter);
+    mark_lines(setter);
     g_array_set_size(setter->block, 0);
 }
 

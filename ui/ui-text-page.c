@@ -398,6 +398,7 @@ static void make_tags(UiTextPage *self, GtkTextBuffer *buffer)
                                                    "pixels-inside-wrap", 2, NULL);
     }
     self->tags[UI_LINE_GAP] = gtk_text_buffer_create_tag(buffer, NULL, "scale", 0.6, NULL);
+    self->tags[UI_LINE_OTHER] = gtk_text_buffer_create_tag(buffer, NULL, NULL);
     self->tags[UI_LINE_HIDDEN] = gtk_text_buffer_create_tag(buffer, NULL, "invisible", TRUE, NULL);
     self->tags[UI_LINE_TABLE] = gtk_text_buffer_create_tag(buffer, NULL, "scale", TABLE_SCALE, "font-features", "tnum", "pixels-above-lines", 1,
                                                            "pixels-below-lines", 1, NULL);
