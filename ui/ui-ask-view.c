@@ -261,6 +261,7 @@ static void on_done(gpointer user, AppAsker *asker, const AppAnswer *answer, GPt
     if (answer != NULL) ui_turn_set_answer(turn, answer);
     else if (rows != NULL) ui_turn_set_rows(turn, rows, is_stopped);
     else show_failure(turn, error);
+    if (ui_asking_get_not_kept(asking) != NULL) ui_turn_set_not_kept(turn, ui_asking_get_not_kept(asking));
     update_buttons(self);
     update_model(self); /* a GPU that failed says so, once there was something to do */
     if (answer != NULL) g_signal_emit(self, signals[SIGNAL_ANSWERED], 0, answer);

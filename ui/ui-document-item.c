@@ -86,6 +86,15 @@ void ui_document_item_set_progress(UiDocumentItem *self, const AppReadProgress *
     g_signal_emit(self, signal_changed, 0);
 }
 
+void ui_document_item_set_failure(UiDocumentItem *self, const char *message)
+{
+    self->document->state = APP_DOCUMENT_FAILED;
+    g_free(self->document->note);
+    self->document->note = g_strdup(message);
+    self->has_progress = false;
+    g_signal_emit(self, signal_changed, 0);
+}
+
 void ui_document_item_set_plan(UiDocumentItem *self, const AppReadPlan *plan)
 {
     self->has_plan = plan != NULL;

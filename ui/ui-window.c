@@ -3,7 +3,9 @@
 #include "ui-window.h"
 
 #include <glib/gi18n.h>
+#include <string.h>
 
+#include "ui-accessible.h"
 #include "ui-ask-view.h"
 #include "ui-document-item.h"
 #include "ui-library-view.h"
@@ -30,6 +32,7 @@ struct _UiWindow {
     UiContext *context;
     UiRemovals *removals;
     gint64 conversation; /* shown in the pane that asks; 0: a new one */
+    GArray *followed;    /* int64_t: the selection that questions were last put to */
 };
 
 G_DEFINE_FINAL_TYPE(UiWindow, ui_window, ADW_TYPE_APPLICATION_WINDOW)
@@ -118,8 +121,19 @@ static void follow_scope(UiWindow *self)
         ui_ask_view_set_scope(self->ask_view, &document, 1, 0);
         return;
     }
+    g_array_unref(self->followed);
+    self->followed = ui_library_view_dup_selection(self->library_view);
+    ui_ask_view_set_scope(self->ask_view, (const int64_t *)(void *)self->followed->data, self->followed->len,
+                          ui_library_view_get_collection(self->library_view));
+}
+
+/* Also told of when the list is loaded anew: what somebody has chosen to ask meanwhile stays, unless another selection is made. */
+static void on_selection_changed(UiWindow *self)
+{
     g_autoptr(GArray) selection = ui_library_view_dup_selection(self->library_view);
-    ui_ask_view_set_scope(self->ask_view, (const int64_t *)(void *)selection->data, selection->len, ui_library_view_get_collection(self->library_view));
+    size_t n_bytes = selection->len * sizeof(int64_t);
+    bool is_same = selection->len == self->followed->len && (n_bytes == 0 || memcmp(selection->data, self->followed->data, n_bytes) == 0);
+    if (!is_same && !is_reading(self)) follow_scope(self);
 }
 
 static void show_view(UiWindow *self, const char *name)
@@ -500,10 +514,17 @@ static void ui_window_dispose(GObject *object)
     G_OBJECT_CLASS(ui_window_parent_class)->dispose(object);
 }
 
+static void ui_window_finalize(GObject *object)
+{
+    g_array_unref(UI_WINDOW(object)->followed);
+    G_OBJECT_CLASS(ui_window_parent_class)->finalize(object);
+}
+
 static void ui_window_class_init(UiWindowClass *class)
 {
     GtkWidgetClass *widget_class = GTK_WIDGET_CLASS(class);
     G_OBJECT_CLASS(class)->dispose = ui_window_dispose;
+    G_OBJECT_CLASS(class)->finalize = ui_window_finalize;
     GTK_WINDOW_CLASS(class)->close_request = ui_window_close_request;
     g_type_ensure(UI_TYPE_PANES);
     g_type_ensure(UI_TYPE_SIDEBAR);
@@ -536,11 +557,13 @@ static void ui_window_init(UiWindow *self)
 {
     g_action_map_add_action_entries(G_ACTION_MAP(self), ACTIONS, G_N_ELEMENTS(ACTIONS), self);
     gtk_widget_init_template(GTK_WIDGET(self));
+    self->followed = g_array_new(FALSE, FALSE, sizeof(int64_t));
     add_drop_target(self);
+    ui_accessible_name_toasts(GTK_WIDGET(self->toasts));
     g_signal_connect_object(self->panes, "notify::narrow", G_CALLBACK(update_headers), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::content-shown", G_CALLBACK(keep_focus), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-shown", G_CALLBACK(on_end_shown), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-over", G_CALLBACK(on_end_over), self, G_CONNECT_SWAPPED);
-    g_signal_connect_object(self->library_view, "selection-changed", G_CALLBACK(follow_scope), self, G_CONNECT_SWAPPED);
+    g_signal_connect_object(self->library_view, "selection-changed", G_CALLBACK(on_selection_changed), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->ask_view, "answered", G_CALLBACK(on_answered), self, G_CONNECT_SWAPPED);
 }
