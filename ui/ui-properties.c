@@ -81,4 +81,5 @@ void ui_properties_show(GtkWindow *parent, UiDocumentItem *item)
     add_reading(add_group(page, _("Reading")), item);
     adw_preferences_window_add(ADW_PREFERENCES_WINDOW(window), page);
     gtk_window_present(GTK_WINDOW(window));
+    gtk_window_set_focus(GTK_WINDOW(window), NULL); /* which would mark the first value */
 }
