@@ -172,7 +172,8 @@ __global__ void __launch_bounds__(EXPAND_THREADS, 5) expand_codes_kernel(gpu_for
     int exponent = tile_exponent(largest);
     float factor = ldexpf(1.0f, -exponent);
     __half2 times = __float2half2_rn(there ? scale * factor : 0.0f);
-    bool exact = scale * factor >= 0x1p-14f || !there; /* the factor is an f16 number, and the product is rounded once */
+    /* where it is an f16 number, products are rounded once; it can pass them all where a tile's values are zero and their scales are not */
+    bool exact = !there || (scale * factor >= 0x1p-14f && scale * factor <= 0x1p15f);
     __syncthreads();
     __half *to = (__half *)tile + key % 8;
 #pragma unroll

@@ -26,6 +26,8 @@ enum { SECTIONS_MAX = 64, REPLY_TOKENS_MAX = 96, REPLY_BYTES = 4096, RUNS = 4 };
 #define LEAD_MAX 2.5
 /* Difference of the mean NLL of all 60 reference answers, a token: three times its standard error between such runs. Fewer questions: more. */
 #define NLL_APART_MAX 0.007
+/* Of keys' and values' sizes in a layer and head: more is a scale gone wrong. */
+#define SIZE_OFF_MAX 0.01
 
 static int n_failures;
 
@@ -89,29 +91,55 @@ static cached read_all(eng_runtime *runtime, const json_t *golden)
     return c;
 }
 
-/* Kept features that are the same, and the distance of values, by layer. */
+/* Of a layer's and KV head's keys or values in two caches. */
+typedef struct likeness {
+    double kept, same;              /* features kept in one, and in both */
+    double size, other_size, apart; /* squares */
+} likeness;
+
+static void add_rows(likeness *to, const float *x, const float *y)
+{
+    for (uint32_t i = 0; i < info->head_dim; i++) {
+        to->kept += x[i] != 0, to->same += x[i] != 0 && y[i] != 0;
+        to->size += x[i] * x[i], to->other_size += y[i] * y[i];
+        to->apart += (x[i] - y[i]) * (x[i] - y[i]);
+    }
+}
+
+/* Adds a layer's and KV head's to the sum; *worst: the largest change in size, which rounding does not make. */
+static void add_likeness(likeness *sum, const likeness *one, double *worst)
+{
+    sum->kept += one->kept, sum->same += one->same, sum->size += one->size, sum->other_size += one->other_size, sum->apart += one->apart;
+    *worst = fmax(*worst, fabs(sqrt(one->other_size / one->size) - 1));
+}
+
 static void compare_states(const cached *a, const cached *b)
 {
-    double same = 0, kept = 0, apart = 0, size = 0, first_same = 0, first_kept = 0;
+    likeness keys = {0}, values = {0}, first_keys = {0};
+    double keys_off = 0, values_off = 0;
     float x[KERN_HEAD_DIM_MAX], y[KERN_HEAD_DIM_MAX];
-    for (size_t s = 0; s < a->n; s++)
-        for (uint32_t layer = 0; layer < info->n_layers; layer++)
-            for (uint32_t head = 0; head < info->n_kv_heads; head++)
+    for (uint32_t layer = 0; layer < info->n_layers; layer++)
+        for (uint32_t head = 0; head < info->n_kv_heads; head++) {
+            likeness k = {0}, v = {0};
+            for (size_t s = 0; s < a->n; s++)
                 for (uint32_t t = 0; t < a->sections[s].n_tokens; t += 7) {
                     const kern_kv_block *ba = &a->sections[s].blocks[layer], *bb = &b->sections[s].blocks[layer];
                     kern_kv_get_key(&info->kv_format, info->n_kv_heads, ba, head, t, x);
                     kern_kv_get_key(&info->kv_format, info->n_kv_heads, bb, head, t, y);
-                    for (uint32_t i = 0; i < info->head_dim; i++) {
-                        kept += x[i] != 0, same += x[i] != 0 && y[i] != 0;
-                        if (layer == 0) first_kept += x[i] != 0, first_same += x[i] != 0 && y[i] != 0;
-                    }
+                    add_rows(&k, x, y);
                     kern_kv_get_value(&info->kv_format, info->n_kv_heads, ba, head, t, x);
                     kern_kv_get_value(&info->kv_format, info->n_kv_heads, bb, head, t, y);
-                    for (uint32_t i = 0; i < info->head_dim; i++) apart += (x[i] - y[i]) * (x[i] - y[i]), size += x[i] * x[i];
+                    add_rows(&v, x, y);
                 }
-    expect(first_same >= 0.985 * first_kept, "features kept by both, first layer", first_same / first_kept, 0.985);
-    expect(same >= 0.95 * kept, "features kept by both, all layers", same / kept, 0.95);
-    expect(sqrt(apart / size) <= 0.2, "relative distance of values", sqrt(apart / size), 0.2);
+            add_likeness(&keys, &k, &keys_off);
+            add_likeness(&values, &v, &values_off);
+            if (layer == 0) add_likeness(&first_keys, &k, &keys_off);
+        }
+    expect(first_keys.same >= 0.985 * first_keys.kept, "features kept by both, first layer", first_keys.same / first_keys.kept, 0.985);
+    expect(keys.same >= 0.95 * keys.kept, "features kept by both, all layers", keys.same / keys.kept, 0.95);
+    expect(sqrt(values.apart / values.size) <= 0.2, "relative distance of values", sqrt(values.apart / values.size), 0.2);
+    expect(keys_off <= SIZE_OFF_MAX, "largest change in size of a layer's and head's keys", keys_off, SIZE_OFF_MAX);
+    expect(values_off <= SIZE_OFF_MAX, "largest change in size of a layer's and head's values", values_off, SIZE_OFF_MAX);
 }
 
 /* A greedy answer with the logits that each token was chosen by, the one that ends it included. */
