@@ -46,6 +46,14 @@ int64_t app_ask_find_conversation(AppLibrary *library, const char *title, const 
     return app_ask_begin_conversation(library, title, scope, error);
 }
 
+char *app_ask_take_not_kept(GError **error)
+{
+    if (!g_error_matches(*error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NO_SPACE)) return NULL;
+    char *words = g_strdup((*error)->message);
+    g_clear_error(error);
+    return words;
+}
+
 bool app_ask_get_conversation_scope(AppLibrary *library, int64_t conversation, GArray **ret_documents, int64_t *ret_collection, GError **error)
 {
     g_autoptr(GPtrArray) conversations = app_library_list_conversations(library, 0, error);

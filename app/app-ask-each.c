@@ -69,7 +69,8 @@ static GArray *list_scope(AppLibrary *library, const AppAskScope *scope, GError 
 
 /* ------------------------------------------------------------------------------------------------------------- the turn */
 
-static bool store_table(AppAsker *asker, const GPtrArray *rows, const char *question, int64_t conversation, GError **error)
+/* NULL: it is kept; else why not: what was answered stands all the same. */
+static char *store_table(AppAsker *asker, const GPtrArray *rows, const char *question, int64_t conversation)
 {
     g_autoptr(GArray) quotations = g_array_new(FALSE, FALSE, sizeof(AppQuotation)); /* borrowed */
     json_t *list = json_array();
@@ -88,7 +89,8 @@ static bool store_table(AppAsker *asker, const GPtrArray *rows, const char *ques
     AppTurn turn = {.question = (char *)question, .answer = summary, .model = (char *)app_engine_get_model_name(asker->engine),
                     .found = n_found > 0, .quotations = (AppQuotation *)(void *)quotations->data, .n_quotations = quotations->len,
                     .stats = stats};
-    return app_library_add_turn(asker->library, conversation, &turn, error) > 0;
+    g_autoptr(GError) error = NULL;
+    return app_library_add_turn(asker->library, conversation, &turn, &error) > 0 ? NULL : g_strdup(error->message);
 }
 
 GPtrArray *app_ask_rows_from_turn(const AppTurn *turn)
@@ -127,8 +129,9 @@ static AppAskRow *ask_row(AppAsker *asker, int64_t document, const char *questio
 }
 
 GPtrArray *app_asker_ask_each(AppAsker *asker, const AppAskScope *scope, const char *question, const AppAskOptions *options, AppAskRowFn row,
-                              void *user, const bool *cancel, bool *ret_stopped, GError **error)
+                              void *user, const bool *cancel, bool *ret_stopped, char **ret_not_kept, GError **error)
 {
+    *ret_not_kept = NULL;
     g_autoptr(GArray) ids = list_scope(asker->library, scope, error);
     if (!ids) return NULL;
     if (ids->len == 0) {
@@ -137,6 +140,7 @@ GPtrArray *app_asker_ask_each(AppAsker *asker, const AppAskScope *scope, const c
     }
     AppAskOptions each = options ? *options : (AppAskOptions){0};
     each.conversation = 0; /* the table is one turn */
+    each.not_kept = NULL;
     GPtrArray *rows = g_ptr_array_new_with_free_func((GDestroyNotify)app_ask_row_unref);
     *ret_stopped = false;
     for (guint i = 0; i < ids->len; i++) {
@@ -145,9 +149,9 @@ GPtrArray *app_asker_ask_each(AppAsker *asker, const AppAskScope *scope, const c
         g_ptr_array_add(rows, one);
         if (row) row(user, one, i, ids->len);
     }
-    if (!options || !options->conversation || rows->len == 0 || store_table(asker, rows, question, options->conversation, error)) return rows;
-    g_ptr_array_unref(rows);
-    return NULL;
+    if (options && rows->len > 0)
+        *ret_not_kept = options->conversation ? store_table(asker, rows, question, options->conversation) : g_strdup(options->not_kept);
+    return rows;
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ CSV */

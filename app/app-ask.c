@@ -493,7 +493,10 @@ static bool ask(AppAsking *asking, const AppAskScope *scope, GError **error)
     fill_passages(asking);
     for (size_t i = 0; i < asking->answer->n_evidence; i++) judge_evidence(asking, &asking->answer->evidence[i]);
     asking->answer->total_us = g_get_monotonic_time() - asking->start_us;
-    if (asking->options->conversation) app_ask_store_turn(asking);
+    if (asking->options->conversation)
+        app_ask_store_turn(asking);
+    else
+        asking->answer->not_kept = g_strdup(asking->options->not_kept);
     app_asking_send(asking, (AppAskEvent){.kind = APP_ASK_FINISHED, .answer = asking->answer});
     return true;
 }

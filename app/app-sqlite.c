@@ -32,24 +32,40 @@ static void finalize(gpointer statement)
     sqlite3_finalize(statement);
 }
 
+/* vfs: NULL, SQLite's usual one. */
+static bool open_with(AppDb *db, const char *vfs, bool read_only, GError **error)
+{
+    /* Readers open for writing too: a WAL database needs its shared-memory file, and query_only keeps them from more. */
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
+    if (sqlite3_open_v2(db->path, &db->handle, flags, vfs) != SQLITE_OK) {
+        app_db_set_error(db, error);
+        return false;
+    }
+    sqlite3_busy_timeout(db->handle, 60000);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    /* The log stays beside the library, empty: on a full disk it could not be made. */
+    sqlite3_file_control(db->handle, NULL, SQLITE_FCNTL_PERSIST_WAL, &(int){1});
+    return app_db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA journal_size_limit=16777216; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
+                           "PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16000; PRAGMA mmap_size=268435456;", error) &&
+           (!read_only || app_db_exec(db, "PRAGMA query_only=ON;", error));
+}
+
 AppDb *app_db_open(const char *path, bool read_only, GError **error)
 {
     AppDb *db = g_new0(AppDb, 1);
     db->path = g_strdup(path);
     db->statements = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, finalize);
-    /* Readers open for writing too: a WAL database needs its shared-memory file, and query_only keeps them from more. */
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
-    bool ok = sqlite3_open_v2(path, &db->handle, flags, NULL) == SQLITE_OK;
-    if (ok) {
-        sqlite3_busy_timeout(db->handle, 60000);
-        sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-        ok = app_db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
-                             "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16000; PRAGMA mmap_size=268435456;", error);
-        if (ok && read_only) ok = app_db_exec(db, "PRAGMA query_only=ON;", error);
-    } else {
-        app_db_set_error(db, error);
+    g_autoptr(GError) failure = NULL;
+    bool ok = open_with(db, NULL, read_only, &failure);
+    /* A full disk has no room for the memory that processes share: then this one has the library to itself. */
+    int code = ok ? SQLITE_OK : sqlite3_extended_errcode(db->handle);
+    if (code == SQLITE_IOERR_SHMSIZE || code == SQLITE_IOERR_SHMOPEN || code == SQLITE_CANTOPEN) {
+        sqlite3_close(db->handle);
+        g_clear_error(&failure);
+        ok = open_with(db, "unix-excl", read_only, &failure);
     }
     if (ok) return db;
+    g_propagate_error(error, g_steal_pointer(&failure));
     app_db_close(db);
     return NULL;
 }

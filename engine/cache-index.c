@@ -201,6 +201,30 @@ static eng_status create_file(const char *path, eng_error *error)
     return ENG_OK;
 }
 
+/* vfs: NULL, SQLite's usual one. */
+static int open_with(eng_index *index, const char *path, const char *vfs)
+{
+    int code = sqlite3_open_v2(path, &index->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs);
+    if (code != SQLITE_OK) return code;
+    set_defences(index->db);
+    /* The log stays beside the index, empty: on a full disk it could not be made. */
+    sqlite3_file_control(index->db, NULL, SQLITE_FCNTL_PERSIST_WAL, &(int){1});
+    sqlite3_exec(index->db,
+                 "PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 16777216; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
+                 "PRAGMA secure_delete = ON; PRAGMA cell_size_check = ON;",
+                 NULL, NULL, NULL);
+    return sqlite3_extended_errcode(index->db);
+}
+
+/* A full disk has no room for the memory that processes share: then this one has the index to itself. */
+static int open_database(eng_index *index, const char *path)
+{
+    int code = open_with(index, path, NULL);
+    if (code != SQLITE_IOERR_SHMSIZE && code != SQLITE_IOERR_SHMOPEN && code != SQLITE_CANTOPEN) return code;
+    sqlite3_close(index->db);
+    return open_with(index, path, "unix-excl");
+}
+
 eng_status eng_index_open(const char *folder, eng_index **ret_index, eng_error *error)
 {
     eng_index *index = calloc(1, sizeof *index);
@@ -212,14 +236,7 @@ eng_status eng_index_open(const char *folder, eng_index **ret_index, eng_error *
     pthread_mutex_init(&index->mutex, NULL);
     eng_status status = create_file(path, error);
     if (status == ENG_OK) {
-        int code = sqlite3_open_v2(path, &index->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-        if (code == SQLITE_OK) {
-            set_defences(index->db);
-            code = sqlite3_exec(index->db,
-                                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
-                                "PRAGMA secure_delete = ON; PRAGMA cell_size_check = ON;",
-                                NULL, NULL, NULL);
-        }
+        int code = open_database(index, path);
         status = code == SQLITE_OK ? create_schema(index, error) : index_fail(index, code, error);
     }
     free(path);
@@ -253,7 +270,7 @@ eng_status eng_index_set_budget(eng_index *index, uint64_t bytes, eng_error *err
 {
     int64_t value = bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
     pthread_mutex_lock(&index->mutex);
-    int code = run(index, NULL, "INSERT INTO meta VALUES('budget_bytes', ?1) ON CONFLICT(key) DO UPDATE SET value = ?1", "i", value);
+    int code = run(index, NULL, "INSERT INTO meta VALUES('budget_bytes', ?1) ON CONFLICT(key) DO UPDATE SET value = ?1 WHERE value <> ?1", "i", value);
     return unlock(index, code, error);
 }
 

@@ -349,7 +349,8 @@ static eng_status remove_file(eng_cache *cache, const char *name, eng_error *err
     }
     status = eng_cache_file_delete(cache, name, error);
     eng_cache_file_close(cache, &file);
-    return status;
+    /* On a full disk there is room for the index now. */
+    return status == ENG_NO_SPACE ? eng_index_remove(cache->index, name, error) : status;
 }
 
 eng_status eng_cache_remove(eng_cache *cache, const char *document, eng_error *error)
@@ -412,15 +413,16 @@ static bool try_evict(eng_cache *cache, const char *name)
     int fd = path ? ops->open(ops, path, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0) : -1;
     bool gone = path && fd < 0 && errno == ENOENT;
     free(path);
-    bool evicted = false;
-    if (gone) evicted = eng_index_remove(cache->index, name, NULL) == ENG_OK;
-    if (fd < 0) return evicted;
+    if (fd < 0) return gone && eng_index_remove(cache->index, name, NULL) == ENG_OK;
+    eng_status status = ENG_BUSY;
     if (ops->lock(ops, fd, ENG_CACHE_LOCK_WRITER, ENG_LOCK_EXCLUSIVE, false) == 0 &&
         ops->lock(ops, fd, ENG_CACHE_LOCK_APPEND, ENG_LOCK_EXCLUSIVE, false) == 0) {
-        evicted = eng_cache_file_delete(cache, name, NULL) == ENG_OK;
+        status = eng_cache_file_delete(cache, name, NULL);
     }
     ops->close(ops, fd);
-    return evicted;
+    /* On a full disk there is room for the index now. */
+    if (status == ENG_NO_SPACE) status = eng_index_remove(cache->index, name, NULL);
+    return status == ENG_OK;
 }
 
 eng_status eng_cache_evict_one(eng_cache *cache, const char *except, uint64_t *ret_freed_bytes, eng_error *error)
@@ -443,6 +445,8 @@ eng_status eng_cache_set_budget(eng_cache *cache, uint64_t budget_bytes, uint64_
 {
     uint64_t freed = 0, used = 0;
     eng_status status = eng_index_set_budget(cache->index, budget_bytes, error);
+    bool is_full = status == ENG_NO_SPACE; /* it is written when something has gone */
+    if (is_full) status = ENG_OK;
     while (status == ENG_OK) {
         uint64_t bytes = 0;
         status = eng_index_used_bytes(cache->index, &used, error);
@@ -454,6 +458,7 @@ eng_status eng_cache_set_budget(eng_cache *cache, uint64_t budget_bytes, uint64_
                             (unsigned long long)used, (unsigned long long)budget_bytes);
         }
     }
+    if (status == ENG_OK && is_full) status = eng_index_set_budget(cache->index, budget_bytes, error);
     if (status == ENG_OK && ret_freed_bytes) *ret_freed_bytes = freed;
     return status;
 }

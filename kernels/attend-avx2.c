@@ -135,7 +135,8 @@ static size_t select_tokens(const float *scores, size_t stride, size_t n_rows, s
         for (unsigned mask = (unsigned)_mm256_movemask_ps(keep); mask; mask &= mask - 1) {
             size_t at = t + (unsigned)__builtin_ctz(mask);
             for (size_t r = 0; r < n_rows; r++) ret_scores[r * ret_stride + count] = scores[r * stride + at];
-            ret_tokens[count++] = (uint32_t)at;
+            if (ret_tokens) ret_tokens[count] = (uint32_t)at;
+            count++;
         }
     }
     return count;

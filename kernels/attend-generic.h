@@ -343,7 +343,8 @@ GENERIC size_t generic_select(const float *scores, size_t stride, size_t n_rows,
         for (size_t r = 0; r < n_rows; r++) keep = keep || scores[r * stride + t] >= cuts[r];
         if (!keep) continue;
         for (size_t r = 0; r < n_rows; r++) ret_scores[r * ret_stride + count] = scores[r * stride + t];
-        ret_tokens[count++] = (uint32_t)t;
+        if (ret_tokens) ret_tokens[count] = (uint32_t)t;
+        count++;
     }
     return count;
 }

@@ -3,9 +3,12 @@
  * Owns: the threads, how they wait (they spin for a moment, then sleep) and how tasks are handed out.
  * Does not own: how work is cut into tasks. Results never depend on which thread runs a task.
  *
- * A run is published in one atomic word, the ticket: the run's number in the upper half, how many tasks are left to hand
- * out in the lower half. A thread takes a task by a compare-and-swap that lowers it. A thread that wakes late therefore
- * either takes a task of the present run or sees that nothing is left: the caller waits for tasks, never for threads.
+ * Each thread begins with a share of its own, tasks that follow each other: what one task fetches beyond its end serves the next, and what
+ * one run leaves in a thread's cache serves the same tasks of the next run. A thread without tasks takes the last ones of others.
+ *
+ * A share is one atomic word, the first task in its lower half and the end in its upper half, and a thread takes a task by a
+ * compare-and-swap. A thread that wakes late therefore either takes a task of the present run or sees that nothing is left: the caller
+ * waits for tasks, never for threads.
  */
 #include "kern.h"
 
@@ -24,8 +27,12 @@ typedef struct pool_worker {
     unsigned thread;
 } pool_worker;
 
+typedef struct pool_share {
+    _Alignas(KERN_ALIGN_BYTES) _Atomic uint64_t range; /* end << 32 | first */
+} pool_share;
+
 struct kern_pool {
-    _Alignas(KERN_ALIGN_BYTES) _Atomic uint64_t ticket; /* run << 32 | tasks left to hand out */
+    _Alignas(KERN_ALIGN_BYTES) _Atomic uint32_t n_runs;
     _Alignas(KERN_ALIGN_BYTES) _Atomic uint32_t n_unfinished;
     _Alignas(KERN_ALIGN_BYTES) _Atomic uint32_t n_sleeping;
     _Atomic bool caller_sleeps;
@@ -33,12 +40,12 @@ struct kern_pool {
     /* Of the present run; read only by a thread that holds one of its tasks. */
     kern_task_fn fn;
     void *user;
-    size_t n_tasks;
 
     pthread_mutex_t mutex;
     pthread_cond_t work_cond, done_cond;
     unsigned n_threads, spin_rounds;
     pool_worker *workers; /* n_threads - 1 */
+    pool_share *shares;   /* n_threads */
 };
 
 static inline void pause_briefly(void)
@@ -48,46 +55,59 @@ static inline void pause_briefly(void)
 #endif
 }
 
-static uint32_t tasks_left(const kern_pool *pool)
+/* A task of the present run from one share: its first, or for another thread its last. */
+static bool take_task(pool_share *share, bool own, uint32_t *ret_index)
 {
-    return (uint32_t)atomic_load(&pool->ticket);
+    uint64_t range = atomic_load_explicit(&share->range, memory_order_acquire);
+    for (;;) {
+        uint32_t first = (uint32_t)range, end = (uint32_t)(range >> 32);
+        if (first == end) return false;
+        *ret_index = own ? first : end - 1;
+        uint64_t rest = own ? (uint64_t)end << 32 | (first + 1) : (uint64_t)(end - 1) << 32 | first;
+        if (atomic_compare_exchange_weak_explicit(&share->range, &range, rest, memory_order_acq_rel, memory_order_acquire)) return true;
+    }
 }
 
 /* Takes tasks of the present run until none is left. */
 static void work(kern_pool *pool, unsigned thread)
 {
-    uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
-    while ((uint32_t)ticket > 0) {
-        if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket - 1, memory_order_acq_rel, memory_order_acquire))
-            continue;
-        pool->fn(pool->user, pool->n_tasks - (uint32_t)ticket, thread);
-        if (atomic_fetch_sub(&pool->n_unfinished, 1) == 1 && atomic_load(&pool->caller_sleeps)) {
-            pthread_mutex_lock(&pool->mutex);
-            pthread_cond_signal(&pool->done_cond);
-            pthread_mutex_unlock(&pool->mutex);
+    for (unsigned i = 0; i < pool->n_threads; i++) {
+        unsigned at = (thread + i) % pool->n_threads;
+        uint32_t index;
+        while (take_task(&pool->shares[at], i == 0, &index)) {
+            pool->fn(pool->user, index, thread);
+            if (atomic_fetch_sub(&pool->n_unfinished, 1) == 1 && atomic_load(&pool->caller_sleeps)) {
+                pthread_mutex_lock(&pool->mutex);
+                pthread_cond_signal(&pool->done_cond);
+                pthread_mutex_unlock(&pool->mutex);
+            }
         }
-        ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
     }
 }
 
-static void wait_for_work(kern_pool *pool)
+/* Until there is a run after the last one seen. */
+static void wait_for_work(kern_pool *pool, uint32_t *seen)
 {
     for (unsigned round = 0; round < pool->spin_rounds; round++) {
-        if (tasks_left(pool) > 0 || atomic_load_explicit(&pool->stop, memory_order_relaxed)) return;
+        if (atomic_load_explicit(&pool->n_runs, memory_order_acquire) != *seen || atomic_load_explicit(&pool->stop, memory_order_relaxed)) break;
         pause_briefly();
     }
-    pthread_mutex_lock(&pool->mutex);
-    atomic_fetch_add(&pool->n_sleeping, 1);
-    while (tasks_left(pool) == 0 && !atomic_load(&pool->stop)) pthread_cond_wait(&pool->work_cond, &pool->mutex);
-    atomic_fetch_sub(&pool->n_sleeping, 1);
-    pthread_mutex_unlock(&pool->mutex);
+    if (atomic_load(&pool->n_runs) == *seen && !atomic_load(&pool->stop)) {
+        pthread_mutex_lock(&pool->mutex);
+        atomic_fetch_add(&pool->n_sleeping, 1);
+        while (atomic_load(&pool->n_runs) == *seen && !atomic_load(&pool->stop)) pthread_cond_wait(&pool->work_cond, &pool->mutex);
+        atomic_fetch_sub(&pool->n_sleeping, 1);
+        pthread_mutex_unlock(&pool->mutex);
+    }
+    *seen = atomic_load(&pool->n_runs);
 }
 
 static void *worker_main(void *user)
 {
     pool_worker *worker = user;
+    uint32_t seen = 0;
     while (!atomic_load(&worker->pool->stop)) {
-        wait_for_work(worker->pool);
+        wait_for_work(worker->pool, &seen);
         work(worker->pool, worker->thread);
     }
     return NULL;
@@ -125,12 +145,15 @@ kern_status kern_pool_new(unsigned n_threads, bool pin, kern_pool **ret_pool)
 
     kern_pool *pool = aligned_alloc(KERN_ALIGN_BYTES, sizeof *pool);
     pool_worker *workers = calloc(n_threads, sizeof *workers);
-    if (!pool || !workers) {
+    pool_share *shares = aligned_alloc(KERN_ALIGN_BYTES, n_threads * sizeof *shares);
+    if (!pool || !workers || !shares) {
         free(pool);
         free(workers);
+        free(shares);
         return KERN_NO_MEMORY;
     }
-    *pool = (kern_pool){.workers = workers, .n_threads = 1};
+    *pool = (kern_pool){.workers = workers, .shares = shares, .n_threads = 1};
+    for (unsigned i = 0; i < n_threads; i++) atomic_init(&shares[i].range, 0);
     /* Spinning helps only when everybody has a processor to spin on. */
     pool->spin_rounds = n_threads <= n_allowed ? SPIN_ROUNDS : 0;
     pthread_mutex_init(&pool->mutex, NULL);
@@ -162,6 +185,7 @@ void kern_pool_free(kern_pool *pool)
     pthread_cond_destroy(&pool->work_cond);
     pthread_mutex_destroy(&pool->mutex);
     free(pool->workers);
+    free(pool->shares);
     free(pool);
 }
 
@@ -192,10 +216,12 @@ void kern_pool_run(kern_pool *pool, size_t n_tasks, kern_task_fn fn, void *user)
     }
     pool->fn = fn;
     pool->user = user;
-    pool->n_tasks = n_tasks;
     atomic_store_explicit(&pool->n_unfinished, (uint32_t)n_tasks, memory_order_relaxed);
-    uint64_t run = (atomic_load_explicit(&pool->ticket, memory_order_relaxed) >> 32) + 1;
-    atomic_store(&pool->ticket, run << 32 | n_tasks);
+    for (size_t i = 0; i < pool->n_threads; i++) {
+        uint64_t first = n_tasks * i / pool->n_threads, end = n_tasks * (i + 1) / pool->n_threads;
+        atomic_store_explicit(&pool->shares[i].range, end << 32 | first, memory_order_release);
+    }
+    atomic_fetch_add(&pool->n_runs, 1);
     if (atomic_load(&pool->n_sleeping) > 0) {
         pthread_mutex_lock(&pool->mutex);
         pthread_cond_broadcast(&pool->work_cond);

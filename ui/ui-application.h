@@ -18,6 +18,8 @@ G_DECLARE_FINAL_TYPE(UiApplication, ui_application, UI, APPLICATION, AdwApplicat
 
 UiApplication *ui_application_new(void);
 UiContext *ui_application_get_context(UiApplication *application); /* borrowed; NULL before startup or when the library cannot be opened */
+/* A notification, to somebody who looks elsewhere; one of the same id is replaced. */
+void ui_application_notify(UiApplication *application, const char *id, const char *title);
 
 G_END_DECLS
 

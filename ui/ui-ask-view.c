@@ -29,6 +29,7 @@ struct _UiAskView {
     GArray *documents; /* int64_t: the scope by name; empty: the collection or everything */
     int64_t collection, conversation;
     int64_t last_document; /* asked alone lately: offered again */
+    int64_t suggested;     /* whose questions to try are shown; 0: none's */
     uint64_t shown;        /* counts what was shown: late results of another conversation are ignored */
 
     AppAsker *asker; /* NULL while a question is in progress, or before the first */
@@ -53,10 +54,15 @@ static void start(UiAskView *self, const char *text, bool each);
 
 /* ------------------------------------------------------------------------------------------------------------- state */
 
+bool ui_ask_view_is_busy(UiAskView *self)
+{
+    return self->asking != NULL || self->waiting != NULL;
+}
+
 static void update_buttons(UiAskView *self)
 {
     g_autofree char *text = g_strstrip(g_strdup(gtk_editable_get_text(GTK_EDITABLE(self->entry))));
-    bool is_busy = self->asking != NULL || self->waiting != NULL;
+    bool is_busy = ui_ask_view_is_busy(self);
     gtk_widget_set_sensitive(GTK_WIDGET(self->send_button), *text != '\0' && !is_busy);
     gtk_widget_set_visible(GTK_WIDGET(self->send_button), !is_busy);
     gtk_widget_set_visible(GTK_WIDGET(self->stop_button), is_busy);
@@ -99,16 +105,31 @@ static void on_suggestion(UiAskView *self, GtkButton *button)
     start(self, gtk_button_get_label(button), false);
 }
 
+/* The one document that is asked, be it that the collection has no other; NULL: there are several, or none. */
+static AppDocument *get_only_document(UiAskView *self)
+{
+    AppLibrary *library = ui_context_get_library(self->context);
+    if (self->documents->len == 1) return app_library_get_document(library, g_array_index(self->documents, int64_t, 0), NULL);
+    if (self->documents->len > 1 || app_library_count_documents(library, self->collection, NULL) != 1) return NULL;
+    g_autoptr(GPtrArray) all = app_library_list_documents(library, self->collection, APP_ORDER_ADDED, 0, 1, NULL);
+    return all != NULL && all->len == 1 ? g_ptr_array_steal_index(all, 0) : NULL;
+}
+
 /* The sample that comes with the program has questions to try. */
 static void update_suggestions(UiAskView *self)
 {
+    g_autoptr(AppDocument) document = get_only_document(self);
+    bool is_unread = document != NULL && document->state != APP_DOCUMENT_READY;
+    adw_status_page_set_description(self->empty_page, is_unread ? _("It can be asked as soon as it has been read.")
+                                                                : _("Every answer shows the passage it rests on. Ask in the words of the text."));
+    int64_t suggested = document != NULL && !is_unread ? document->id : 0;
+    if (suggested == self->suggested) return; /* the buttons stay, and the focus with them */
+    self->suggested = suggested;
     for (GtkWidget *child; (child = gtk_widget_get_first_child(GTK_WIDGET(self->suggestions))) != NULL;) gtk_box_remove(self->suggestions, child);
-    if (self->documents->len != 1) return;
-    g_autoptr(AppDocument) document =
-        app_library_get_document(ui_context_get_library(self->context), g_array_index(self->documents, int64_t, 0), NULL);
+    if (suggested == 0) return;
     g_autofree char *folder = g_build_filename(app_paths_resources(), "samples", NULL);
     g_autofree char *known = g_canonicalize_filename(folder, NULL), *questions = NULL;
-    if (document == NULL || !g_str_has_prefix(document->source, known)) return;
+    if (!g_str_has_prefix(document->source, known)) return;
     g_autofree char *path = g_build_filename(known, "questions", NULL);
     if (!g_file_get_contents(path, &questions, NULL, NULL)) return;
     g_auto(GStrv) lines = g_strsplit(questions, "\n", SUGGESTIONS_MAX + 1);
@@ -240,6 +261,7 @@ static void on_done(gpointer user, AppAsker *asker, const AppAnswer *answer, GPt
     if (answer != NULL) ui_turn_set_answer(turn, answer);
     else if (rows != NULL) ui_turn_set_rows(turn, rows, is_stopped);
     else show_failure(turn, error);
+    if (ui_asking_get_not_kept(asking) != NULL) ui_turn_set_not_kept(turn, ui_asking_get_not_kept(asking));
     update_buttons(self);
     update_model(self); /* a GPU that failed says so, once there was something to do */
     if (answer != NULL) g_signal_emit(self, signals[SIGNAL_ANSWERED], 0, answer);
@@ -270,7 +292,7 @@ static UiTurn *append_turn(UiAskView *self, const char *question)
 
 static void start(UiAskView *self, const char *text, bool each)
 {
-    if (self->asking != NULL || self->waiting != NULL) return;
+    if (ui_ask_view_is_busy(self)) return;
     self->current = append_turn(self, text);
     self->follows = true;
     self->wanted_turn = 0;
@@ -291,7 +313,7 @@ static void start(UiAskView *self, const char *text, bool each)
 static void on_ask(UiAskView *self)
 {
     g_autofree char *text = g_strstrip(g_strdup(gtk_editable_get_text(GTK_EDITABLE(self->entry))));
-    if (*text == '\0' || self->asking != NULL || self->waiting != NULL) return;
+    if (*text == '\0' || ui_ask_view_is_busy(self)) return;
     gtk_editable_set_text(GTK_EDITABLE(self->entry), "");
     start(self, text, self->documents->len != 1 && gtk_toggle_button_get_active(self->each_button));
 }
@@ -542,6 +564,7 @@ static void on_library_changed(UiAskView *self, gint64 document)
 {
     g_autofree char *words = scope_words(self);
     gtk_label_set_text(self->scope_label, words);
+    update_suggestions(self);
 }
 
 GtkWidget *ui_ask_view_new(UiContext *context)

@@ -28,6 +28,7 @@ void ui_ask_view_set_conversation(UiAskView *view, int64_t conversation); /* 0: 
 void ui_ask_view_show_turn(UiAskView *view, int64_t turn);
 int64_t ui_ask_view_get_conversation(UiAskView *view);
 void ui_ask_view_focus_entry(UiAskView *view);
+bool ui_ask_view_is_busy(UiAskView *view); /* a question is in progress, or waits for the model */
 bool ui_ask_view_stop(UiAskView *view); /* false: no question was in progress */
 
 G_END_DECLS

@@ -38,6 +38,7 @@ struct UiAsking {
     /* The outcome: written by the worker before its last note. */
     AppAnswer *answer;
     GPtrArray *rows;
+    char *not_kept; /* why there is no conversation, or no turn of the table; NULL */
     bool is_stopped;
     GError *error;
 };
@@ -61,6 +62,7 @@ static void asking_unref(UiAsking *asking)
     g_mutex_clear(&asking->mutex);
     app_answer_free(asking->answer);
     g_clear_pointer(&asking->rows, g_ptr_array_unref);
+    g_free(asking->not_kept);
     g_clear_error(&asking->error);
     g_free(asking);
 }
@@ -150,7 +152,8 @@ static bool begin_conversation(UiAsking *asking, const AppAskScope *scope)
     asking->conversation = app_ask_begin_conversation(app_engine_get_library(asking->engine), asking->question, scope, &asking->error);
     if (asking->conversation > 0) return true;
     asking->conversation = 0;
-    return false;
+    asking->not_kept = app_ask_take_not_kept(&asking->error);
+    return asking->not_kept != NULL;
 }
 
 /* The second machine, where the settings let it answer. False: they say so, and it cannot be used. */
@@ -170,15 +173,16 @@ static gpointer work(gpointer user)
     AppAskScope scope = {.documents = asking->is_named ? (const int64_t *)(void *)asking->documents->data : NULL,
                          .n_documents = asking->documents->len, .collection = asking->collection};
     if (open_remote(&remote, &asking->error) && begin_conversation(asking, &scope)) {
-        AppAskOptions options = {.conversation = asking->conversation, .remote = remote};
+        g_autofree char *not_begun = g_steal_pointer(&asking->not_kept);
+        AppAskOptions options = {.conversation = asking->conversation, .not_kept = not_begun, .remote = remote};
         if (asking->each) {
             asking->rows = app_asker_ask_each(asking->asker, &scope, asking->question, &options, on_row, asking, &asking->cancel,
-                                              &asking->is_stopped, &asking->error);
+                                              &asking->is_stopped, &asking->not_kept, &asking->error);
         } else {
             asking->answer = app_asker_ask(asking->asker, &scope, asking->question, &options, on_event, asking, &asking->cancel, &asking->error);
         }
         bool is_kept = asking->answer != NULL || (asking->rows != NULL && asking->rows->len > 0);
-        if (!is_kept && asking->is_new) {
+        if (!is_kept && asking->is_new && asking->conversation != 0) {
             app_library_remove_conversation(app_engine_get_library(asking->engine), asking->conversation, NULL);
             asking->conversation = 0;
         }
@@ -223,6 +227,11 @@ void ui_asking_detach(UiAsking *asking)
     ui_asking_stop(asking);
     asking->is_detached = true;
     asking_unref(asking);
+}
+
+const char *ui_asking_get_not_kept(const UiAsking *asking)
+{
+    return asking->answer != NULL ? asking->answer->not_kept : asking->not_kept;
 }
 
 int64_t ui_asking_get_conversation(const UiAsking *asking)

@@ -37,6 +37,7 @@ UiAsking *ui_asking_start(AppEngine *engine, AppAsker *asker, const UiQuestion *
 void ui_asking_stop(UiAsking *asking);   /* soon; `done` follows with G_IO_ERROR_CANCELLED */
 void ui_asking_detach(UiAsking *asking); /* stops, and nothing more is told; the asker is freed by the thread */
 int64_t ui_asking_get_conversation(const UiAsking *asking); /* valid in `done`: where the turn was kept, 0 on failure */
+const char *ui_asking_get_not_kept(const UiAsking *asking); /* valid in `done`: why it was not, though there is an answer; NULL */
 
 G_END_DECLS
 

@@ -62,7 +62,7 @@ void ui_document_item_swap(UiDocumentItem *self, UiDocumentItem *from)
     from->byline = byline;
     AppDocumentState state = self->document->state;
     if (state != APP_DOCUMENT_READING) self->has_progress = false;
-    if (state != document->state) self->has_plan = self->has_plan && (state == APP_DOCUMENT_NEW || state == APP_DOCUMENT_QUEUED);
+    if (state != document->state) self->has_plan = self->has_plan && ui_document_item_is_ahead(state);
     g_signal_emit(self, signal_changed, 0);
 }
 
@@ -74,10 +74,24 @@ uint64_t ui_document_item_get_cache_bytes(UiDocumentItem *self) { return self->c
 const AppReadProgress *ui_document_item_get_progress(UiDocumentItem *self) { return self->has_progress ? &self->progress : NULL; }
 const AppReadPlan *ui_document_item_get_plan(UiDocumentItem *self) { return self->has_plan ? &self->plan : NULL; }
 
+bool ui_document_item_is_ahead(AppDocumentState state)
+{
+    return state == APP_DOCUMENT_NEW || state == APP_DOCUMENT_QUEUED || state == APP_DOCUMENT_READING;
+}
+
 void ui_document_item_set_progress(UiDocumentItem *self, const AppReadProgress *progress)
 {
     self->has_progress = progress != NULL;
     if (progress != NULL) self->progress = *progress;
+    g_signal_emit(self, signal_changed, 0);
+}
+
+void ui_document_item_set_failure(UiDocumentItem *self, const char *message)
+{
+    self->document->state = APP_DOCUMENT_FAILED;
+    g_free(self->document->note);
+    self->document->note = g_strdup(message);
+    self->has_progress = false;
     g_signal_emit(self, signal_changed, 0);
 }
 
@@ -137,16 +151,17 @@ double ui_document_item_get_fraction(UiDocumentItem *self)
 
 static char *reading_state(UiDocumentItem *self)
 {
-    if (!self->has_progress) return g_strdup(_("Reading"));
     unsigned percent = (unsigned)(100 * ui_document_item_get_fraction(self));
     GString *text = g_string_new(NULL);
     g_string_append_printf(text, _("Reading, %u%%"), percent);
-    if (self->progress.seconds_left >= 0) {
-        g_autofree char *left = ui_format_duration(self->progress.seconds_left);
+    double seconds_left = self->has_progress ? self->progress.seconds_left : -1;
+    if (seconds_left < 0 && self->has_plan && self->plan.seconds > 0) seconds_left = self->plan.seconds; /* the first sections are not read yet */
+    if (seconds_left >= 0) {
+        g_autofree char *left = ui_format_duration(seconds_left);
         g_autofree char *time = g_strdup_printf(_("%s left"), left);
         join(text, time);
     }
-    if (self->progress.tokens_per_s > 0) {
+    if (self->has_progress && self->progress.tokens_per_s > 0) {
         g_autofree char *count = ui_format_count((uint64_t)self->progress.tokens_per_s);
         g_autofree char *rate = g_strdup_printf(_("%s tokens a second"), count);
         join(text, rate);
@@ -208,8 +223,10 @@ char *ui_document_item_dup_advice(UiDocumentItem *self)
 {
     const AppDocument *document = self->document;
     if (document->state == APP_DOCUMENT_NO_TEXT) {
-        return g_strdup(ui_document_item_may_be_scan(self) ? _("Its pages are pictures, or empty. Text recognition (OCR) reads pictures of text.")
-                                                           : _("There is nothing to be read in it. Pictures of pages need text recognition (OCR) first."));
+        if (ui_document_item_may_be_scan(self)) return g_strdup(_("Its pages are pictures, or empty. Text recognition (OCR) reads pictures of text."));
+        bool is_plain = g_str_equal(document->format, "text") || g_str_equal(document->format, "markdown"); /* these hold no pictures */
+        return g_strdup(is_plain ? _("There is nothing to be read in it.")
+                                 : _("There is nothing to be read in it. Pictures of pages need text recognition (OCR) first."));
     }
     if (document->state == APP_DOCUMENT_FAILED) {
         return g_strdup_printf(_("%s\nTry again; if it fails again, look whether the file opens in another application."), document->note);

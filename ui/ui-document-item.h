@@ -30,8 +30,11 @@ uint64_t ui_document_item_get_cache_bytes(UiDocumentItem *item);
 
 const AppReadProgress *ui_document_item_get_progress(UiDocumentItem *item); /* NULL: it is not being read */
 void ui_document_item_set_progress(UiDocumentItem *item, const AppReadProgress *progress);
+/* Until the library tells more; on a full disk it may not have been able to take note of it. */
+void ui_document_item_set_failure(UiDocumentItem *item, const char *message);
 const AppReadPlan *ui_document_item_get_plan(UiDocumentItem *item); /* NULL: not known (yet) */
 void ui_document_item_set_plan(UiDocumentItem *item, const AppReadPlan *plan);
+bool ui_document_item_is_ahead(AppDocumentState state); /* a plan says something: all of it is to be read, or just begun */
 
 /* "43,854 tokens · 12 pages · 130 MB", what there is of it, with the byline first. g_free. */
 char *ui_document_item_dup_caption(UiDocumentItem *item);

@@ -422,6 +422,7 @@ static void on_read_event(UiDocumentModel *self, const AppReadEvent *event)
 {
     UiDocumentItem *item = event->document != 0 ? ui_document_model_find(self, event->document) : NULL;
     if (item != NULL && event->kind == APP_READ_PROGRESS) ui_document_item_set_progress(item, event->progress);
+    if (item != NULL && event->kind == APP_READ_FAILED) ui_document_item_set_failure(item, event->message);
 }
 
 /* ----------------------------------------------------------------------------------------------------- plans */
@@ -465,7 +466,7 @@ static void plan_next(UiDocumentModel *self)
         g_autofree gint64 *document = g_queue_pop_head(&self->plans);
         UiDocumentItem *item = ui_document_model_find(self, *document);
         AppDocumentState state = item != NULL ? ui_document_item_get_document(item)->state : APP_DOCUMENT_READY;
-        if (ui_document_model_find(self, *document) == NULL || (state != APP_DOCUMENT_NEW && state != APP_DOCUMENT_QUEUED)) continue;
+        if (!ui_document_item_is_ahead(state)) continue;
         Planning *planning = g_new0(Planning, 1);
         planning->engine = app_engine_ref(engine);
         planning->document = *document;
@@ -477,7 +478,7 @@ static void plan_next(UiDocumentModel *self)
 void ui_document_model_want_plan(UiDocumentModel *self, UiDocumentItem *item)
 {
     AppDocumentState state = ui_document_item_get_document(item)->state;
-    if (ui_document_item_get_plan(item) != NULL || (state != APP_DOCUMENT_NEW && state != APP_DOCUMENT_QUEUED)) return;
+    if (ui_document_item_get_plan(item) != NULL || !ui_document_item_is_ahead(state)) return;
     gint64 id = ui_document_item_get_id(item);
     for (GList *at = self->plans.head; at != NULL; at = at->next) {
         if (*(gint64 *)at->data == id) return;

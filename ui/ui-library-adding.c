@@ -7,10 +7,23 @@
 #include <glib/gi18n.h>
 
 #include "ui-library-internal.h"
+#include "ui-reveal.h"
 #include "ui-window.h"
+
+static void show_adding(UiLibraryView *self, const char *path, uint32_t n_done, uint32_t n_files)
+{
+    g_autofree char *name = g_filename_display_basename(path);
+    g_autofree char *text = n_files > 1 ? g_strdup_printf(_("Adding %u of %u: %s"), n_done + 1, n_files, name) : g_strdup_printf(_("Adding %s"), name);
+    gtk_label_set_text(self->adding_label, text);
+    gtk_widget_set_visible(GTK_WIDGET(self->adding_progress), n_files > 1);
+    if (n_files > 1) gtk_progress_bar_set_fraction(self->adding_progress, (double)n_done / n_files);
+    ui_reveal(self->adding_revealer, TRUE);
+}
 
 void ui_library_view_add_path(UiLibraryView *self, const char *path)
 {
+    show_adding(self, path, 0, 1); /* the queue tells more as soon as it has looked at the path */
+    self->shows_added = true;
     app_read_queue_add_path(ui_context_get_queue(self->context), path, self->collection);
 }
 
@@ -93,23 +106,15 @@ static void on_failed(UiLibraryView *self, const AppReadEvent *event)
 
 /* -------------------------------------------------------------------------------------------------------- events */
 
-static void show_adding(UiLibraryView *self, const AppReadEvent *event)
-{
-    g_autofree char *name = g_filename_display_basename(event->path);
-    g_autofree char *text = event->n_files > 1 ? g_strdup_printf(_("Adding %u of %u: %s"), event->n_files_done + 1, event->n_files, name)
-                                               : g_strdup_printf(_("Adding %s"), name);
-    gtk_label_set_text(self->adding_label, text);
-    gtk_widget_set_visible(GTK_WIDGET(self->adding_progress), event->n_files > 1);
-    if (event->n_files > 1) gtk_progress_bar_set_fraction(self->adding_progress, (double)event->n_files_done / event->n_files);
-    gtk_revealer_set_reveal_child(self->adding_revealer, TRUE);
-}
-
 void ui_library_adding_on_event(UiLibraryView *self, const AppReadEvent *event)
 {
     switch (event->kind) {
-    case APP_READ_ADDING: show_adding(self, event); break;
+    case APP_READ_ADDING: show_adding(self, event->path, event->n_files_done, event->n_files); break;
     case APP_READ_ADDED:
-        if (event->n_files_done == event->n_files) gtk_revealer_set_reveal_child(self->adding_revealer, FALSE);
+        if (event->n_files_done == event->n_files) ui_reveal(self->adding_revealer, FALSE);
+        if (self->shows_added) ui_library_view_bring_into_view(self, event->document);
+        self->shows_added = false;
+        ui_library_locked_on_added(self, event);
         if (event->was_known && event->n_files == 1) {
             UiDocumentItem *item = ui_document_model_find(self->model, event->document);
             g_autofree char *text = g_strdup_printf(_("“%s” is in the library already"), item != NULL ? ui_document_item_get_title(item) : event->path);
@@ -122,7 +127,7 @@ void ui_library_adding_on_event(UiLibraryView *self, const AppReadEvent *event)
         break;
     case APP_READ_PAUSED: ui_library_actions_on_stopped(self, event->document); break;
     case APP_READ_PROGRESS:
-    case APP_READ_IDLE: gtk_revealer_set_reveal_child(self->adding_revealer, FALSE); break;
+    case APP_READ_IDLE: ui_reveal(self->adding_revealer, FALSE); break;
     case APP_READ_QUEUED:
     case APP_READ_DONE: break;
     }

@@ -22,6 +22,7 @@ struct _UiLibraryView {
     UiSearchView *search_view;
     GtkRevealer *adding_revealer, *problem_revealer, *selection_revealer;
     GtkLabel *adding_label, *problem_label, *selection_label;
+    GtkButton *ask_selection_button;
     GtkProgressBar *adding_progress;
     GMenuModel *document_menu;
     GMenu *collections_menu;
@@ -33,11 +34,15 @@ struct _UiLibraryView {
     GtkPopover *menu; /* of a document */
     int64_t collection;
     char *collection_name;
-    bool has_resumed;
+    bool has_resumed, is_narrow;
+    bool shows_added; /* the next document to come in was added here: it is brought into view */
+    int64_t wanted;   /* to be brought into view once it is listed; 0: none */
+    GArray *told_selection; /* int64_t: as "selection-changed" told of it last */
     GHashTable *paused_by_hand, *cancelled; /* gint64: what to note when the queue has stopped them */
     GPtrArray *failures;       /* char*: files that could not be taken in since the toast below came up */
     AdwToast *failure_toast;   /* weak */
     GtkFileChooserNative *chooser;
+    GHashTable *helped; /* char*: paths added again, with a password or with text recognition */
 };
 
 /* ui-library-actions.c */
@@ -53,8 +58,10 @@ void ui_library_adding_resume(UiLibraryView *view); /* once: what was interrupte
 /* ui-library-locked.c */
 void ui_library_locked_ask_password(UiLibraryView *view, const char *path);
 void ui_library_locked_read_scan(UiLibraryView *view, const AppDocument *document);
+void ui_library_locked_on_added(UiLibraryView *view, const AppReadEvent *event);
 
 /* ui-library-view.c */
+void ui_library_view_bring_into_view(UiLibraryView *view, int64_t document); /* now, or once it is listed */
 void ui_library_view_toast(UiLibraryView *view, AdwToast *toast);
 
 #endif

@@ -7,6 +7,8 @@
 
 #include <glib/gi18n.h>
 
+#include "ui-window.h"
+
 typedef struct Locked {
     UiLibraryView *view; /* weak */
     char *path;
@@ -35,6 +37,7 @@ static void on_response(AdwMessageDialog *dialog, const char *response, gpointer
     AppReadQueueOptions options = {.collection = locked->view->collection};
     options.password = locked->password;
     options.ocr = locked->password == NULL;
+    g_hash_table_add(locked->view->helped, g_strdup(locked->path));
     app_read_queue_add(ui_context_get_queue(locked->view->context), locked->path, &options);
 }
 
@@ -65,7 +68,9 @@ static GtkWidget *dialog_new(UiLibraryView *self, const char *heading, const cha
 
 void ui_library_locked_ask_password(UiLibraryView *self, const char *path)
 {
-    g_autofree char *name = g_filename_display_basename(path), *body = g_strdup_printf(_("“%s” is encrypted."), name);
+    g_autofree char *name = g_filename_display_basename(path), *body = NULL;
+    bool is_again = g_hash_table_remove(self->helped, path);
+    body = g_strdup_printf(is_again ? _("That did not open “%s”. Try another password.") : _("“%s” is encrypted."), name);
     GtkWidget *entry = gtk_password_entry_new(); /* libadwaita 1.2's row touches itself when it is gone */
     gtk_password_entry_set_show_peek_icon(GTK_PASSWORD_ENTRY(entry), TRUE);
     g_object_set(entry, "activates-default", TRUE, "placeholder-text", _("Password"), NULL);
@@ -76,17 +81,53 @@ void ui_library_locked_ask_password(UiLibraryView *self, const char *path)
     gtk_widget_grab_focus(entry);
 }
 
-void ui_library_locked_read_scan(UiLibraryView *self, const AppDocument *document)
+typedef struct Scan {
+    char *title, *path, *reason; /* reason: why it cannot be read */
+} Scan;
+
+static void free_scan(gpointer data)
 {
-    g_autofree char *reason = NULL;
-    bool can = app_reader_can_ocr(NULL, &reason);
+    Scan *scan = data;
+    g_free(scan->title);
+    g_free(scan->path);
+    g_free(scan->reason);
+    g_free(scan);
+}
+
+static void look_for_ocr(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+    g_task_return_boolean(task, app_reader_can_ocr(NULL, &((Scan *)data)->reason));
+}
+
+static void on_ocr_known(GObject *source, GAsyncResult *result, gpointer user)
+{
+    UiLibraryView *self = UI_LIBRARY_VIEW(source);
+    const Scan *scan = g_task_get_task_data(G_TASK(result));
+    bool can = g_task_propagate_boolean(G_TASK(result), NULL);
+    if (self->context == NULL) return;
     g_autofree char *question = g_strdup_printf(_("The pages of “%s” are pictures. Tesseract can read them on this computer; that takes some seconds a page, "
-                                                  "and what it reads may hold mistakes."), document->title);
+                                                  "and what it reads may hold mistakes."), scan->title);
     if (can) {
-        gtk_window_present(GTK_WINDOW(dialog_new(self, _("Read the Scan?"), question, _("_Read"), document->source, NULL)));
+        gtk_window_present(GTK_WINDOW(dialog_new(self, _("Read the Scan?"), question, _("_Read"), scan->path, NULL)));
         return;
     }
-    GtkWidget *dialog = adw_message_dialog_new(GTK_WINDOW(gtk_widget_get_root(GTK_WIDGET(self))), _("Scans Cannot Be Read Here"), reason);
+    GtkWidget *dialog = adw_message_dialog_new(GTK_WINDOW(gtk_widget_get_root(GTK_WIDGET(self))), _("Scans Cannot Be Read Here"), scan->reason);
     adw_message_dialog_add_response(ADW_MESSAGE_DIALOG(dialog), "close", _("_Close"));
     gtk_window_present(GTK_WINDOW(dialog));
+}
+
+void ui_library_locked_read_scan(UiLibraryView *self, const AppDocument *document)
+{
+    Scan *scan = g_new0(Scan, 1);
+    *scan = (Scan){g_strdup(document->title), g_strdup(document->source), NULL};
+    ui_context_run(self->context, G_OBJECT(self), look_for_ocr, scan, free_scan, NULL, on_ocr_known, NULL);
+}
+
+void ui_library_locked_on_added(UiLibraryView *self, const AppReadEvent *event)
+{
+    if (event->path == NULL || !g_hash_table_remove(self->helped, event->path)) return;
+    g_autoptr(AppDocument) document = app_library_get_document(ui_context_get_library(self->context), event->document, NULL);
+    if (document == NULL || document->state != APP_DOCUMENT_NO_TEXT) return;
+    g_autofree char *words = g_strdup_printf(_("Text recognition found no text in “%s”"), document->title);
+    ui_window_say(GTK_WIDGET(self), words);
 }

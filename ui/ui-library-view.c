@@ -3,9 +3,11 @@
 #include "ui-library-internal.h"
 
 #include <glib/gi18n.h>
+#include <string.h>
 
 #include "ui-document-row.h"
 #include "ui-format.h"
+#include "ui-reveal.h"
 #include "ui-settings.h"
 #include "ui-window.h"
 
@@ -42,8 +44,19 @@ static void update_page(UiLibraryView *self)
     uint32_t n = ui_document_model_get_n_documents(self->model);
     g_autofree char *count = ui_format_count(n);
     g_autofree char *subtitle = g_strdup_printf(ngettext("%s document", "%s documents", n), count);
-    adw_window_title_set_title(self->title, self->collection == 0 || self->collection_name == NULL ? _("All Documents") : self->collection_name);
+    const char *all = self->is_narrow ? _("Library") : _("All Documents"); /* which has no room there */
+    adw_window_title_set_title(self->title, self->collection == 0 || self->collection_name == NULL ? all : self->collection_name);
     adw_window_title_set_subtitle(self->title, ui_document_model_is_loaded(self->model) && n > 0 ? subtitle : "");
+}
+
+/* Not each time the list is loaded anew, which is often while documents are read: what is asked follows the selection. */
+static void tell_selection(UiLibraryView *self)
+{
+    GArray *now = ui_library_view_dup_selection(self), *told = self->told_selection;
+    bool is_same = now->len == told->len && (now->len == 0 || memcmp(now->data, told->data, now->len * sizeof(int64_t)) == 0);
+    self->told_selection = now;
+    g_array_unref(told);
+    if (!is_same) g_signal_emit(self, signal_selection_changed, 0);
 }
 
 static void update_selection(UiLibraryView *self)
@@ -52,9 +65,10 @@ static void update_selection(UiLibraryView *self)
     guint64 n = gtk_bitset_get_size(selected);
     g_autofree char *text = g_strdup_printf(ngettext("%u selected", "%u selected", (unsigned long)n), (unsigned)n);
     gtk_label_set_text(self->selection_label, text);
-    gtk_revealer_set_reveal_child(self->selection_revealer, n > 0);
+    gtk_button_set_label(self->ask_selection_button, n == 1 ? _("A_sk This") : _("A_sk These"));
+    ui_reveal(self->selection_revealer, n > 0);
     ui_library_actions_update(self);
-    g_signal_emit(self, signal_selection_changed, 0);
+    tell_selection(self);
 }
 
 static void on_engine_changed(UiLibraryView *self)
@@ -64,7 +78,7 @@ static void on_engine_changed(UiLibraryView *self)
         g_autofree char *text = g_strdup_printf(_("No model is loaded, so nothing can be read or answered: %s"), problem);
         gtk_label_set_text(self->problem_label, text);
     }
-    gtk_revealer_set_reveal_child(self->problem_revealer, problem != NULL);
+    ui_reveal(self->problem_revealer, problem != NULL);
 }
 
 static void on_search_changed(UiLibraryView *self)
@@ -186,8 +200,28 @@ static void on_order_setting(GSettings *settings, const char *key, UiLibraryView
     ui_document_model_set_order(self->model, (UiDocumentOrder)g_settings_get_enum(settings, "order"));
 }
 
+static void show_wanted(UiLibraryView *self)
+{
+    GListModel *list = G_LIST_MODEL(self->selection);
+    if (self->wanted == 0 || ui_document_model_find(self->model, self->wanted) == NULL) return;
+    for (guint i = 0; i < g_list_model_get_n_items(list); i++) {
+        g_autoptr(UiDocumentItem) item = g_list_model_get_item(list, i);
+        if (ui_document_item_get_id(item) != self->wanted) continue;
+        self->wanted = 0;
+        gtk_widget_activate_action(GTK_WIDGET(self->list), "list.scroll-to-item", "u", i);
+        return;
+    }
+}
+
+void ui_library_view_bring_into_view(UiLibraryView *self, int64_t document)
+{
+    self->wanted = document;
+    show_wanted(self);
+}
+
 static void on_loaded(UiLibraryView *self)
 {
+    show_wanted(self);
     update_page(self);
     update_selection(self);
     if (!self->has_resumed) {
@@ -286,7 +320,10 @@ void ui_library_view_set_title_buttons(UiLibraryView *self, bool start, bool end
     adw_header_bar_set_show_start_title_buttons(self->header, start);
     adw_header_bar_set_show_end_title_buttons(self->header, end);
     gtk_widget_set_visible(self->back_button, back);
+    self->is_narrow = back;
+    if (self->model != NULL) update_page(self);
     adw_header_bar_set_decoration_layout(self->header, back ? ":close" : NULL); /* there is no room for more */
+    adw_header_bar_set_centering_policy(self->header, back ? ADW_CENTERING_POLICY_LOOSE : ADW_CENTERING_POLICY_STRICT);
 }
 
 void ui_library_view_focus_list(UiLibraryView *self)
@@ -314,6 +351,8 @@ static void ui_library_view_finalize(GObject *object)
     g_hash_table_unref(self->paused_by_hand);
     g_hash_table_unref(self->cancelled);
     g_ptr_array_unref(self->failures);
+    g_hash_table_unref(self->helped);
+    g_array_unref(self->told_selection);
     g_free(self->collection_name);
     G_OBJECT_CLASS(ui_library_view_parent_class)->finalize(object);
 }
@@ -344,6 +383,7 @@ static void ui_library_view_class_init(UiLibraryViewClass *class)
     CHILD(problem_label);
     CHILD(selection_revealer);
     CHILD(selection_label);
+    CHILD(ask_selection_button);
     CHILD(document_menu);
     CHILD(collections_menu);
 #undef CHILD
@@ -362,6 +402,8 @@ static void ui_library_view_init(UiLibraryView *self)
     self->paused_by_hand = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     self->cancelled = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     self->failures = g_ptr_array_new_with_free_func(g_free);
+    self->helped = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    self->told_selection = g_array_new(FALSE, FALSE, sizeof(int64_t));
     gtk_widget_init_template(GTK_WIDGET(self));
     add_listing_actions(self);
     gtk_search_bar_connect_entry(self->search_bar, GTK_EDITABLE(self->search_entry));

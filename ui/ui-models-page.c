@@ -14,6 +14,7 @@
 #include "app-model-details.h"
 #include "app-models.h"
 #include "app-settings.h"
+#include "ui-accessible.h"
 #include "ui-calibration.h"
 #include "ui-format.h"
 #include "ui-job.h"
@@ -24,13 +25,14 @@ enum { PAGES_OF_A_BOOK = 300, TOKENS_A_PAGE = 420 };
 struct _UiModelsPage {
     AdwPreferencesPage parent;
     UiContext *context;
-    AdwPreferencesGroup *installed, *catalogue;
+    AdwPreferencesGroup *job_group, *installed, *catalogue;
     AdwActionRow *job_row;
     GtkProgressBar *job_bar;
     GtkButton *job_stop;
     AdwEntryRow *other;
     GtkCheckButton *group; /* never shown: with it, a single model's button is a radio button too */
     GPtrArray *installed_rows, *catalogue_rows;
+    GHashTable *hidden; /* char*: models whose removal can be undone */
     UiJob *job;
     bool is_showing;
 };
@@ -48,7 +50,6 @@ typedef struct Listed {
 
 typedef struct Listing {
     AppLibrary *library;
-    char *remove; /* a model to be removed before; NULL */
     GPtrArray *models;    /* Listed */
     GPtrArray *catalogue; /* AppCatalogueEntry; NULL: catalogue_problem */
     GPtrArray *begun;     /* AppDownloadState */
@@ -69,7 +70,6 @@ static void free_listing(gpointer data)
 {
     Listing *listing = data;
     app_library_unref(listing->library);
-    g_free(listing->remove);
     g_free(listing->catalogue_problem);
     g_clear_pointer(&listing->models, g_ptr_array_unref);
     g_clear_pointer(&listing->catalogue, g_ptr_array_unref);
@@ -82,10 +82,6 @@ static void list(GTask *task, gpointer source, gpointer data, GCancellable *canc
     Listing *listing = data;
     GError *error = NULL;
     const char *folder = app_library_get_folder(listing->library);
-    if (listing->remove != NULL && !app_models_remove(folder, listing->remove, &error)) {
-        g_task_return_error(task, error);
-        return;
-    }
     g_autoptr(GPtrArray) models = app_models_list(folder);
     g_ptr_array_set_free_func(models, NULL); /* they move over */
     listing->models = g_ptr_array_new_with_free_func(free_listed);
@@ -118,11 +114,23 @@ static void on_chosen(UiModelsPage *self, GtkCheckButton *button)
     ui_context_load_engine(self->context, name);
 }
 
-static void run_listing(UiModelsPage *self, const char *remove);
+static void reload(UiModelsPage *self);
+
+static void reload_page(gpointer page)
+{
+    reload(page);
+}
+
+static bool remove_model(AppLibrary *library, const char *name, GError **error)
+{
+    return app_models_remove(app_library_get_folder(library), name, error);
+}
 
 static void on_remove_model(UiModelsPage *self, GtkButton *button)
 {
-    run_listing(self, g_object_get_data(G_OBJECT(button), "model"));
+    const char *name = g_object_get_data(G_OBJECT(button), "model");
+    ui_preferences_remove(GTK_WIDGET(self), &(UiPreferencesRemoval){.context = self->context, .hidden = self->hidden, .key = name, .name = name,
+                                                                    .remove = remove_model, .changed = reload_page});
 }
 
 static char *parameters_words(double n_parameters)
@@ -174,7 +182,7 @@ static void on_sparsity_chosen(gpointer user, const char *model)
     UiModelsPage *self = user;
     AppEngine *engine = ui_context_get_engine(self->context);
     if (engine != NULL && strcmp(app_engine_get_model_name(engine), model) == 0) ui_context_load_engine(self->context, model);
-    else run_listing(self, NULL);
+    else reload(self);
 }
 
 static void add_model(UiModelsPage *self, const Listed *listed, const char *chosen)
@@ -195,6 +203,7 @@ static void add_model(UiModelsPage *self, const Listed *listed, const char *chos
     }
     g_autofree char *escaped = g_markup_escape_text(subtitle, -1);
     adw_expander_row_set_subtitle(ADW_EXPANDER_ROW(row), escaped);
+    ui_accessible_name_expander(ADW_EXPANDER_ROW(row), model->name);
     gtk_check_button_set_group(GTK_CHECK_BUTTON(radio), self->group);
     gtk_widget_set_valign(radio, GTK_ALIGN_CENTER);
     gtk_widget_set_sensitive(radio, listed->details != NULL);
@@ -207,7 +216,10 @@ static void add_model(UiModelsPage *self, const Listed *listed, const char *chos
     adw_expander_row_add_prefix(ADW_EXPANDER_ROW(row), radio);
     if (!model->shipped) {
         GtkWidget *remove = gtk_button_new_from_icon_name("user-trash-symbolic");
-        g_autofree char *words = g_strdup_printf(_("Remove %s"), model->name);
+        bool is_used = g_strcmp0(chosen, model->name) == 0;
+        g_autofree char *words = is_used ? g_strdup_printf(_("%s is in use: choose another one to remove it"), model->name)
+                                         : g_strdup_printf(_("Remove %s"), model->name);
+        gtk_widget_set_sensitive(remove, !is_used);
         gtk_widget_add_css_class(remove, "flat");
         gtk_widget_set_valign(remove, GTK_ALIGN_CENTER);
         gtk_widget_set_tooltip_text(remove, words);
@@ -216,6 +228,7 @@ static void add_model(UiModelsPage *self, const Listed *listed, const char *chos
         g_signal_connect_object(remove, "clicked", G_CALLBACK(on_remove_model), self, G_CONNECT_SWAPPED);
         adw_expander_row_add_action(ADW_EXPANDER_ROW(row), remove);
     }
+    g_object_set_data_full(G_OBJECT(row), "model", g_strdup(model->name), g_free);
     adw_preferences_group_add(self->installed, row);
     g_ptr_array_add(self->installed_rows, row);
 }
@@ -266,13 +279,28 @@ static void remove_rows(AdwPreferencesGroup *group, GPtrArray *rows)
     g_ptr_array_set_size(rows, 0);
 }
 
+static GHashTable *list_open(UiModelsPage *self)
+{
+    GHashTable *open = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (guint i = 0; i < self->installed_rows->len; i++) {
+        GObject *row = self->installed_rows->pdata[i];
+        if (adw_expander_row_get_expanded(ADW_EXPANDER_ROW(row))) g_hash_table_add(open, g_strdup(g_object_get_data(row, "model")));
+    }
+    return open;
+}
+
 static void show_listing(UiModelsPage *self, const Listing *listing)
 {
     AppEngine *engine = ui_context_get_engine(self->context);
+    g_autoptr(GHashTable) open = list_open(self); /* they stay open */
     self->is_showing = true;
     remove_rows(self->installed, self->installed_rows);
     for (guint i = 0; i < listing->models->len; i++) {
-        add_model(self, listing->models->pdata[i], engine != NULL ? app_engine_get_model_name(engine) : NULL);
+        const Listed *listed = listing->models->pdata[i];
+        if (g_hash_table_contains(self->hidden, listed->model->name)) continue;
+        add_model(self, listed, engine != NULL ? app_engine_get_model_name(engine) : NULL);
+        AdwExpanderRow *row = self->installed_rows->pdata[self->installed_rows->len - 1];
+        adw_expander_row_set_expanded(row, g_hash_table_contains(open, listed->model->name));
     }
     remove_rows(self->catalogue, self->catalogue_rows);
     for (guint i = 0; listing->catalogue != NULL && i < listing->catalogue->len; i++) {
@@ -292,17 +320,11 @@ static void on_listed(GObject *source, GAsyncResult *result, gpointer user)
     else ui_preferences_say(GTK_WIDGET(self), error->message);
 }
 
-static void run_listing(UiModelsPage *self, const char *remove)
+static void reload(UiModelsPage *self)
 {
     Listing *listing = g_new0(Listing, 1);
     listing->library = app_library_ref(ui_context_get_library(self->context));
-    listing->remove = g_strdup(remove);
     ui_context_run(self->context, G_OBJECT(self), list, listing, free_listing, NULL, on_listed, NULL);
-}
-
-static void reload(UiModelsPage *self)
-{
-    run_listing(self, NULL);
 }
 
 /* -------------------------------------------------------------------------------------------------- import and download */
@@ -391,12 +413,15 @@ static void on_work_done(gpointer user, gpointer data, const GError *error)
 {
     UiModelsPage *self = user;
     self->job = NULL;
-    gtk_widget_set_visible(GTK_WIDGET(self->job_row), FALSE);
-    gtk_widget_set_visible(GTK_WIDGET(self->job_bar), FALSE);
+    gtk_widget_set_visible(GTK_WIDGET(self->job_group), FALSE);
     bool is_stopped = g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED) || g_error_matches(error, APP_MODELS_ERROR, APP_MODELS_ERROR_CANCELLED) ||
                       g_error_matches(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_CANCELLED);
-    if (error != NULL && !is_stopped) ui_preferences_say(GTK_WIDGET(self), error->message);
+    const Work *work = data;
+    g_autofree char *words = error != NULL ? g_strdup(is_stopped ? NULL : error->message)
+                             : work->name != NULL ? g_strdup_printf(_("“%s” can be chosen now"), work->name)
+                                                  : g_strdup_printf(_("The sparsity of %s is measured"), work->what);
     reload(self);
+    ui_preferences_end_work(GTK_WIDGET(self), words, error != NULL); /* the last: this may go with it */
 }
 
 static void start(UiModelsPage *self, UiJobWork run, Work *work, const char *title)
@@ -410,10 +435,11 @@ static void start(UiModelsPage *self, UiJobWork run, Work *work, const char *tit
     g_autofree char *escaped = g_markup_escape_text(title, -1);
     work->folder = g_strdup(app_library_get_folder(ui_context_get_library(self->context)));
     adw_preferences_row_set_title(ADW_PREFERENCES_ROW(self->job_row), escaped);
-    adw_action_row_set_subtitle(self->job_row, "");
+    adw_action_row_set_subtitle(self->job_row, _("Beginning…"));
     gtk_progress_bar_set_fraction(self->job_bar, 0);
-    gtk_widget_set_visible(GTK_WIDGET(self->job_row), TRUE);
-    gtk_widget_set_visible(GTK_WIDGET(self->job_bar), TRUE);
+    gtk_widget_set_visible(GTK_WIDGET(self->job_group), TRUE);
+    gtk_widget_grab_focus(GTK_WIDGET(self->job_stop)); /* and into view, from wherever it was asked for */
+    ui_preferences_begin_work(GTK_WIDGET(self));
     self->job = ui_job_start(run, work, free_work, &handlers, self);
 }
 
@@ -541,6 +567,7 @@ static void ui_models_page_finalize(GObject *object)
     UiModelsPage *self = UI_MODELS_PAGE(object);
     g_ptr_array_unref(self->installed_rows);
     g_ptr_array_unref(self->catalogue_rows);
+    g_hash_table_unref(self->hidden);
     G_OBJECT_CLASS(ui_models_page_parent_class)->finalize(object);
 }
 
@@ -552,6 +579,7 @@ static void ui_models_page_class_init(UiModelsPageClass *class)
     gtk_widget_class_set_template_from_resource(widget_class, "/org/lectern/Lectern/ui/models-page.ui");
     gtk_widget_class_bind_template_child(widget_class, UiModelsPage, installed);
     gtk_widget_class_bind_template_child(widget_class, UiModelsPage, catalogue);
+    gtk_widget_class_bind_template_child(widget_class, UiModelsPage, job_group);
     gtk_widget_class_bind_template_child(widget_class, UiModelsPage, job_row);
     gtk_widget_class_bind_template_child(widget_class, UiModelsPage, job_bar);
     gtk_widget_class_bind_template_child(widget_class, UiModelsPage, job_stop);
@@ -568,4 +596,5 @@ static void ui_models_page_init(UiModelsPage *self)
     self->group = GTK_CHECK_BUTTON(g_object_ref_sink(gtk_check_button_new()));
     self->installed_rows = g_ptr_array_new();
     self->catalogue_rows = g_ptr_array_new();
+    self->hidden = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 }

@@ -10,7 +10,7 @@ struct _UiPanes {
     GtkWidget parent;
     AdwLeaflet *leaflet;
     AdwFlap *flap;
-    GtkWidget *sidebar;
+    GtkWidget *sidebar, *end;
 };
 
 enum { PROP_0, PROP_NARROW, PROP_END_OVER, PROP_END_SHOWN, PROP_CONTENT_SHOWN, N_PROPS };
@@ -32,8 +32,9 @@ static void ui_panes_add_child(GtkBuildable *buildable, GtkBuilder *builder, GOb
     } else if (g_strcmp0(type, "content") == 0) {
         adw_flap_set_content(self->flap, GTK_WIDGET(child));
     } else if (g_strcmp0(type, "end") == 0) {
-        gtk_widget_set_hexpand(GTK_WIDGET(child), FALSE);
-        adw_flap_set_flap(self->flap, GTK_WIDGET(child));
+        self->end = GTK_WIDGET(child);
+        gtk_widget_set_hexpand(self->end, FALSE);
+        adw_flap_set_flap(self->flap, self->end);
     } else {
         parent_buildable->add_child(buildable, builder, child, type);
     }
@@ -75,7 +76,13 @@ void ui_panes_set_content_shown(UiPanes *self, bool shown)
     adw_leaflet_set_visible_child(self->leaflet, shown ? GTK_WIDGET(self->flap) : self->sidebar);
 }
 
-static void on_folded(UiPanes *self) { g_object_notify_by_pspec(G_OBJECT(self), props[PROP_NARROW]); }
+/* In a narrow window the pane at the end takes all of it: a finger's breadth of what lies under it serves nobody. */
+static void on_folded(UiPanes *self)
+{
+    if (self->end != NULL) gtk_widget_set_hexpand(self->end, ui_panes_get_narrow(self));
+    g_object_notify_by_pspec(G_OBJECT(self), props[PROP_NARROW]);
+}
+
 static void on_end_folded(UiPanes *self) { g_object_notify_by_pspec(G_OBJECT(self), props[PROP_END_OVER]); }
 static void on_end_revealed(UiPanes *self) { g_object_notify_by_pspec(G_OBJECT(self), props[PROP_END_SHOWN]); }
 static void on_visible_child(UiPanes *self) { g_object_notify_by_pspec(G_OBJECT(self), props[PROP_CONTENT_SHOWN]); }

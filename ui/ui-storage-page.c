@@ -23,6 +23,7 @@ struct _UiStoragePage {
     GtkSpinButton *budget;
     GtkButton *check_button, *stop_button, *repair_button;
     GPtrArray *rows; /* of `states` */
+    GHashTable *hidden; /* char*: whose removal can be undone */
     UiJob *job;      /* checking or repairing */
     bool is_showing; /* values are being put into widgets: they are not the user's */
     guint budget_source;
@@ -39,7 +40,7 @@ typedef struct Listing {
     AppEngine *engine;
     /* A change to be made before: */
     char *uid; /* NULL: none */
-    bool removes, is_pinned, sets_budget;
+    bool is_pinned, sets_budget;
     uint64_t budget_bytes;
     /* out */
     GPtrArray *entries;
@@ -59,9 +60,7 @@ static void free_listing(gpointer data)
 static bool change(AppStorage *storage, const Listing *listing, GError **error)
 {
     if (listing->sets_budget) return app_storage_set_budget_bytes(storage, listing->budget_bytes, NULL, error);
-    if (listing->uid == NULL) return true;
-    return listing->removes ? app_storage_remove(storage, listing->uid, error)
-                            : app_storage_set_pinned(storage, listing->uid, listing->is_pinned, error);
+    return listing->uid == NULL || app_storage_set_pinned(storage, listing->uid, listing->is_pinned, error);
 }
 
 static void list(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
@@ -123,6 +122,7 @@ static void add_entry(UiStoragePage *self, const AppStorageEntry *entry)
     gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(pin), entry->pinned);
     g_signal_connect_object(pin, "toggled", G_CALLBACK(on_pin_toggled), self, G_CONNECT_SWAPPED);
     GtkWidget *remove = icon_button(self, gtk_button_new(), "user-trash-symbolic", _("Remove saved states; the document stays"), entry->uid);
+    g_object_set_data_full(G_OBJECT(remove), "title", g_strdup(entry->title), g_free);
     g_signal_connect_object(remove, "clicked", G_CALLBACK(on_remove), self, G_CONNECT_SWAPPED);
     adw_action_row_add_suffix(ADW_ACTION_ROW(row), pin);
     adw_action_row_add_suffix(ADW_ACTION_ROW(row), remove);
@@ -136,8 +136,11 @@ static void show_listing(UiStoragePage *self, const Listing *listing)
     self->is_showing = true;
     for (guint i = 0; i < self->rows->len; i++) adw_preferences_group_remove(self->states, self->rows->pdata[i]);
     g_ptr_array_set_size(self->rows, 0);
-    for (guint i = 0; i < listing->entries->len; i++) add_entry(self, listing->entries->pdata[i]);
-    adw_preferences_group_set_description(self->states, listing->entries->len > 0 ? NULL : _("Nothing is saved yet. Reading a document saves its states, so that it need not be read again."));
+    for (guint i = 0; i < listing->entries->len; i++) {
+        const AppStorageEntry *entry = listing->entries->pdata[i];
+        if (!g_hash_table_contains(self->hidden, entry->uid)) add_entry(self, entry);
+    }
+    adw_preferences_group_set_description(self->states, self->rows->len > 0 ? NULL : _("Nothing is saved yet. Reading a document saves its states, so that it need not be read again."));
     g_autofree char *used = ui_format_bytes(listing->used_bytes), *limit = ui_format_bytes(listing->limit_bytes);
     g_autofree char *words = g_strdup_printf(_("%s of %s"), used, limit);
     adw_action_row_set_subtitle(self->used_row, words);
@@ -166,6 +169,11 @@ static void reload(UiStoragePage *self)
     run_listing(self, listing_new(self));
 }
 
+static void reload_page(gpointer page)
+{
+    reload(page);
+}
+
 static void on_pin_toggled(UiStoragePage *self, GtkToggleButton *button)
 {
     if (self->is_showing) return;
@@ -175,12 +183,18 @@ static void on_pin_toggled(UiStoragePage *self, GtkToggleButton *button)
     run_listing(self, listing);
 }
 
+static bool remove_states(AppLibrary *library, const char *uid, GError **error)
+{
+    g_autoptr(AppStorage) storage = app_storage_open(library, error);
+    return storage != NULL && app_storage_remove(storage, uid, error);
+}
+
 static void on_remove(UiStoragePage *self, GtkButton *button)
 {
-    Listing *listing = listing_new(self);
-    listing->uid = g_strdup(g_object_get_data(G_OBJECT(button), "uid"));
-    listing->removes = true;
-    run_listing(self, listing);
+    ui_preferences_remove(GTK_WIDGET(self), &(UiPreferencesRemoval){.context = self->context, .hidden = self->hidden, .remove = remove_states,
+                                                                    .key = g_object_get_data(G_OBJECT(button), "uid"),
+                                                                    .name = g_object_get_data(G_OBJECT(button), "title"),
+                                                                    .changed = reload_page});
 }
 
 /* A moment after the last change, so that typing 20 is not taken for 2 first. */
@@ -334,6 +348,7 @@ static void ui_storage_page_dispose(GObject *object)
 static void ui_storage_page_finalize(GObject *object)
 {
     g_ptr_array_unref(UI_STORAGE_PAGE(object)->rows);
+    g_hash_table_unref(UI_STORAGE_PAGE(object)->hidden);
     G_OBJECT_CLASS(ui_storage_page_parent_class)->finalize(object);
 }
 
@@ -361,4 +376,5 @@ static void ui_storage_page_init(UiStoragePage *self)
 {
     gtk_widget_init_template(GTK_WIDGET(self));
     self->rows = g_ptr_array_new();
+    self->hidden = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 }

@@ -150,7 +150,8 @@ static bool scroll_once(UiTextPage *self)
     gtk_text_view_get_iter_location(view, &iter, &place);
     gtk_text_view_buffer_to_window_coords(view, GTK_TEXT_WINDOW_WIDGET, place.x, place.y, &x, &y);
     double by = round(y - self->scroll_align * gtk_widget_get_height(GTK_WIDGET(self))), value = gtk_adjustment_get_value(self->adjustment);
-    gtk_adjustment_set_value(self->adjustment, value + by);
+    bool is_start = self->scroll_byte == 0 && self->scroll_align <= 0; /* with the margin above it */
+    gtk_adjustment_set_value(self->adjustment, is_start ? 0 : value + by);
     return fabs(gtk_adjustment_get_value(self->adjustment) - value) < 1;
 }
 

@@ -196,6 +196,14 @@ void ui_turn_set_stopped(UiTurn *self)
     show_notice(self, "process-stop-symbolic", _("Stopped."));
 }
 
+void ui_turn_set_not_kept(UiTurn *self, const char *why)
+{
+    g_autofree char *words = g_strdup_printf(_("Not kept in the conversation: %s"), why);
+    bool has_notice = gtk_widget_get_visible(GTK_WIDGET(self->notice));
+    g_autofree char *both = g_strdup_printf("%s\n%s", has_notice ? gtk_label_get_text(self->notice_label) : "", words);
+    show_notice(self, "dialog-warning-symbolic", g_strstrip(both));
+}
+
 void ui_turn_set_failure(UiTurn *self, const char *message, const char *action_label, const char *action)
 {
     end_progress(self);

@@ -25,6 +25,8 @@ void ui_turn_append_row(UiTurn *turn, const AppAskRow *row, uint32_t n_rows);
 void ui_turn_set_answer(UiTurn *turn, const AppAnswer *answer);
 void ui_turn_set_rows(UiTurn *turn, const GPtrArray *rows, bool is_stopped);
 void ui_turn_set_stopped(UiTurn *turn);
+/* Besides an answer or rows: why they are not in the conversation. */
+void ui_turn_set_not_kept(UiTurn *turn, const char *why);
 /* action: what to do about it, a detailed action name with its button's label; NULL: nothing. */
 void ui_turn_set_failure(UiTurn *turn, const char *message, const char *action_label, const char *action);
 

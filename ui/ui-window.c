@@ -3,13 +3,16 @@
 #include "ui-window.h"
 
 #include <glib/gi18n.h>
+#include <string.h>
 
+#include "ui-accessible.h"
 #include "ui-ask-view.h"
 #include "ui-document-item.h"
 #include "ui-library-view.h"
 #include "ui-panes.h"
 #include "ui-reader.h"
 #include "ui-removals.h"
+#include "ui-reveal.h"
 #include "ui-settings.h"
 #include "ui-sidebar.h"
 
@@ -29,6 +32,7 @@ struct _UiWindow {
     UiContext *context;
     UiRemovals *removals;
     gint64 conversation; /* shown in the pane that asks; 0: a new one */
+    GArray *followed;    /* int64_t: the selection that questions were last put to */
 };
 
 G_DEFINE_FINAL_TYPE(UiWindow, ui_window, ADW_TYPE_APPLICATION_WINDOW)
@@ -108,17 +112,28 @@ static void mark_sidebar(UiWindow *self)
     ui_sidebar_set_shown(self->sidebar, is_reading(self) ? -1 : ui_library_view_get_collection(self->library_view), self->conversation);
 }
 
-/* What a new question is put to follows what is shown, unless a conversation is going on: that keeps its documents. */
+/* What a new question is put to follows what is shown, unless a conversation is going on, or begins: that keeps its documents. */
 static void follow_scope(UiWindow *self)
 {
-    if (ui_ask_view_get_conversation(self->ask_view) != 0) return;
+    if (ui_ask_view_get_conversation(self->ask_view) != 0 || ui_ask_view_is_busy(self->ask_view)) return;
     if (is_reading(self)) {
         int64_t document = ui_reader_get_document(self->reader);
         ui_ask_view_set_scope(self->ask_view, &document, 1, 0);
         return;
     }
+    g_array_unref(self->followed);
+    self->followed = ui_library_view_dup_selection(self->library_view);
+    ui_ask_view_set_scope(self->ask_view, (const int64_t *)(void *)self->followed->data, self->followed->len,
+                          ui_library_view_get_collection(self->library_view));
+}
+
+/* Also told of when the list is loaded anew: what somebody has chosen to ask meanwhile stays, unless another selection is made. */
+static void on_selection_changed(UiWindow *self)
+{
     g_autoptr(GArray) selection = ui_library_view_dup_selection(self->library_view);
-    ui_ask_view_set_scope(self->ask_view, (const int64_t *)(void *)selection->data, selection->len, ui_library_view_get_collection(self->library_view));
+    size_t n_bytes = selection->len * sizeof(int64_t);
+    bool is_same = selection->len == self->followed->len && (n_bytes == 0 || memcmp(selection->data, self->followed->data, n_bytes) == 0);
+    if (!is_same && !is_reading(self)) follow_scope(self);
 }
 
 static void show_view(UiWindow *self, const char *name)
@@ -422,26 +437,19 @@ bool ui_window_add_files(UiWindow *self, GSList *files)
 
 static gboolean on_drop(GtkDropTarget *target, const GValue *value, double x, double y, UiWindow *self)
 {
-    gtk_revealer_set_reveal_child(self->drop_revealer, FALSE);
+    ui_reveal(self->drop_revealer, FALSE);
     return ui_window_add_files(self, g_value_get_boxed(value));
 }
 
 static GdkDragAction on_drop_enter(GtkDropTarget *target, double x, double y, UiWindow *self)
 {
-    gtk_widget_set_visible(GTK_WIDGET(self->drop_revealer), TRUE);
-    gtk_revealer_set_reveal_child(self->drop_revealer, TRUE);
+    ui_reveal(self->drop_revealer, TRUE);
     return GDK_ACTION_COPY;
 }
 
 static void on_drop_leave(GtkDropTarget *target, UiWindow *self)
 {
-    gtk_revealer_set_reveal_child(self->drop_revealer, FALSE);
-}
-
-/* Out of the way, and out of a screen reader's, once it has faded. */
-static void on_drop_faded(UiWindow *self)
-{
-    gtk_widget_set_visible(GTK_WIDGET(self->drop_revealer), gtk_revealer_get_child_revealed(self->drop_revealer));
+    ui_reveal(self->drop_revealer, FALSE);
 }
 
 static void add_drop_target(UiWindow *self)
@@ -507,10 +515,17 @@ static void ui_window_dispose(GObject *object)
     G_OBJECT_CLASS(ui_window_parent_class)->dispose(object);
 }
 
+static void ui_window_finalize(GObject *object)
+{
+    g_array_unref(UI_WINDOW(object)->followed);
+    G_OBJECT_CLASS(ui_window_parent_class)->finalize(object);
+}
+
 static void ui_window_class_init(UiWindowClass *class)
 {
     GtkWidgetClass *widget_class = GTK_WIDGET_CLASS(class);
     G_OBJECT_CLASS(class)->dispose = ui_window_dispose;
+    G_OBJECT_CLASS(class)->finalize = ui_window_finalize;
     GTK_WINDOW_CLASS(class)->close_request = ui_window_close_request;
     g_type_ensure(UI_TYPE_PANES);
     g_type_ensure(UI_TYPE_SIDEBAR);
@@ -543,12 +558,13 @@ static void ui_window_init(UiWindow *self)
 {
     g_action_map_add_action_entries(G_ACTION_MAP(self), ACTIONS, G_N_ELEMENTS(ACTIONS), self);
     gtk_widget_init_template(GTK_WIDGET(self));
+    self->followed = g_array_new(FALSE, FALSE, sizeof(int64_t));
     add_drop_target(self);
-    g_signal_connect_object(self->drop_revealer, "notify::child-revealed", G_CALLBACK(on_drop_faded), self, G_CONNECT_SWAPPED);
+    ui_accessible_name_toasts(GTK_WIDGET(self->toasts));
     g_signal_connect_object(self->panes, "notify::narrow", G_CALLBACK(update_headers), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::content-shown", G_CALLBACK(keep_focus), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-shown", G_CALLBACK(on_end_shown), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-over", G_CALLBACK(on_end_over), self, G_CONNECT_SWAPPED);
-    g_signal_connect_object(self->library_view, "selection-changed", G_CALLBACK(follow_scope), self, G_CONNECT_SWAPPED);
+    g_signal_connect_object(self->library_view, "selection-changed", G_CALLBACK(on_selection_changed), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->ask_view, "answered", G_CALLBACK(on_answered), self, G_CONNECT_SWAPPED);
 }

@@ -39,7 +39,7 @@ static const char help[] =
 typedef struct Ask {
     CliContext *context;
     char **documents; /* -d */
-    char *collection, *conversation;
+    char *collection, *conversation, *not_kept;
     gboolean each, all, exact, csv, read, remotely, locally, think, shows_thinking;
     int n_reply_tokens, n_sections, n_budget_tokens, n_passages;
     double temperature;
@@ -122,7 +122,11 @@ static bool resolve_scope(Ask *ask, GError **error)
     if (!ask->conversation) return true;
     AppAskScope scope = scope_of(ask);
     ask->conversation_id = app_ask_find_conversation(ask->library, ask->conversation, &scope, error);
-    if (ask->conversation_id < 0) return false;
+    if (ask->conversation_id < 0) {
+        ask->not_kept = app_ask_take_not_kept(error);
+        ask->conversation_id = 0;
+        return ask->not_kept != NULL;
+    }
     if (ask->documents || ask->collection) return true;
     /* Without a scope of its own, a question goes to what the conversation was begun with. */
     g_array_unref(ask->document_ids);
@@ -182,7 +186,7 @@ static AppAskOptions make_options(const Ask *ask)
                            .attend_all_tokens = (uint32_t)ask->n_budget_tokens, .n_sections_max = (uint32_t)ask->n_sections,
                            .n_reply_tokens_max = (uint32_t)ask->n_reply_tokens, .think = ask->think, .temperature = (float)ask->temperature,
                            .seed = (uint64_t)ask->seed, .n_passages = ask->n_passages == 0 ? UINT32_MAX : ask->n_passages < 0 ? 0 : (uint32_t)ask->n_passages,
-                           .conversation = ask->conversation_id, .remote = ask->remote};
+                           .conversation = ask->conversation_id, .not_kept = ask->not_kept, .remote = ask->remote};
 }
 
 static bool is_cancelled(const GError *error) { return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED); }
@@ -267,7 +271,9 @@ static int ask_each(Ask *ask, const char *question)
     AppAskOptions options = make_options(ask);
     Each each = {.ask = ask, .progress = cli_progress_new(ask->context, "Asking", "documents")};
     bool stopped = false;
-    g_autoptr(GPtrArray) rows = app_asker_ask_each(ask->asker, &scope, question, &options, on_row, &each, cli_cancel_flag(), &stopped, &error);
+    g_autofree char *not_kept = NULL;
+    g_autoptr(GPtrArray) rows = app_asker_ask_each(ask->asker, &scope, question, &options, on_row, &each, cli_cancel_flag(), &stopped, &not_kept,
+                                                   &error);
     cli_progress_finish(each.progress);
     if (!rows) return report(ask, error);
     if (ask->csv) {
@@ -277,6 +283,7 @@ static int ask_each(Ask *ask, const char *question)
     } else if (!ask->context->json) {
         cli_ask_print_table(stdout, rows, terminal_width());
     }
+    if (not_kept) fprintf(stderr, "lectern: The answers were not kept in the conversation: %s\n", not_kept);
     if (fflush(stdout) != 0) return cli_fail("cannot write the table: %s", g_strerror(errno));
     return stopped ? CLI_INTERRUPTED : each.failed ? CLI_FAILED : CLI_OK;
 }
@@ -356,6 +363,7 @@ int cli_ask(CliContext *context, int argc, char **argv)
     g_strfreev(ask.words);
     g_free(ask.collection);
     g_free(ask.conversation);
+    g_free(ask.not_kept);
     if (ask.document_ids) g_array_unref(ask.document_ids);
     return code;
 }

@@ -8,12 +8,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <glib.h>
 
 #include "cli-bench.h"
 #include "kern-probe.h"
 
-enum { SECTION = 2048, RUNS_MAX = 64, TABLE_BYTES = 128 };
+enum { SECTION = 2048, RUNS_MAX = 64, TABLE_BYTES = 128, LARGE_PAGE_BYTES = 2 << 20 };
 static const size_t CACHE_BYTES_MAX = (size_t)768 << 20;
 
 static double now_us(void) { return (double)g_get_monotonic_time(); }
@@ -28,10 +29,13 @@ static float noise(uint32_t *state)
     return sum * 0.87f; /* standard deviation 1 */
 }
 
+/* In large pages, as files' page cache has them. */
 static void *alloc_aligned(size_t bytes)
 {
-    void *p = aligned_alloc(2 << 20, (bytes + (2 << 20)) / (2 << 20) * (2 << 20));
+    size_t all = (bytes + LARGE_PAGE_BYTES) / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES;
+    void *p = aligned_alloc(LARGE_PAGE_BYTES, all);
     if (!p) g_error("not enough memory for the benchmark");
+    madvise(p, all, MADV_HUGEPAGE);
     return p;
 }
 

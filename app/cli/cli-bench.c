@@ -27,7 +27,7 @@
 #include "kern-probe.h"
 
 static const float DROP_MASS = 1e-3f; /* as sessions have it (eng.h) */
-enum { BENCH_SECTION_TOKENS = 2048, BENCH_SAMPLES_MAX = 64, BENCH_QUESTION_TOKENS = 16 };
+enum { BENCH_SECTION_TOKENS = 2048, BENCH_SAMPLES_MAX = 64, BENCH_QUESTION_TOKENS = 16, LARGE_PAGE_BYTES = 2 << 20 };
 
 struct CliBench {
     CliContext *context;
@@ -79,15 +79,17 @@ static void report_one(CliBench *bench, const char *name, const char *unit, doub
 
 static double now_s(void) { return g_get_monotonic_time() / 1e6; }
 
-/* Page-aligned memory for a section of n tokens, its blocks in ret_section. */
+/* Memory for a section of n tokens, its blocks in ret_section; in large pages, as files' page cache has them. */
 static void new_section(CliBench *bench, uint32_t n_tokens, eng_section *ret_section, void **ret_pointers)
 {
     const eng_model_info *info = bench->info;
     uint32_t capacity = eng_section_capacity(n_tokens);
     kern_kv_layout layout = kern_kv_layout_of(&info->kv_format, info->n_kv_heads, capacity);
-    uint8_t *memory = aligned_alloc(4096, (layout.total_bytes * info->n_layers + 4095) / 4096 * 4096);
+    size_t n_bytes = layout.total_bytes * info->n_layers;
+    uint8_t *memory = aligned_alloc(LARGE_PAGE_BYTES, (n_bytes + LARGE_PAGE_BYTES - 1) / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES);
     if (!memory) g_error("not enough memory for the benchmark");
-    memset(memory, 0, layout.total_bytes * info->n_layers);
+    madvise(memory, n_bytes, MADV_HUGEPAGE);
+    memset(memory, 0, n_bytes);
     kern_kv_block *blocks = g_new0(kern_kv_block, info->n_layers);
     for (uint32_t l = 0; l < info->n_layers; l++) {
         ret_pointers[l] = memory + l * layout.total_bytes;

@@ -52,6 +52,7 @@ typedef struct AppAskOptions {
     bool think;                   /* a chat model that can thinks first: better, and minutes later */
     uint32_t n_passages;          /* by search, with the answer; 0: 3; UINT32_MAX: none */
     int64_t conversation;         /* continues it and adds the turn; 0: none */
+    const char *not_kept;         /* why there is no conversation though one was wanted: told with the answer; NULL */
     /* For measurements, may be NULL: after each step, the tokens that ran and the logits of what may follow, borrowed. */
     void (*on_step)(void *user, const uint32_t *ids, size_t n, const float *logits);
     void *on_step_user;
@@ -176,10 +177,10 @@ char *app_ask_row_place(const AppAskRow *row);
 
 /* Asks each document of the scope by itself, in the order of titles or as named. Rows come as they are answered, borrowed; one that fails does not keep
  * the next from being asked. Elements AppAskRow*; on cancellation what was answered until then, with *ret_stopped. NULL: the scope
- * is empty or cannot be listed. options->conversation: the table is kept there as one turn. */
+ * is empty or cannot be listed. options->conversation: the table is kept there as one turn; *ret_not_kept: as AppAnswer.not_kept, g_free. */
 typedef void (*AppAskRowFn)(void *user, const AppAskRow *row, uint32_t index, uint32_t n_rows);
 GPtrArray *app_asker_ask_each(AppAsker *asker, const AppAskScope *scope, const char *question, const AppAskOptions *options, AppAskRowFn row,
-                              void *user, const bool *cancel, bool *ret_stopped, GError **error);
+                              void *user, const bool *cancel, bool *ret_stopped, char **ret_not_kept, GError **error);
 /* RFC 4180, with a header line if wanted. g_free. */
 char *app_ask_rows_to_csv(const GPtrArray *rows, bool with_header);
 /* The table that a turn kept; NULL: the turn is a single answer. */
@@ -189,6 +190,9 @@ GPtrArray *app_ask_rows_from_turn(const AppTurn *turn);
 int64_t app_ask_begin_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error);
 /* The conversation of this title, made (with the scope as JSON) when there is none; -1 on failure. */
 int64_t app_ask_find_conversation(AppLibrary *library, const char *title, const AppAskScope *scope, GError **error);
+/* When one could not be begun as the disk is full: takes the error for AppAskOptions.not_kept (g_free), so that the question is answered all the
+ * same. NULL: it is another error, and stays. */
+char *app_ask_take_not_kept(GError **error);
 /* The scope that a conversation was begun with: documents that are still there. ret_documents: int64_t, empty for everything or a
  * collection; free with g_array_unref. */
 bool app_ask_get_conversation_scope(AppLibrary *library, int64_t conversation, GArray **ret_documents, int64_t *ret_collection,

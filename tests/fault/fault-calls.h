@@ -1,6 +1,6 @@
 /* fault-calls.h: the system calls of a whole program on the files below one folder: counted, failed, stopped at, limited, recorded.
  *
- * Owns: open, read, write, sync, truncate, rename, unlink and their kin, which a program that links fault-calls.c gets from here: its own, and
+ * Owns: open, close, read, write, sync, truncate, rename, unlink and their kin, which a program that links fault-calls.c gets from here: its own, and
  *       those of SQLite, GLib and every other library, as the program's symbols come first.
  * Does not own: what is tested; calls on files elsewhere, which pass. Memory that is mapped for writing passes too: SQLite has only its
  *       "-shm" file so, which a power failure does not outlive.

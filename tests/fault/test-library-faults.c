@@ -318,6 +318,74 @@ static void test_promise_04_an_answer_goes_on_and_people_are_told(void **state)
     fault_work_remove(folder);
 }
 
+/* Everything from opening the library on, as `lectern ask` does it. */
+static void test_promise_04_a_disk_that_is_full_already_answers(void **state)
+{
+    g_autofree char *folder = fault_work_new_folder();
+    fault_work_copy(base, folder);
+    fault = (fault_calls){.folder = folder, .limited = true};
+    const AppAskScope scope = {0};
+    g_autoptr(GError) error = NULL;
+    AppLibrary *library = app_library_open(folder, &error);
+    if (!library) fail_msg("%s", error->message);
+    assert_int_equal(app_ask_find_conversation(library, "talk", &scope, &error), -1);
+    g_autofree char *not_kept = app_ask_take_not_kept(&error);
+    if (!not_kept || !strstr(not_kept, "Free space")) fail_msg("%s", not_kept ? not_kept : error->message);
+    AppEngine *engine = app_engine_open(library, NULL, 1, &error);
+    if (!engine) fail_msg("%s", error->message);
+    AppAsker *asker = app_asker_new(engine);
+    AppAskOptions options = {.not_kept = not_kept};
+    g_autoptr(AppAnswer) answer = app_asker_ask(asker, &scope, "How many lamps did the keeper count in year 1803?", &options, NULL, NULL, NULL, &error);
+    if (!answer) fail_msg("%s", error->message);
+    assert_true(answer->found && answer->n_evidence > 0 && answer->evidence[0].quotation.verified);
+    assert_int_equal(answer->tokens_computed_document, 0);
+    assert_string_equal(answer->not_kept, not_kept);
+    g_autofree char *each_not_kept = NULL;
+    bool stopped;
+    g_autoptr(GPtrArray) rows = app_asker_ask_each(asker, &scope, "How many lamps?", &options, NULL, NULL, NULL, &stopped, &each_not_kept, &error);
+    assert_true(rows && rows->len == 1);
+    assert_string_equal(each_not_kept, not_kept);
+    app_asker_free(asker);
+    app_engine_unref(engine);
+    app_library_unref(library);
+    fault.folder = NULL;
+    const char *problem = find_problem(folder, true, false);
+    if (problem) fail_msg("%s", problem);
+    fault_work_remove(folder);
+}
+
+/* What people are told to do can be done. */
+static void test_promise_04_a_full_disk_is_freed(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        g_autofree char *folder = fault_work_new_folder(), *cache_folder = g_build_filename(folder, "cache", NULL);
+        fault_work_copy(base, folder);
+        fault = (fault_calls){.folder = folder, .limited = true};
+        AppLibrary *library = app_library_open(folder, NULL);
+        assert_non_null(library);
+        eng_cache *cache;
+        assert_int_equal(eng_cache_open(cache_folder, NULL, &cache, NULL), ENG_OK);
+        assert_true(eng_cache_used_bytes(cache) > 1000);
+        if (i == 0) { /* a document removed */
+            g_autoptr(GError) error = NULL;
+            if (!app_reader_forget(library, 1, &error)) fail_msg("%s", error->message);
+            assert_int_equal(app_library_count_documents(library, 0, NULL), 0);
+        } else { /* the cache's limit lowered */
+            uint64_t freed = 0;
+            eng_error error;
+            if (eng_cache_set_budget(cache, 1000, &freed, &error) != ENG_OK) fail_msg("%s", error.message);
+            assert_true(freed > 1000);
+            assert_int_equal(eng_cache_get_budget(cache), 1000);
+        }
+        assert_int_equal(eng_cache_used_bytes(cache), 0);
+        assert_true(fault.space_bytes > 0);
+        eng_cache_close(cache);
+        app_library_unref(library);
+        fault.folder = NULL;
+        fault_work_remove(folder);
+    }
+}
+
 /* -------------------------------------------------------------------------------------------------------------- memory */
 
 #ifdef TEST_MEMORY
@@ -387,6 +455,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_promise_03_a_call_fails_once),
         cmocka_unit_test(test_promise_03_calls_fail_from_there_on),
         cmocka_unit_test(test_promise_04_full_disk_while_importing),
+        cmocka_unit_test(test_promise_04_a_disk_that_is_full_already_answers),
+        cmocka_unit_test(test_promise_04_a_full_disk_is_freed),
 #ifdef TEST_MEMORY
         cmocka_unit_test(test_promise_05_the_library_outlives_a_failed_allocation),
 #endif

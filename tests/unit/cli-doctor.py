@@ -73,8 +73,8 @@ assert "0 problems" in run("doctor") and run("--quiet", "doctor") == ""
 # Open files.
 library = os.path.join(data, "library.sqlite")
 os.chmod(library, 0o644)
-assert "chmod" in doctor(code=1)["permissions", "problem"][0]
-os.chmod(library, 0o600)
+assert f"chmod -R go-rwx '{data}'" in doctor(code=1)["permissions", "problem"][0]
+subprocess.run(["chmod", "-R", "go-rwx", data], check=True) # as advised
 
 # Settings: one that is not valid, a file that is none, a machine that is missing, a folder that is missing, an own catalogue that is broken.
 settings = os.path.join(config, "lectern", "settings.conf")

@@ -8,12 +8,11 @@
  */
 #include <gio/gio.h>
 #include <glib/gi18n.h>
-#include <locale.h>
 #include <string.h>
 
 #include "app-format.h"
 #include "app-library.h"
-#include "ui-config.h"
+#include "ui-locale.h"
 
 enum { IDLE_S = 20, RESULTS_MAX = 12 };
 #define BUS_NAME "org.lectern.Lectern.SearchProvider"
@@ -196,11 +195,7 @@ static void on_name_lost(GDBusConnection *bus, const char *name, gpointer user)
 
 int main(void)
 {
-    const char *folder = g_getenv("LECTERN_LOCALE");
-    setlocale(LC_ALL, "");
-    bindtextdomain(UI_GETTEXT_DOMAIN, folder != NULL ? folder : UI_LOCALE_FOLDER);
-    bind_textdomain_codeset(UI_GETTEXT_DOMAIN, "UTF-8");
-    textdomain(UI_GETTEXT_DOMAIN);
+    ui_locale_init();
     g_autoptr(GError) error = NULL;
     Provider provider = {.loop = g_main_loop_new(NULL, FALSE), .metas = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_meta)};
     provider.library = app_library_open(NULL, &error);
