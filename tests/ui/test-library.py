@@ -11,7 +11,7 @@ def check_states(desktop):
     desktop.find("label", contains="the disk was full")
     desktop.find("push button", "Try Again")
     desktop.find("label", "No text in it")
-    desktop.find("label", contains="OCR")
+    desktop.find("label", contains="There is nothing to be read in it")
     desktop.find("label", contains="Not read yet")
 
 
