@@ -21,8 +21,23 @@ AVX512_INLINE void fetch_ahead(const uint8_t *at, size_t n_bytes)
     for (size_t b = 0; b < n_bytes; b += 64) _mm_prefetch((const char *)((uintptr_t)at + FETCH_AHEAD_BYTES + b), _MM_HINT_T1);
 }
 
-/* N units of keys with 4 * J features each: kept in registers while all rows go by. */
-AVX512_INLINE void scores_sparse(const uint8_t *units, size_t n, size_t j_count, const kern_query_rows *rows, float *out, size_t stride)
+/* Of a row's scores so far, lane by lane: the largest, and the sum of exp(score - it). */
+typedef struct row_sums {
+    __m512 max, sum;
+} row_sums;
+
+AVX512_INLINE void add_row_sums(row_sums *sums, const __m512 *scores, size_t n)
+{
+    __m512 max = sums->max, sum = sums->sum;
+    for (size_t u = 0; u < n; u++) max = _mm512_max_ps(scores[u], max); /* the second operand is what remains of a NaN */
+    if (_mm512_cmp_ps_mask(max, sums->max, _CMP_NEQ_OQ)) sum = _mm512_mul_ps(sum, avx512_exp(_mm512_sub_ps(sums->max, max)));
+    for (size_t u = 0; u < n; u++) sum = _mm512_add_ps(sum, avx512_exp(_mm512_sub_ps(scores[u], max)));
+    *sums = (row_sums){max, sum};
+}
+
+/* N units of keys with 4 * J features each: kept in registers while all rows go by. sums [rows]: NULL where they are not wanted. */
+AVX512_INLINE void scores_sparse(const uint8_t *units, size_t n, size_t j_count, const kern_query_rows *rows, float *out, size_t stride,
+                                 row_sums *sums)
 {
     __m512i index[2][4], value[2][4], start[2];
     __m512 scale[2];
@@ -42,24 +57,27 @@ AVX512_INLINE void scores_sparse(const uint8_t *units, size_t n, size_t j_count,
         __m512i low = _mm512_loadu_si512(rows->tables + r * KERN_TABLE_BYTES);
         __m512i high = _mm512_loadu_si512(rows->tables + r * KERN_TABLE_BYTES + 64);
         __m512 query_scale = _mm512_set1_ps(rows->scales[r]);
+        __m512 score[2];
         for (size_t u = 0; u < n; u++) {
             __m512i sum = start[u];
             for (size_t j = 0; j < j_count; j++)
                 sum = _mm512_dpbusd_epi32(sum, _mm512_permutex2var_epi8(low, index[u][j], high), value[u][j]);
-            _mm512_storeu_ps(out + r * stride + u * 16, _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale[u]), query_scale));
+            score[u] = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale[u]), query_scale);
+            _mm512_storeu_ps(out + r * stride + u * 16, score[u]);
         }
+        if (sums) add_row_sums(&sums[r], score, n);
     }
 }
 
 AVX512_INLINE void scores_sparse_all(const uint8_t *units, size_t n_units, size_t j_count, const kern_query_rows *rows, float *out,
-                                     size_t stride)
+                                     size_t stride, row_sums *sums)
 {
     size_t u = 0, unit_bytes = j_count * 128 + 32;
     for (; u + 2 <= n_units; u += 2) {
         fetch_ahead(units + u * unit_bytes, 2 * unit_bytes);
-        scores_sparse(units + u * unit_bytes, 2, j_count, rows, out + u * 16, stride);
+        scores_sparse(units + u * unit_bytes, 2, j_count, rows, out + u * 16, stride, sums);
     }
-    if (u < n_units) scores_sparse(units + u * unit_bytes, 1, j_count, rows, out + u * 16, stride);
+    if (u < n_units) scores_sparse(units + u * unit_bytes, 1, j_count, rows, out + u * 16, stride, sums);
 }
 
 /* N rows and one unit, any number of features, dense or sparse. */
@@ -104,8 +122,8 @@ static void scores(const kern_kv_format *format, const uint8_t *units, size_t n_
 {
     if (format->key_type == KERN_KEY_CODE32) generic_scores(format, units, n_units, rows, out, stride);
     else if (format->k_key == format->d) scores_any_all(units, n_units, format->k_key, true, rows, out, stride);
-    else if (format->k_key == 16) scores_sparse_all(units, n_units, 4, rows, out, stride);
-    else if (format->k_key == 8) scores_sparse_all(units, n_units, 2, rows, out, stride);
+    else if (format->k_key == 16) scores_sparse_all(units, n_units, 4, rows, out, stride, NULL);
+    else if (format->k_key == 8) scores_sparse_all(units, n_units, 2, rows, out, stride, NULL);
     else scores_any_all(units, n_units, format->k_key, false, rows, out, stride);
 }
 
@@ -133,6 +151,22 @@ static float exp_total(const float *x, size_t n, float max)
     }
     if (i < n) sum[0] = _mm512_add_ps(sum[0], avx512_exp(_mm512_sub_ps(_mm512_loadu_ps(x + i), most)));
     return _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
+}
+
+static bool scores_sums(const kern_kv_format *format, const uint8_t *units, size_t n_units, const kern_query_rows *rows, float *out, size_t stride,
+                        float *ret_max, float *ret_sum)
+{
+    bool usual = format->key_type == KERN_KEY_CODE8 && format->k_key != format->d && (format->k_key == 16 || format->k_key == 8);
+    if (!usual || rows->n > KERN_SUMS_ROWS) return false;
+    row_sums sums[KERN_SUMS_ROWS];
+    for (size_t r = 0; r < rows->n; r++) sums[r] = (row_sums){_mm512_set1_ps(-INFINITY), _mm512_setzero_ps()};
+    if (format->k_key == 16) scores_sparse_all(units, n_units, 4, rows, out, stride, sums);
+    else scores_sparse_all(units, n_units, 2, rows, out, stride, sums);
+    for (size_t r = 0; r < rows->n; r++) {
+        ret_max[r] = _mm512_reduce_max_ps(sums[r].max);
+        ret_sum[r] = _mm512_reduce_add_ps(_mm512_mul_ps(sums[r].sum, avx512_exp(_mm512_sub_ps(sums[r].max, _mm512_set1_ps(ret_max[r])))));
+    }
+    return true;
 }
 
 static float exp_sum(const float *x, size_t n, float max, float *out)
@@ -364,6 +398,7 @@ const kern_attend_ops kern_attend_avx512 = {
     .encode_query = kern_avx512_encode_query,
     .encode_value = generic_encode_value,
     .scores = scores,
+    .scores_sums = scores_sums,
     .max = row_max,
     .exp_total = exp_total,
     .exp_sum = exp_sum,

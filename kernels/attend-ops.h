@@ -11,6 +11,7 @@
 enum {
     KERN_TABLE_BYTES = 128,    /* an 8-bit query table */
     KERN_TILE_TOKENS = 64,     /* keys of one tile; equal to KERN_MASS_TOKENS */
+    KERN_SUMS_ROWS = 16,       /* of scores_sums */
     KERN_ROTATE_ROWS = 4,      /* rows that are rotated together, each as if alone */
     KERN_TILE_ROWS_MULTIPLE = 6, /* rows of a tile are padded to this: accumulators of 6 rows fill the registers */
 };
@@ -66,6 +67,10 @@ typedef struct kern_attend_ops {
     /* out[r * stride + t]: scores of all rows with the tokens of n_units units; returns nothing for padding to rely on */
     void (*scores)(const kern_kv_format *format, const uint8_t *units, size_t n_units, const kern_query_rows *rows, float *out,
                    size_t stride);
+    /* The same, and of each row the largest score and the sum of exp(score - it), padding included, while the next keys are on their way.
+     * False, and nothing is done: not for this format or so many rows; then, or where it is NULL, scores, max and exp_total do it. */
+    bool (*scores_sums)(const kern_kv_format *format, const uint8_t *units, size_t n_units, const kern_query_rows *rows, float *out,
+                        size_t stride, float *ret_max, float *ret_sum);
     float (*max)(const float *x, size_t n);
     /* the sum of exp(x - max), n a multiple of 16; -inf and NaN weigh nothing */
     float (*exp_total)(const float *x, size_t n, float max);

@@ -226,11 +226,17 @@ static scan_item item_of(const scan *s, size_t index)
     };
 }
 
+/* Whether a span has tokens that some row does not see, or padding. */
+static bool hides(const scan *s, const key_span *span)
+{
+    return span->block == s->job->n_blocks || span->n % KERN_UNIT_TOKENS != 0;
+}
+
 static void hide(const scan *s, const key_span *span, float *scores)
 {
     size_t end = kern_n_units(span->n) * KERN_UNIT_TOKENS;
     bool own = span->block == s->job->n_blocks;
-    if (!own && span->n == end) return;
+    if (!hides(s, span)) return;
     for (size_t r = 0; r < s->n_rows; r++) {
         size_t visible = span->n;
         if (own) {
@@ -242,12 +248,10 @@ static void hide(const scan *s, const key_span *span, float *scores)
     }
 }
 
-/* Adds a span's scores of one row to the item's largest and sum. */
-static void add_scores(const scan *s, const float *scores, size_t n, float *max, float *sum)
+/* Joins a span's largest score and sum to the item's. */
+static void join_sums(float here, float total, float *max, float *sum)
 {
-    float here = s->ops->max(scores, n);
     if (here == -INFINITY) return;
-    float total = s->ops->exp_total(scores, n, here);
     if (here > *max) {
         *sum = *sum * expf(*max - here) + total;
         *max = here;
@@ -274,9 +278,18 @@ static void scan_scores(void *user, size_t index, unsigned thread)
         const key_span *span = &s->spans[item.first_span + i];
         size_t n_units = kern_n_units(span->n);
         float *scores = s->scores + item.row * s->stride + span->at;
-        s->ops->scores(format, key_span_units(span, format, s->first_kv + item.kv, 0), n_units, &rows, scores, s->stride);
+        const uint8_t *units = key_span_units(span, format, s->first_kv + item.kv, 0);
+        float here[KERN_SUMS_ROWS], total[KERN_SUMS_ROWS];
+        if (s->ops->scores_sums && !hides(s, span) && s->ops->scores_sums(format, units, n_units, &rows, scores, s->stride, here, total)) {
+            for (size_t r = 0; r < s->n_rows; r++) join_sums(here[r], total[r], &max[r], &sum[r]);
+            continue;
+        }
+        s->ops->scores(format, units, n_units, &rows, scores, s->stride);
         hide(s, span, scores);
-        for (size_t r = 0; r < s->n_rows; r++) add_scores(s, scores + r * s->stride, n_units * KERN_UNIT_TOKENS, &max[r], &sum[r]);
+        for (size_t r = 0; r < s->n_rows; r++) {
+            float *row = scores + r * s->stride, largest = s->ops->max(row, n_units * KERN_UNIT_TOKENS);
+            join_sums(largest, largest == -INFINITY ? 0 : s->ops->exp_total(row, n_units * KERN_UNIT_TOKENS, largest), &max[r], &sum[r]);
+        }
     }
 }
 

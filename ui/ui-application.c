@@ -4,6 +4,7 @@
 
 #include <glib/gi18n.h>
 
+#include "ui-accessible.h"
 #include "ui-config.h"
 #include "ui-preferences.h"
 #include "ui-settings.h"
@@ -82,11 +83,14 @@ static void on_quit(GSimpleAction *action, GVariant *parameter, gpointer user)
 
 static void on_about(GSimpleAction *action, GVariant *parameter, gpointer user)
 {
-    adw_show_about_window(gtk_application_get_active_window(user), "application-name", _("Lectern"), "application-icon", UI_APPLICATION_ID, "version",
-                          UI_VERSION, "developer-name", _("The Lectern developers"), "license-type", GTK_LICENSE_GPL_3_0, "comments",
-                          _("Reads books and reports once, on this computer, and answers questions over them on any day."),
-                          /* Translators: your name, and your address if you like */
-                          "translator-credits", _("translator-credits"), NULL);
+    GtkWidget *about = adw_about_window_new();
+    g_object_set(about, "transient-for", gtk_application_get_active_window(user), "application-name", _("Lectern"), "application-icon",
+                 UI_APPLICATION_ID, "version", UI_VERSION, "developer-name", _("The Lectern developers"), "license-type", GTK_LICENSE_GPL_3_0,
+                 "comments", _("Reads books and reports once, on this computer, and answers questions over them on any day."),
+                 /* Translators: your name, and your address if you like */
+                 "translator-credits", _("translator-credits"), NULL);
+    ui_accessible_name_foreign(about);
+    gtk_window_present(GTK_WINDOW(about));
 }
 
 static void on_shortcuts(GSimpleAction *action, GVariant *parameter, gpointer user)

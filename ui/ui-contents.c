@@ -141,6 +141,8 @@ static void on_bind(GtkSignalListItemFactory *factory, GtkListItem *row)
     gtk_label_set_text(GTK_LABEL(text), item->text);
     gtk_widget_set_tooltip_text(text, item->text);
     gtk_label_set_text(GTK_LABEL(page), item->page);
+    g_autofree char *name = *item->page != '\0' ? g_strdup_printf("%s, %s", item->text, item->page) : g_strdup(item->text);
+    gtk_accessible_update_property(GTK_ACCESSIBLE(gtk_widget_get_parent(box)), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1); /* what gets the focus */
     gtk_widget_set_margin_start(text, (int)(item->level - 1) * INDENT_PX);
     if (item->is_here || item->is_page) gtk_widget_add_css_class(text, "heading");
     else gtk_widget_remove_css_class(text, "heading");

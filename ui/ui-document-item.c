@@ -86,6 +86,15 @@ void ui_document_item_set_progress(UiDocumentItem *self, const AppReadProgress *
     g_signal_emit(self, signal_changed, 0);
 }
 
+void ui_document_item_set_failure(UiDocumentItem *self, const char *message)
+{
+    self->document->state = APP_DOCUMENT_FAILED;
+    g_free(self->document->note);
+    self->document->note = g_strdup(message);
+    self->has_progress = false;
+    g_signal_emit(self, signal_changed, 0);
+}
+
 void ui_document_item_set_plan(UiDocumentItem *self, const AppReadPlan *plan)
 {
     self->has_plan = plan != NULL;
@@ -175,6 +184,16 @@ static char *planned_state(UiDocumentItem *self, const char *state)
         join(text, room);
     }
     return g_string_free(text, FALSE);
+}
+
+const char *ui_document_item_get_format(UiDocumentItem *self)
+{
+    static const char *const texts[][2] = {{"text", "TXT"}, {"markdown", "MD"}, {"pdf", "PDF"}, {"epub", "EPUB"}, {"html", "HTML"},
+                                           {"docx", "DOCX"}, {"odt", "ODT"}, {"rtf", "RTF"}};
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        if (g_str_equal(texts[i][0], self->document->format)) return texts[i][1];
+    }
+    return "DOC";
 }
 
 char *ui_document_item_dup_state(UiDocumentItem *self)

@@ -30,6 +30,8 @@ uint64_t ui_document_item_get_cache_bytes(UiDocumentItem *item);
 
 const AppReadProgress *ui_document_item_get_progress(UiDocumentItem *item); /* NULL: it is not being read */
 void ui_document_item_set_progress(UiDocumentItem *item, const AppReadProgress *progress);
+/* Until the library tells more; on a full disk it may not have been able to take note of it. */
+void ui_document_item_set_failure(UiDocumentItem *item, const char *message);
 const AppReadPlan *ui_document_item_get_plan(UiDocumentItem *item); /* NULL: not known (yet) */
 void ui_document_item_set_plan(UiDocumentItem *item, const AppReadPlan *plan);
 bool ui_document_item_is_ahead(AppDocumentState state); /* a plan says something: all of it is to be read, or just begun */
@@ -37,6 +39,7 @@ bool ui_document_item_is_ahead(AppDocumentState state); /* a plan says something
 /* "43,854 tokens · 12 pages · 130 MB", what there is of it, with the byline first. g_free. */
 char *ui_document_item_dup_caption(UiDocumentItem *item);
 /* "Ready", "Reading, 37%", "Waiting, about 2 minutes": the state in words. g_free. */
+const char *ui_document_item_get_format(UiDocumentItem *item); /* what kind of file it was, as people call it, short: "PDF" */
 char *ui_document_item_dup_state(UiDocumentItem *item);
 const char *ui_document_item_get_state_icon(UiDocumentItem *item);
 /* Why it is not ready and what to do; NULL: nothing to say. g_free. */

@@ -422,6 +422,7 @@ static void on_read_event(UiDocumentModel *self, const AppReadEvent *event)
 {
     UiDocumentItem *item = event->document != 0 ? ui_document_model_find(self, event->document) : NULL;
     if (item != NULL && event->kind == APP_READ_PROGRESS) ui_document_item_set_progress(item, event->progress);
+    if (item != NULL && event->kind == APP_READ_FAILED) ui_document_item_set_failure(item, event->message);
 }
 
 /* ----------------------------------------------------------------------------------------------------- plans */

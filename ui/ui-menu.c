@@ -34,4 +34,8 @@ void ui_menu_popup(GtkPopover *menu, GtkWidget *at, const GdkRectangle *place)
     gtk_popover_set_pointing_to(menu, &(GdkRectangle){(int)x, (int)y, place->width, place->height});
     g_weak_ref_set(g_object_get_data(G_OBJECT(menu), "focus-before"), gtk_root_get_focus(gtk_widget_get_root(parent)));
     gtk_popover_popup(menu);
+    /* The menu takes the button's release: what was pressed would look so for good. */
+    for (GtkWidget *pressed = at; pressed != NULL && pressed != parent; pressed = gtk_widget_get_parent(pressed)) {
+        gtk_widget_unset_state_flags(pressed, GTK_STATE_FLAG_ACTIVE);
+    }
 }

@@ -14,6 +14,7 @@
 #include "app-model-details.h"
 #include "app-models.h"
 #include "app-settings.h"
+#include "ui-accessible.h"
 #include "ui-calibration.h"
 #include "ui-format.h"
 #include "ui-job.h"
@@ -202,6 +203,7 @@ static void add_model(UiModelsPage *self, const Listed *listed, const char *chos
     }
     g_autofree char *escaped = g_markup_escape_text(subtitle, -1);
     adw_expander_row_set_subtitle(ADW_EXPANDER_ROW(row), escaped);
+    ui_accessible_name_expander(ADW_EXPANDER_ROW(row), model->name);
     gtk_check_button_set_group(GTK_CHECK_BUTTON(radio), self->group);
     gtk_widget_set_valign(radio, GTK_ALIGN_CENTER);
     gtk_widget_set_sensitive(radio, listed->details != NULL);

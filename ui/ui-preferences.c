@@ -4,6 +4,7 @@
 
 #include <glib/gi18n.h>
 
+#include "ui-accessible.h"
 #include "ui-application.h"
 #include "ui-general-page.h"
 #include "ui-models-page.h"
@@ -171,4 +172,5 @@ static void ui_preferences_init(UiPreferences *self)
     gtk_window_set_title(GTK_WINDOW(self), _("Preferences"));
     gtk_window_set_default_size(GTK_WINDOW(self), 680, 640);
     gtk_widget_set_size_request(GTK_WIDGET(self), 360, 294);
+    ui_accessible_name_toasts(GTK_WIDGET(self));
 }

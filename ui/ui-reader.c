@@ -5,6 +5,7 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
+#include "ui-accessible.h"
 #include "ui-reveal.h"
 
 enum { SAVE_DELAY_MS = 400, LOADING_DELAY_MS = 150 };
@@ -522,6 +523,7 @@ static void ui_reader_init(UiReader *self)
     self->text_zoom = 1;
     self->current_match = -1;
     gtk_search_bar_connect_entry(self->search_bar, GTK_EDITABLE(self->search_entry));
+    ui_accessible_name_foreign(GTK_WIDGET(self->search_bar)); /* the button that closes it */
     ui_strip_set_name_func(self->strip, ui_reader_name_place, self);
     g_object_bind_property(self->strip, "visible", self->strip_box, "visible", G_BINDING_SYNC_CREATE);
 }

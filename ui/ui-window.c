@@ -3,7 +3,9 @@
 #include "ui-window.h"
 
 #include <glib/gi18n.h>
+#include <string.h>
 
+#include "ui-accessible.h"
 #include "ui-ask-view.h"
 #include "ui-document-item.h"
 #include "ui-library-view.h"
@@ -30,6 +32,7 @@ struct _UiWindow {
     UiContext *context;
     UiRemovals *removals;
     gint64 conversation; /* shown in the pane that asks; 0: a new one */
+    GArray *followed;    /* int64_t: the selection that questions were last put to */
 };
 
 G_DEFINE_FINAL_TYPE(UiWindow, ui_window, ADW_TYPE_APPLICATION_WINDOW)
@@ -92,7 +95,7 @@ static void keep_focus(UiWindow *self)
 /* A pane that lies over the rest is there for the moment: only one that stands beside it is remembered. */
 static void on_end_shown(UiWindow *self)
 {
-    if (!ui_panes_get_end_over(self->panes)) g_settings_set_boolean(ui_settings_get(), "is-ask-shown", ui_panes_get_end_shown(self->panes));
+    if (!ui_panes_get_end_over(self->panes)) ui_settings_keep("is-ask-shown", g_variant_new_boolean(ui_panes_get_end_shown(self->panes)));
     update_headers(self);
     keep_focus(self);
 }
@@ -118,8 +121,19 @@ static void follow_scope(UiWindow *self)
         ui_ask_view_set_scope(self->ask_view, &document, 1, 0);
         return;
     }
+    g_array_unref(self->followed);
+    self->followed = ui_library_view_dup_selection(self->library_view);
+    ui_ask_view_set_scope(self->ask_view, (const int64_t *)(void *)self->followed->data, self->followed->len,
+                          ui_library_view_get_collection(self->library_view));
+}
+
+/* Also told of when the list is loaded anew: what somebody has chosen to ask meanwhile stays, unless another selection is made. */
+static void on_selection_changed(UiWindow *self)
+{
     g_autoptr(GArray) selection = ui_library_view_dup_selection(self->library_view);
-    ui_ask_view_set_scope(self->ask_view, (const int64_t *)(void *)selection->data, selection->len, ui_library_view_get_collection(self->library_view));
+    size_t n_bytes = selection->len * sizeof(int64_t);
+    bool is_same = selection->len == self->followed->len && (n_bytes == 0 || memcmp(selection->data, self->followed->data, n_bytes) == 0);
+    if (!is_same && !is_reading(self)) follow_scope(self);
 }
 
 static void show_view(UiWindow *self, const char *name)
@@ -127,7 +141,7 @@ static void show_view(UiWindow *self, const char *name)
     gtk_stack_set_visible_child_name(self->views, name);
     ui_panes_set_content_shown(self->panes, true);
     if (ui_panes_get_end_over(self->panes)) ui_panes_set_end_shown(self->panes, false);
-    g_settings_set_string(ui_settings_get(), "view", name);
+    ui_settings_keep("view", g_variant_new_string(name));
     mark_sidebar(self);
 }
 
@@ -178,7 +192,7 @@ static void show_title(UiWindow *self, int64_t document)
     Opened *opened = g_new0(Opened, 1);
     opened->library = app_library_ref(ui_context_get_library(self->context));
     opened->document = document;
-    g_settings_set_int64(ui_settings_get(), "document", document);
+    ui_settings_keep("document", g_variant_new_int64(document));
     ui_context_run(self->context, G_OBJECT(self), load_title, opened, free_opened, NULL, on_title, NULL);
 }
 
@@ -484,12 +498,11 @@ UiWindow *ui_window_new(UiApplication *application)
 
 static gboolean ui_window_close_request(GtkWindow *window)
 {
-    GSettings *settings = ui_settings_get();
     int width, height;
     gtk_window_get_default_size(window, &width, &height);
-    g_settings_set_int(settings, "window-width", width);
-    g_settings_set_int(settings, "window-height", height);
-    g_settings_set_boolean(settings, "is-maximized", gtk_window_is_maximized(window));
+    ui_settings_keep("window-width", g_variant_new_int32(width));
+    ui_settings_keep("window-height", g_variant_new_int32(height));
+    ui_settings_keep("is-maximized", g_variant_new_boolean(gtk_window_is_maximized(window)));
     return GTK_WINDOW_CLASS(ui_window_parent_class)->close_request(window);
 }
 
@@ -501,10 +514,17 @@ static void ui_window_dispose(GObject *object)
     G_OBJECT_CLASS(ui_window_parent_class)->dispose(object);
 }
 
+static void ui_window_finalize(GObject *object)
+{
+    g_array_unref(UI_WINDOW(object)->followed);
+    G_OBJECT_CLASS(ui_window_parent_class)->finalize(object);
+}
+
 static void ui_window_class_init(UiWindowClass *class)
 {
     GtkWidgetClass *widget_class = GTK_WIDGET_CLASS(class);
     G_OBJECT_CLASS(class)->dispose = ui_window_dispose;
+    G_OBJECT_CLASS(class)->finalize = ui_window_finalize;
     GTK_WINDOW_CLASS(class)->close_request = ui_window_close_request;
     g_type_ensure(UI_TYPE_PANES);
     g_type_ensure(UI_TYPE_SIDEBAR);
@@ -537,11 +557,13 @@ static void ui_window_init(UiWindow *self)
 {
     g_action_map_add_action_entries(G_ACTION_MAP(self), ACTIONS, G_N_ELEMENTS(ACTIONS), self);
     gtk_widget_init_template(GTK_WIDGET(self));
+    self->followed = g_array_new(FALSE, FALSE, sizeof(int64_t));
     add_drop_target(self);
+    ui_accessible_name_toasts(GTK_WIDGET(self->toasts));
     g_signal_connect_object(self->panes, "notify::narrow", G_CALLBACK(update_headers), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::content-shown", G_CALLBACK(keep_focus), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-shown", G_CALLBACK(on_end_shown), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-over", G_CALLBACK(on_end_over), self, G_CONNECT_SWAPPED);
-    g_signal_connect_object(self->library_view, "selection-changed", G_CALLBACK(follow_scope), self, G_CONNECT_SWAPPED);
+    g_signal_connect_object(self->library_view, "selection-changed", G_CALLBACK(on_selection_changed), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->ask_view, "answered", G_CALLBACK(on_answered), self, G_CONNECT_SWAPPED);
 }

@@ -5,10 +5,13 @@ Quirks of GTK 4.8 that are worked around here: a text button's accessible name d
 entries take no "activate" action; nothing is ever SHOWING; extents exist in window coordinates alone, and outlive the widget's showing.
 """
 import ctypes
+import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -27,6 +30,14 @@ TIMEOUT_S = float(os.environ.get("LECTERN_UI_TIMEOUT", "300"))
 def end_with_parent():
     """In a child: it is killed when the test is, however that ends (PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def document_maker():
+    """The module that makes documents byte by byte, of tests/fuzz."""
+    spec = importlib.util.spec_from_file_location("documents", os.path.join(os.environ["LECTERN_TEST_DATA"], "../fuzz/make-documents.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def check_under():
@@ -183,9 +194,8 @@ class Desktop:
         assert self.window_process.poll() is None, "the window ended"
         return None
 
-    def _x_windows(self):
-        found = subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "."], capture_output=True, text=True).stdout.split()
-        return found
+    def _x_windows(self, name="."):
+        return subprocess.run(["xdotool", "search", "--onlyvisible", "--name", name], capture_output=True, text=True).stdout.split()
 
     def stop(self, kill=False):
         """Ends the window as a user would (Ctrl+Q), or at once as a crash would."""
@@ -278,9 +288,9 @@ class Desktop:
         box = node.get_component_iface().get_extents(self.atspi.CoordType.WINDOW)
         return box.width > 0 and box.height > 0
 
-    def look(self, role=None, name=None, contains=None):
+    def look(self, role=None, name=None, contains=None, root=None):
         """The first visible node that fits, or None, at once."""
-        for node in self.visible():
+        for node in self.visible(root):
             try:
                 if role is not None and node.get_role_name() != role:
                     continue
@@ -316,22 +326,29 @@ class Desktop:
 
     # ------------------------------------------------------------------------------------------------------------ using
 
-    def press(self, name, role="push button"):
-        """A button by its name: its own action, as a screen reader's user presses it."""
+    def press(self, name, role="push button", root=None):
+        """A button by its name, of the window root if several have one: its own action, as a screen reader's user presses it."""
         def act():
-            for node in self.visible():  # a menu's button is a button within one of the same name, of which one acts
+            for node in self.visible(root):  # a menu's button is a button within one of the same name, of which one acts
                 if role in (None, node.get_role_name()) and self.is_named(node, name) and node.get_action_iface() and \
                         node.get_n_actions() > 0 and self.is_placed(node):
                     return node.do_action(0)
             return False
         self.wait(act, "to press “%s”" % name)
 
+    def window_named(self, title):
+        """An X window by its whole title, once it is there."""
+        return self.wait(lambda: self._x_windows("^%s$" % re.escape(title))[0], "the window “%s”" % title)
+
     def fill(self, title, text):
         """A dialog with one entry, by its title: types the text and Return into it."""
-        window = self.wait(lambda: subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^%s$" % title], capture_output=True,
-                                                  text=True).stdout.split()[0], "the dialog “%s”" % title)
-        subprocess.run(["xdotool", "windowfocus", "--sync", window, "type", "--delay", "20", text], check=True, capture_output=True)
+        subprocess.run(["xdotool", "windowfocus", "--sync", self.window_named(title), "type", "--delay", "20", text], check=True, capture_output=True)
         subprocess.run(["xdotool", "key", "Return"], check=True)
+
+    def escape_from(self, title):
+        """Escape, to the window of that title, which goes by it."""
+        subprocess.run(["xdotool", "windowfocus", "--sync", self.window_named(title), "key", "Escape"], check=True, capture_output=True)
+        self.wait(lambda: not self._x_windows("^%s$" % re.escape(title)), "“%s” to go" % title)
 
     def focus_window(self):
         subprocess.run(["xdotool", "windowfocus", "--sync", self.x_window], check=False, capture_output=True)
@@ -360,8 +377,8 @@ class Desktop:
         width, height = map(int, self.size.split("x"))
         return Picture(width, height, subprocess.run(["import", "-window", "root", "-depth", "8", "rgb:-"], capture_output=True, check=True).stdout)
 
-    def click(self, node, button="1", repeat=1, at=(0.5, 0.5)):
-        """With the pointer, in the middle of what is there, or elsewhere in it."""
+    def click(self, node, button="1", repeat=1, at=(0.5, 0.5), window=None):
+        """With the pointer, in the middle of what is there, or elsewhere in it; in the main window, or another by its title."""
         seen = [None]
 
         def settled():  # it has a place, and has kept it
@@ -370,8 +387,9 @@ class Desktop:
             return box if box.width > 0 and box.height > 0 and place == seen[0] else None
         extents = self.wait(settled, "a place to click on")
         x, y = extents.x + int(extents.width * at[0]), extents.y + int(extents.height * at[1])
-        self.focus_window()
-        subprocess.run(["xdotool", "mousemove", "--window", self.x_window, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
+        x_window = self.x_window if window is None else self.window_named(window)
+        subprocess.run(["xdotool", "windowfocus", "--sync", x_window], check=False, capture_output=True)
+        subprocess.run(["xdotool", "mousemove", "--window", x_window, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
                        check=True)
 
     def resize(self, width, height):
@@ -383,6 +401,14 @@ class Desktop:
         """The command line over the same library: makes what a test needs, looks at what the window did."""
         done = subprocess.run([os.environ["LECTERN"], "--json", *arguments], capture_output=True, text=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+    def set_state(self, title, state, note):
+        """What only rare accidents bring about (a scan, a failure) is written into the library, as if it had happened."""
+        library = sqlite3.connect(os.path.join(self.library, "library.sqlite"))
+        n = library.execute("UPDATE documents SET state=?, note=? WHERE title=?", (state, note, title)).rowcount
+        library.commit()
+        library.close()
+        assert n == 1, (title, n)
 
     def write(self, name, text):
         path = os.path.join(self.folder, "home", name)

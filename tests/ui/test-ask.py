@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Asking in the window: an answer with its evidence, the passage it leads to, what is not there, a table over documents, stopping; then a
 restart, and the conversation goes on without a token being read again."""
+import glob
 import os
 import subprocess
 
@@ -18,6 +19,11 @@ def ask(desktop, question):
     entry = desktop.find("text", "Question")
     desktop.wait(lambda: entry.get_editable_text_iface() and desktop.atspi.EditableText.set_text_contents(entry, question))
     desktop.press("Send question")
+
+
+def saved_states(desktop):
+    """What was computed while reading, byte for byte."""
+    return {path: open(path, "rb").read() for path in glob.glob(os.path.join(desktop.library, "cache", "*.lkv"))}
 
 
 with Desktop() as desktop:
@@ -54,6 +60,7 @@ with Desktop() as desktop:
     assert desktop.stop() == 0
     conversations = desktop.lectern("conversation", "list")
     assert len(conversations) == 1, conversations
+    states = saved_states(desktop)
     desktop.start()
     title = "What is the secret code of Katya Brandt of the South house?"
     row = desktop.find("label", title)
@@ -62,7 +69,12 @@ with Desktop() as desktop:
     ask(desktop, "Nobody else was told what?")
     desktop.wait(lambda: desktop.lectern("conversation", "list")[0]["turns"] == 4, "the fourth turn")
     desktop.gone("push button", "Stop")
+    figures = [desktop.text(n) for n in desktop.visible() if n.get_role_name() == "label" and "tokens from cache" in desktop.text(n)]
+    n_tokens = sum(d["tokens"] for d in desktop.lectern("library"))
+    print("after the restart:", figures[-1])
+    assert int(figures[-1].split(" tokens")[0].replace(",", "")) >= n_tokens > 0, (figures, n_tokens)
     assert desktop.stop() == 0
+    assert len(states) == len(CODES) and saved_states(desktop) == states
     after = desktop.lectern("conversation", "list")
     assert len(after) == 1 and after[0]["turns"] == 4, after
     for document in desktop.lectern("library"):

@@ -1,16 +1,13 @@
 #!/usr/bin/python3
 """From the answer to its passage: the page and the place on it in the real window, as poppler has the words and as they can be read on the
 screen; then the ways around in a document: finding, pages, chapters, the strip, the place that is kept."""
-import importlib.util
 import os
 import re
 import subprocess
 
-from desktop import Desktop
+from desktop import Desktop, document_maker
 
-spec = importlib.util.spec_from_file_location("documents", os.path.join(os.environ["LECTERN_TEST_DATA"], "../fuzz/make-documents.py"))
-documents = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(documents)
+documents = document_maker()
 
 PAGES, PAGE_WIDTH = 8, 612
 PEOPLE = ["Anna Adler", "Boris Braun", "Clara Conti", "Dora Dahl", "Emil Ek", "Fanny Frost", "Greta Gray", "Hugo Hahn"]

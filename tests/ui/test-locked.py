@@ -11,9 +11,7 @@ DOCUMENTS = os.environ["LECTERN_TEST_DOCUMENTS"]
 
 def give_password(desktop, password):
     desktop.find("label", "Password Needed")
-    dialog = desktop.wait(lambda: subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "Password Needed"], capture_output=True,
-                                                 text=True).stdout.split()[0])
-    subprocess.run(["xdotool", "windowfocus", "--sync", dialog], check=False, capture_output=True)
+    subprocess.run(["xdotool", "windowfocus", "--sync", desktop.window_named("Password Needed")], check=False, capture_output=True)
     subprocess.run(["xdotool", "type", "--delay", "30", password], check=True)
     desktop.press("Open")
 
