@@ -110,7 +110,8 @@ static void add_rows(likeness *to, const float *x, const float *y)
 static void add_likeness(likeness *sum, const likeness *one, double *worst)
 {
     sum->kept += one->kept, sum->same += one->same, sum->size += one->size, sum->other_size += one->other_size, sum->apart += one->apart;
-    *worst = fmax(*worst, fabs(sqrt(one->other_size / one->size) - 1));
+    double change = fabs(sqrt(one->other_size / one->size) - 1);
+    *worst = fmax(*worst, change == change ? change : INFINITY);
 }
 
 static void compare_states(const cached *a, const cached *b)
