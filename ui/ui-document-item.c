@@ -186,6 +186,16 @@ static char *planned_state(UiDocumentItem *self, const char *state)
     return g_string_free(text, FALSE);
 }
 
+const char *ui_document_item_get_format(UiDocumentItem *self)
+{
+    static const char *const texts[][2] = {{"text", "TXT"}, {"markdown", "MD"}, {"pdf", "PDF"}, {"epub", "EPUB"}, {"html", "HTML"},
+                                           {"docx", "DOCX"}, {"odt", "ODT"}, {"rtf", "RTF"}};
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        if (g_str_equal(texts[i][0], self->document->format)) return texts[i][1];
+    }
+    return "DOC";
+}
+
 char *ui_document_item_dup_state(UiDocumentItem *self)
 {
     switch (self->document->state) {

@@ -39,6 +39,7 @@ bool ui_document_item_is_ahead(AppDocumentState state); /* a plan says something
 /* "43,854 tokens · 12 pages · 130 MB", what there is of it, with the byline first. g_free. */
 char *ui_document_item_dup_caption(UiDocumentItem *item);
 /* "Ready", "Reading, 37%", "Waiting, about 2 minutes": the state in words. g_free. */
+const char *ui_document_item_get_format(UiDocumentItem *item); /* what kind of file it was, as people call it, short: "PDF" */
 char *ui_document_item_dup_state(UiDocumentItem *item);
 const char *ui_document_item_get_state_icon(UiDocumentItem *item);
 /* Why it is not ready and what to do; NULL: nothing to say. g_free. */

@@ -26,17 +26,6 @@ void ui_document_row_leave_focus_to_list(UiDocumentRow *self)
     for (size_t i = 0; i < G_N_ELEMENTS(buttons); i++) gtk_widget_set_focusable(buttons[i], FALSE);
 }
 
-/* What kind of file it was, as people call it: short, for the tile. */
-static const char *format_text(const char *format)
-{
-    static const char *const texts[][2] = {{"text", "TXT"}, {"markdown", "MD"}, {"pdf", "PDF"}, {"epub", "EPUB"}, {"html", "HTML"},
-                                           {"docx", "DOCX"}, {"odt", "ODT"}, {"rtf", "RTF"}};
-    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
-        if (g_str_equal(texts[i][0], format)) return texts[i][1];
-    }
-    return "DOC";
-}
-
 static void set_tip(GtkWidget *button, const char *icon, const char *tip)
 {
     gtk_button_set_icon_name(GTK_BUTTON(button), icon);
@@ -70,7 +59,7 @@ static void update(UiDocumentRow *self)
     const AppDocument *document = ui_document_item_get_document(self->item);
     g_autofree char *caption = ui_document_item_dup_caption(self->item), *state = ui_document_item_dup_state(self->item);
     g_autofree char *advice = ui_document_item_dup_advice(self->item);
-    gtk_label_set_text(self->format, format_text(document->format));
+    gtk_label_set_text(self->format, ui_document_item_get_format(self->item));
     gtk_label_set_text(self->title, document->title);
     gtk_label_set_text(self->caption, caption);
     gtk_label_set_text(self->state, state);

@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 enum {
-    HEAD_ROWS_MAX = 3, /* of a table: more are rows that lack a label */
     BLOCK_BYTES = 4096,
     FULL_LINE_CHARS_MIN = 45, /* narrower columns of prose are rare, verses of that length are not */
     FULL_LINE_CHARS_MAX = 120, /* texts with longer lines were not broken by a page */
     FULL_LINE_SLACK = 6,
+    HEAD_ROWS_MAX = 3, /* of a table: more are rows that lack a label */
 };
 
 /* --------------------------------------------------------------------------------------------------------------- lines */
@@ -103,6 +103,7 @@ static void measure_row(UiDocument *document, const Line *line, UiTable *table, 
     uint32_t column = 0;
     while (true) {
         char *border = (char *)find_border(at, (size_t)(end - at));
+        if (border == NULL && column == 0) return; /* a caption over or between rows: as wide as it likes */
         size_t n_bytes = (size_t)((border != NULL ? border : end) - at);
         if (column < UI_TABLE_COLUMNS_MAX) {
             size_t n_chars = (size_t)g_utf8_strlen(at, (gssize)n_bytes);
@@ -118,8 +119,22 @@ static void measure_row(UiDocument *document, const Line *line, UiTable *table, 
     }
 }
 
-/* Heads are often fewer by one than what stands below them, as nothing stands above the labels: "2021 | 2020" over "Net sales | 9 | 8". */
-static bool lacks_first_head(const UiDocument *document, const Line *line, const UiTable *table)
+static bool has_one_cell(const UiDocument *document, const Line *line)
+{
+    return memchr(document->text + line->start, '\t', line->end - line->start) == NULL;
+}
+
+/* "March 31, 2023", "2023": what stands over figures, and hardly over labels. */
+static bool ends_in_year(const char *text, const char *end)
+{
+    while (end > text && end[-1] == ' ') end--;
+    if (end - text < 4 || (end - text > 4 && g_ascii_isalnum(end[-5]))) return false;
+    return (memcmp(end - 4, "19", 2) == 0 || memcmp(end - 4, "20", 2) == 0) && g_ascii_isdigit(end[-2]) && g_ascii_isdigit(end[-1]);
+}
+
+/* Heads are often fewer by one than what stands below them, as nothing stands above the labels: "2021 | 2020" over "Net sales | 9 | 8".
+ * Further down, where a label may lack a figure, only years are taken for heads. */
+static bool lacks_first_head(const UiDocument *document, const Line *line, const UiTable *table, bool is_first)
 {
     const char *at = document->text + line->start, *end = document->text + line->end;
     uint32_t n_cells = 1;
@@ -127,7 +142,7 @@ static bool lacks_first_head(const UiDocument *document, const Line *line, const
     const char *border = memchr(at, '\t', (size_t)(end - at));
     bool has_digit = false;
     for (const char *c = at; border != NULL && c < border; c++) has_digit |= g_ascii_isdigit(*c);
-    return n_cells + 1 == table->n_columns && has_digit && g_ascii_isdigit(end[-1]);
+    return n_cells + 1 == table->n_columns && has_digit && g_ascii_isdigit(end[-1]) && (is_first || ends_in_year(at, border));
 }
 
 static bool is_table(const Setter *setter)
@@ -150,21 +165,42 @@ static void set_table(Setter *setter)
     for (uint32_t i = 1; i < table.n_columns; i++) table.is_number[i] = n_numbers[i] * 2 >= n_cells[i];
     const Line *first = &g_array_index(setter->block, Line, 0), *last = first + setter->block->len - 1;
     add_span(setter, first->start, MIN(last->end + 1, setter->document->n_bytes), UI_LINE_TABLE, setter->document->tables->len);
-    for (guint i = 0; i < setter->block->len && i < HEAD_ROWS_MAX && table.n_columns > 2; i++) {
+    guint n_heads = 0; /* at the top, before the first row of figures */
+    for (guint i = 0; i < setter->block->len && table.n_columns > 2; i++) {
         const Line *line = &g_array_index(setter->block, Line, i);
-        if (!lacks_first_head(setter->document, line, &table)) break;
-        add_span(setter, line->start, line->end, UI_LINE_TABLE_HEAD, setter->document->tables->len);
+        if (has_one_cell(setter->document, line)) continue;
+        bool is_head = lacks_first_head(setter->document, line, &table, n_heads < HEAD_ROWS_MAX);
+        if (is_head) add_span(setter, line->start, line->end, UI_LINE_TABLE_HEAD, setter->document->tables->len);
+        n_heads = is_head ? n_heads + 1 : HEAD_ROWS_MAX;
     }
     g_array_append_val(setter->document->tables, table);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- setting */
 
+/* GTK 4.8 lays out a line without a tag's beginning or end in the style of the line it laid out before, wherever that was: every line gets
+ * one, with a tag on every second line that says nothing. */
+static void mark_lines(Setter *setter)
+{
+    const char *text = setter->document->text;
+    bool is_other = false;
+    for (guint i = 1; i < setter->block->len; i++) {
+        const Line *line = &g_array_index(setter->block, Line, i);
+        if (text[line[-1].end] != '\n') continue; /* joined */
+        guint last = i;
+        while (last + 1 < setter->block->len && text[g_array_index(setter->block, Line, last).end] != '\n') last++;
+        is_other = !is_other;
+        size_t end = g_array_index(setter->block, Line, last).end;
+        if (is_other) add_span(setter, line->start, MIN(end + 1, setter->document->n_bytes), UI_LINE_OTHER, 0);
+    }
+}
+
 static void set_block(Setter *setter)
 {
     if (setter->block->len == 0) return;
     if (is_table(setter)) set_table(setter);
     else set_paragraph(setter);
+    mark_lines(setter);
     g_array_set_size(setter->block, 0);
 }
 

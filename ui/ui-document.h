@@ -23,6 +23,7 @@ typedef enum UiLineStyle {
     UI_LINE_GAP,           /* the empty line between paragraphs */
     UI_LINE_TABLE,
     UI_LINE_TABLE_HEAD,    /* of a table: a row of heads without one above the labels */
+    UI_LINE_OTHER,         /* every second line of a block, see ui-document.c: looks like its neighbours */
     UI_LINE_HIDDEN,        /* Markdown's marks around headings and tables: there, but not shown */
     UI_LINE_STYLES,
 } UiLineStyle;

@@ -55,3 +55,10 @@ char *ui_format_day(int64_t time_s)
     /* Translators: dates as g_date_time_format makes them: this year, and earlier */
     return g_date_time_format(time, g_date_time_get_year(time) == g_date_time_get_year(now) ? _("%-d %B") : _("%-d %B %Y"));
 }
+
+char *ui_format_moment(int64_t time_s)
+{
+    g_autoptr(GDateTime) time = g_date_time_new_from_unix_local(time_s);
+    /* Translators: a day and a time as g_date_time_format makes them */
+    return time != NULL ? g_date_time_format(time, _("%-d %B %Y, %H:%M")) : g_strdup("");
+}

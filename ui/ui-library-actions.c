@@ -13,6 +13,7 @@
 #include "ui-library-internal.h"
 #include "ui-menu.h"
 #include "ui-name-dialog.h"
+#include "ui-properties.h"
 #include "ui-settings.h"
 #include "ui-window.h"
 
@@ -167,6 +168,7 @@ void ui_library_actions_update(UiLibraryView *self)
     for (size_t i = 0; i < G_N_ELEMENTS(of_any); i++) gtk_widget_action_set_enabled(widget, of_any[i], selection->len > 0);
     gtk_widget_action_set_enabled(widget, "library.open", item != NULL);
     gtk_widget_action_set_enabled(widget, "library.rename", item != NULL);
+    gtk_widget_action_set_enabled(widget, "library.properties", item != NULL);
     gtk_widget_action_set_enabled(widget, "library.read-scan", item != NULL && ui_document_item_may_be_scan(item));
     gtk_widget_action_set_enabled(widget, "library.reveal", item != NULL && ui_document_item_get_document(item)->source[0] != '\0');
     gtk_widget_action_set_enabled(widget, "library.read", readable->len > 0);
@@ -411,6 +413,12 @@ static void reveal(GtkWidget *widget, const char *name, GVariant *parameter)
                            g_variant_new("(ass)", uris, ""), NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_revealed, uri);
 }
 
+static void show_properties(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    UiDocumentItem *item = only_item(UI_LIBRARY_VIEW(widget));
+    if (item != NULL) ui_properties_show(GTK_WINDOW(gtk_widget_get_root(widget)), item);
+}
+
 static void show_all(GtkWidget *widget, const char *name, GVariant *parameter)
 {
     gtk_widget_activate_action(widget, "listing.filter", "s", "all");
@@ -443,6 +451,7 @@ void ui_library_actions_install(GtkWidgetClass *class)
         {"library.remove", NULL, remove_selected},
         {"library.unselect", NULL, unselect},
         {"library.reveal", NULL, reveal},
+        {"library.properties", NULL, show_properties},
         {"library.show-all", NULL, show_all},
         {"library.show-menu", "x", show_menu},
         {"library.show-selection-menu", NULL, show_selection_menu},
@@ -450,6 +459,7 @@ void ui_library_actions_install(GtkWidgetClass *class)
     for (size_t i = 0; i < G_N_ELEMENTS(actions); i++) gtk_widget_class_install_action(class, actions[i].name, actions[i].type, actions[i].activate);
     gtk_widget_class_add_binding_action(class, GDK_KEY_Delete, 0, "library.remove", NULL);
     gtk_widget_class_add_binding_action(class, GDK_KEY_F2, 0, "library.rename", NULL);
+    gtk_widget_class_add_binding_action(class, GDK_KEY_Return, GDK_ALT_MASK, "library.properties", NULL);
     gtk_widget_class_add_binding_action(class, GDK_KEY_Menu, 0, "library.show-selection-menu", NULL);
     gtk_widget_class_add_binding_action(class, GDK_KEY_F10, GDK_SHIFT_MASK, "library.show-selection-menu", NULL);
 }

@@ -145,10 +145,19 @@ static void on_row_long_press(GtkGestureLongPress *gesture, double x, double y, 
     show_menu_at(row, x, y);
 }
 
+/* "ax": the document, or all that are selected if it is among them. */
 static GdkContentProvider *on_drag_prepare(GtkDragSource *source, double x, double y, GtkWidget *row)
 {
-    UiDocumentItem *item = gtk_list_item_get_item(list_item_of(row));
-    return item != NULL ? gdk_content_provider_new_typed(UI_TYPE_DOCUMENT_ITEM, item) : NULL;
+    GtkListItem *list_item = list_item_of(row);
+    UiDocumentItem *item = gtk_list_item_get_item(list_item);
+    GtkWidget *view = gtk_widget_get_ancestor(row, UI_TYPE_LIBRARY_VIEW);
+    if (item == NULL || view == NULL) return NULL;
+    int64_t document = ui_document_item_get_id(item);
+    g_autoptr(GArray) selection = ui_library_view_dup_selection(UI_LIBRARY_VIEW(view));
+    bool is_selected = gtk_list_item_get_selected(list_item) && selection->len > 0;
+    GVariant *documents = g_variant_new_fixed_array(G_VARIANT_TYPE_INT64, is_selected ? selection->data : (const char *)&document,
+                                                    is_selected ? selection->len : 1, sizeof document);
+    return gdk_content_provider_new_typed(G_TYPE_VARIANT, documents);
 }
 
 static void on_setup(GtkSignalListItemFactory *factory, GtkListItem *list_item, UiLibraryView *self)
@@ -203,6 +212,10 @@ static void on_order_setting(GSettings *settings, const char *key, UiLibraryView
 static void show_wanted(UiLibraryView *self)
 {
     GListModel *list = G_LIST_MODEL(self->selection);
+    if (self->wants_top && g_list_model_get_n_items(list) > 0) {
+        self->wants_top = false;
+        gtk_widget_activate_action(GTK_WIDGET(self->list), "list.scroll-to-item", "u", 0);
+    }
     if (self->wanted == 0 || ui_document_model_find(self->model, self->wanted) == NULL) return;
     for (guint i = 0; i < g_list_model_get_n_items(list); i++) {
         g_autoptr(UiDocumentItem) item = g_list_model_get_item(list, i);
@@ -269,10 +282,11 @@ void ui_library_view_show_collection(UiLibraryView *self, int64_t collection)
 {
     if (collection != self->collection) {
         self->collection = collection;
+        self->wants_top = true;
         gtk_search_bar_set_search_mode(self->search_bar, FALSE);
         gtk_selection_model_unselect_all(GTK_SELECTION_MODEL(self->selection));
         ui_document_model_set_collection(self->model, collection);
-        g_settings_set_int64(ui_settings_get(), "collection", collection);
+        ui_settings_keep("collection", g_variant_new_int64(collection));
         update_selection(self);
     }
     update_name(self);

@@ -29,11 +29,18 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE(UiPdfTiles, ui_pdf_tiles, G_TYPE_OBJECT)
 
+/* Waits for the end of the process that draws, which is not for the main loop. */
+static gpointer end_renderer(gpointer renderer)
+{
+    app_renderer_free(renderer);
+    return NULL;
+}
+
 static void unref_shared(gpointer data)
 {
     Shared *shared = data;
     if (!g_atomic_ref_count_dec(&shared->n_refs)) return;
-    app_renderer_free(shared->renderer);
+    g_thread_unref(g_thread_new("renderer-end", end_renderer, shared->renderer));
     g_free(shared);
 }
 

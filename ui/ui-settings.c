@@ -30,3 +30,9 @@ GSettings *ui_settings_get(void)
     settings = g_settings_new_full(schema, NULL, NULL);
     return settings;
 }
+
+void ui_settings_keep(const char *key, GVariant *value)
+{
+    g_autoptr(GVariant) wanted = g_variant_ref_sink(value), known = g_settings_get_value(ui_settings_get(), key);
+    if (!g_variant_equal(wanted, known)) g_settings_set_value(ui_settings_get(), key, wanted);
+}

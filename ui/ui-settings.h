@@ -10,6 +10,8 @@
 G_BEGIN_DECLS
 
 GSettings *ui_settings_get(void); /* borrowed; one for the program's whole life */
+/* Writes only what differs: where there is no dconf, each write waits for the disk. Takes a floating value. */
+void ui_settings_keep(const char *key, GVariant *value);
 
 G_END_DECLS
 

@@ -4,8 +4,8 @@
 
 #include <glib/gi18n.h>
 
-#include "ui-document-item.h"
 #include "ui-format.h"
+#include "ui-window.h"
 
 enum { CONVERSATIONS_MAX = 500 };
 
@@ -52,12 +52,14 @@ static void on_long_press(GtkGestureLongPress *gesture, double x, double y, UiSi
 
 typedef struct Drop {
     UiContext *context;
-    int64_t collection, document;
+    int64_t collection;
+    GVariant *documents; /* "ax" */
 } Drop;
 
 static void free_drop(gpointer data)
 {
     g_object_unref(((Drop *)data)->context);
+    g_variant_unref(((Drop *)data)->documents);
     g_free(data);
 }
 
@@ -65,18 +67,31 @@ static void add_dropped(GTask *task, gpointer source, gpointer data, GCancellabl
 {
     Drop *drop = data;
     g_autoptr(GError) error = NULL;
-    if (!app_library_collection_add(ui_context_get_library(drop->context), drop->collection, drop->document, &error)) g_warning("%s", error->message);
-    g_task_return_boolean(task, TRUE);
+    gsize n = 0;
+    const gint64 *documents = g_variant_get_fixed_array(drop->documents, &n, sizeof *documents);
+    for (gsize i = 0; i < n && error == NULL; i++) {
+        app_library_collection_add(ui_context_get_library(drop->context), drop->collection, documents[i], &error);
+    }
+    if (error != NULL) g_task_return_error(task, g_steal_pointer(&error));
+    else g_task_return_boolean(task, TRUE);
+}
+
+static void on_dropped(GObject *source, GAsyncResult *result, gpointer user)
+{
+    g_autoptr(GError) error = NULL;
+    if (!g_task_propagate_boolean(G_TASK(result), &error)) ui_window_say(GTK_WIDGET(source), error->message);
 }
 
 static gboolean on_drop(GtkDropTarget *target, const GValue *value, double x, double y, UiSidebar *self)
 {
     GtkWidget *row = gtk_event_controller_get_widget(GTK_EVENT_CONTROLLER(target));
+    GVariant *documents = g_value_get_variant(value);
+    if (documents == NULL || !g_variant_is_of_type(documents, G_VARIANT_TYPE("ax"))) return FALSE;
     Drop *drop = g_new0(Drop, 1);
     drop->context = g_object_ref(self->context);
     drop->collection = ui_sidebar_get_row(GTK_LIST_BOX_ROW(row))->id;
-    drop->document = ui_document_item_get_id(g_value_get_object(value));
-    ui_context_run(self->context, G_OBJECT(self), add_dropped, drop, free_drop, NULL, NULL, NULL);
+    drop->documents = g_variant_ref(documents);
+    ui_context_run(self->context, G_OBJECT(self), add_dropped, drop, free_drop, NULL, on_dropped, NULL);
     return TRUE;
 }
 
@@ -190,7 +205,7 @@ static void put_row(UiSidebar *self, GtkListBox *list, int index, gint64 id, con
     gtk_list_box_insert(list, row, index);
     if (had_focus) gtk_widget_grab_focus(row);
     if (list != self->collections || id == 0) return;
-    GtkDropTarget *drop = gtk_drop_target_new(UI_TYPE_DOCUMENT_ITEM, GDK_ACTION_COPY);
+    GtkDropTarget *drop = gtk_drop_target_new(G_TYPE_VARIANT, GDK_ACTION_COPY);
     g_signal_connect(drop, "drop", G_CALLBACK(on_drop), self);
     gtk_widget_add_controller(row, GTK_EVENT_CONTROLLER(drop));
 }

@@ -245,12 +245,20 @@ typedef struct Head { /* a row that begins at the second column */
     UiSpan span;
 } Head;
 
+/* How many characters the labels have before the figures begin: all they want, where there is room. */
+static double label_chars(UiTextPage *self, const UiTable *table)
+{
+    double room = (self->measured_width + gtk_text_view_get_right_margin(GTK_TEXT_VIEW(self)) - MARGIN_MIN_PX) / (self->char_px * TABLE_SCALE) - TABLE_GAP_CHARS;
+    for (uint32_t i = 1; i < table->n_columns; i++) room -= MIN(table->n_chars[i], TABLE_LABEL_CHARS_MAX / 2) + TABLE_GAP_CHARS;
+    return MIN(table->n_chars[0], MAX(TABLE_LABEL_CHARS_MAX, floor(room)));
+}
+
 /* The figure that comes first stands above those of the second column: the row is indented up to where it begins. */
 static void set_indent(UiTextPage *self, const Head *head)
 {
     const UiTable *table = &g_array_index(self->document->tables, UiTable, head->span.table);
     const char *text = self->document->text + head->span.start, *tab = memchr(text, '\t', head->span.end - head->span.start);
-    double char_px = self->char_px * TABLE_SCALE, left = (MIN(table->n_chars[0], TABLE_LABEL_CHARS_MAX) + TABLE_GAP_CHARS) * char_px;
+    double char_px = self->char_px * TABLE_SCALE, left = (label_chars(self, table) + TABLE_GAP_CHARS) * char_px;
     double width = (MIN(table->n_chars[1], TABLE_LABEL_CHARS_MAX / 2) + TABLE_GAP_CHARS) * char_px;
     int own = 0, table_indent = 0;
     g_object_get(g_ptr_array_index(self->table_tags, head->span.table), "indent", &table_indent, NULL);
@@ -266,7 +274,7 @@ static void set_stops(UiTextPage *self, GtkTextTag *tag, const UiTable *table)
     double n_total = 0, char_px = self->char_px * TABLE_SCALE;
     PangoTabArray *stops = pango_tab_array_new(MAX((int)table->n_columns - 1, 1), TRUE);
     for (uint32_t i = 0; i < table->n_columns; i++) {
-        double width = MIN(table->n_chars[i], i == 0 ? TABLE_LABEL_CHARS_MAX : TABLE_LABEL_CHARS_MAX / 2) + TABLE_GAP_CHARS;
+        double width = (i == 0 ? label_chars(self, table) : MIN(table->n_chars[i], TABLE_LABEL_CHARS_MAX / 2)) + TABLE_GAP_CHARS;
         if (i > 0) {
             bool is_right = table->is_number[i];
             pango_tab_array_set_tab(stops, (int)i - 1, is_right ? PANGO_TAB_RIGHT : PANGO_TAB_LEFT,
@@ -390,6 +398,7 @@ static void make_tags(UiTextPage *self, GtkTextBuffer *buffer)
                                                    "pixels-inside-wrap", 2, NULL);
     }
     self->tags[UI_LINE_GAP] = gtk_text_buffer_create_tag(buffer, NULL, "scale", 0.6, NULL);
+    self->tags[UI_LINE_OTHER] = gtk_text_buffer_create_tag(buffer, NULL, NULL);
     self->tags[UI_LINE_HIDDEN] = gtk_text_buffer_create_tag(buffer, NULL, "invisible", TRUE, NULL);
     self->tags[UI_LINE_TABLE] = gtk_text_buffer_create_tag(buffer, NULL, "scale", TABLE_SCALE, "font-features", "tnum", "pixels-above-lines", 1,
                                                            "pixels-below-lines", 1, NULL);

@@ -29,6 +29,7 @@ GtkWidget *ui_turn_new(const char *question)
 {
     UiTurn *self = g_object_new(UI_TYPE_TURN, NULL);
     gtk_label_set_text(self->question, question);
+    gtk_widget_set_visible(GTK_WIDGET(self->question), *question != '\0'); /* a conversation that cannot be shown */
     return GTK_WIDGET(self);
 }
 

@@ -95,7 +95,7 @@ static void keep_focus(UiWindow *self)
 /* A pane that lies over the rest is there for the moment: only one that stands beside it is remembered. */
 static void on_end_shown(UiWindow *self)
 {
-    if (!ui_panes_get_end_over(self->panes)) g_settings_set_boolean(ui_settings_get(), "is-ask-shown", ui_panes_get_end_shown(self->panes));
+    if (!ui_panes_get_end_over(self->panes)) ui_settings_keep("is-ask-shown", g_variant_new_boolean(ui_panes_get_end_shown(self->panes)));
     update_headers(self);
     keep_focus(self);
 }
@@ -141,7 +141,7 @@ static void show_view(UiWindow *self, const char *name)
     gtk_stack_set_visible_child_name(self->views, name);
     ui_panes_set_content_shown(self->panes, true);
     if (ui_panes_get_end_over(self->panes)) ui_panes_set_end_shown(self->panes, false);
-    g_settings_set_string(ui_settings_get(), "view", name);
+    ui_settings_keep("view", g_variant_new_string(name));
     mark_sidebar(self);
 }
 
@@ -192,7 +192,7 @@ static void show_title(UiWindow *self, int64_t document)
     Opened *opened = g_new0(Opened, 1);
     opened->library = app_library_ref(ui_context_get_library(self->context));
     opened->document = document;
-    g_settings_set_int64(ui_settings_get(), "document", document);
+    ui_settings_keep("document", g_variant_new_int64(document));
     ui_context_run(self->context, G_OBJECT(self), load_title, opened, free_opened, NULL, on_title, NULL);
 }
 
@@ -498,12 +498,11 @@ UiWindow *ui_window_new(UiApplication *application)
 
 static gboolean ui_window_close_request(GtkWindow *window)
 {
-    GSettings *settings = ui_settings_get();
     int width, height;
     gtk_window_get_default_size(window, &width, &height);
-    g_settings_set_int(settings, "window-width", width);
-    g_settings_set_int(settings, "window-height", height);
-    g_settings_set_boolean(settings, "is-maximized", gtk_window_is_maximized(window));
+    ui_settings_keep("window-width", g_variant_new_int32(width));
+    ui_settings_keep("window-height", g_variant_new_int32(height));
+    ui_settings_keep("is-maximized", g_variant_new_boolean(gtk_window_is_maximized(window)));
     return GTK_WINDOW_CLASS(ui_window_parent_class)->close_request(window);
 }
 

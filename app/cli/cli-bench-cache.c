@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE_BYTES = 4096 };
+enum { PAGE_BYTES = 4096, READ_BYTES = 1 << 20 };
 static const char *const DOCUMENT = "bench";
 
 /* Section i's ids: the given ones with a first token of its own, so that no two sections are the same. */
@@ -76,6 +76,15 @@ static void forget_file(const char *path)
     close(fd);
 }
 
+static void read_file(const char *path)
+{
+    g_autofree char *piece = g_malloc(READ_BYTES);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    while (read(fd, piece, READ_BYTES) > 0) continue;
+    close(fd);
+}
+
 static void remove_file(const char *path) { g_unlink(path); }
 
 uint64_t cli_bench_resident_bytes(const char *folder)
@@ -95,6 +104,8 @@ uint64_t cli_bench_resident_bytes(const char *folder)
 }
 
 void cli_bench_forget_pages(const char *folder) { each_file(folder, forget_file); }
+
+void cli_bench_read_files(const char *folder) { each_file(folder, read_file); }
 
 void cli_bench_remove_folder(const char *folder)
 {

@@ -72,16 +72,13 @@ __device__ __forceinline__ void seek_first(Cursor &c, const gpu_group &g, uint32
         low += k * step;
         n = min(step, n - k * step);
     }
-    uint32_t first[at_once / 32], count = 0, end = 0;
+    uint32_t first[at_once / 32], count = 0;
 #pragma unroll
     for (uint32_t i = 0; i < at_once / 32; i++) first[i] = i * 32 + lane < n ? __ldg(g.first_tile + low + i * 32 + lane) : 0xffffffffu;
 #pragma unroll
     for (uint32_t i = 0; i < at_once / 32; i++) count += __popc(__ballot_sync(WARP_ALL, first[i] <= tile));
-#pragma unroll
-    for (uint32_t i = 0; i < at_once / 32; i++)
-        if ((count - 1) / 32 == i) end = first[i];
     c.section = low + count - 2;
-    c.end_tile = __shfl_sync(WARP_ALL, end, (count - 1) & 31);
+    c.end_tile = __ldg(g.first_tile + low + count - 1); /* one of those */
 }
 
 /* What a lane holds of the tile to come: its token's codes (k = 16), and its share of the value rows. */
@@ -341,34 +338,45 @@ __device__ __forceinline__ void add_values_any(Sums<VK, NC> &sums, const float (
     }
 }
 
-/* Where feature f of column c stands in a part's record of NC * 128 floats: as the accumulators lie, so that they are added unmoved. */
-template <int VK, int NC> __device__ __forceinline__ int record_at(int c, int f)
+/* Where word i of a warp's sums, which lie as the accumulators do, stands in a part's record: [column][feature]. */
+template <int VK, int NC> __device__ __forceinline__ int record_at(int i)
 {
-    if (VK == VALUE_ANY) return c * 128 + f;
-    int tile, g, upper = f & 1;
-    if (VK == KERN_VALUE_Q8) g = f / 16, tile = f % 16 / 2;
-    else if (VK == KERN_VALUE_F16) g = f % 64 / 8, tile = f / 64 * 4 + f % 8 / 2;
-    else g = f % 32 / 4, tile = f / 32 * 2 + f % 4 / 2;
-    return (tile * 4 + upper * 2 + (c & 1)) * (NC * 4) + g * (NC / 2) + c / 2;
+    if (VK == VALUE_ANY) return i;
+    int row = i / (NC * 4), x = i % (NC * 4);
+    return (x % (NC / 2) * 2 + (row & 1)) * 128 + feature_of<VK>(row / 4, x / (NC / 2), row >> 1 & 1);
 }
 
-/* The warps' sums of a thread block, added in a fixed order, and the part's record. `area`: n_warps * NC * 128 floats. */
-template <int VK, int NC>
-__device__ void join_warps(Sums<VK, NC> &sums, Shared<NC> &s, float *area, const gpu_decode_args &a, int part, int head)
+/* The warps' sums of a thread block, added in a fixed order, and the part's record. `area`: WARPS * NC * 128 floats. Here and in what follows
+ * little code counts for more than few instructions: it runs once, and nothing has fetched it before. */
+template <int VK, int NC, int WARPS>
+__device__ __forceinline__ void join_warps(Sums<VK, NC> &sums, Shared<NC> &s, float *area, const gpu_decode_args &a, int part, int head)
 {
-    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, n_warps = blockDim.x / 32, t = lane & 3, g = lane >> 2;
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, t = lane & 3, g = lane >> 2;
 #pragma unroll
     for (int i = 0; i < NC; i++) {
         float l = warp_sum(sums.l[i]);
         if (lane == 0) s.m[warp][i] = sums.m[i], s.l[warp][i] = l;
     }
     __syncthreads(); /* also: the exchange areas are free */
+    const float *all_m = &s.m[0][0], *all_l = &s.l[0][0];
+    float top = -INFINITY, l = 0; /* of column lane % NC */
+#pragma unroll
+    for (int e = 0; e < NC * WARPS; e += 32)
+        if (e + lane < NC * WARPS) top = fmaxf(top, all_m[e + lane]);
+#pragma unroll
+    for (int o = 16; o >= NC; o /= 2) top = fmaxf(top, __shfl_xor_sync(WARP_ALL, top, o));
+#pragma unroll
+    for (int e = 0; e < NC * WARPS; e += 32)
+        if (e + lane < NC * WARPS && all_m[e + lane] > -INFINITY) l += all_l[e + lane] * exp2_fast(all_m[e + lane] - top);
+#pragma unroll
+    for (int o = 16; o >= NC; o /= 2) l += __shfl_xor_sync(WARP_ALL, l, o);
+    int64_t record = (int64_t)part * a.format.n_kv_heads + head;
+    if (warp == 0 && lane < NC) a.part_ml[record * GPU_COLUMNS_MAX + lane] = make_float2(top, l);
     float factor[NC];
 #pragma unroll
     for (int i = 0; i < NC; i++) {
-        float top = -INFINITY;
-        for (int w = 0; w < n_warps; w++) top = fmaxf(top, s.m[w][i]);
-        factor[i] = top == -INFINITY ? 0.0f : exp2_fast(sums.m[i] - top);
+        float highest = __shfl_sync(WARP_ALL, top, i);
+        factor[i] = highest == -INFINITY ? 0.0f : exp2_fast(sums.m[i] - highest);
     }
     float *mine = area + warp * NC * 128;
     if (VK == VALUE_ANY) {
@@ -392,134 +400,161 @@ __device__ void join_warps(Sums<VK, NC> &sums, Shared<NC> &s, float *area, const
             }
     }
     __syncthreads();
-    float *record = a.part_acc + ((int64_t)part * a.format.n_kv_heads + head) * GPU_COLUMNS_MAX * 128;
-    for (int i = threadIdx.x; i < NC * 128; i += blockDim.x) {
+    float *to = a.part_acc + record * GPU_COLUMNS_MAX * 128;
+#pragma unroll 1
+    for (int i = threadIdx.x; i < NC * 128; i += WARPS * 32) {
         float v = 0;
-        for (int w = 0; w < n_warps; w++) v += area[w * NC * 128 + i];
-        record[i] = v;
-    }
-    if (threadIdx.x < NC) {
-        float top = -INFINITY, l = 0;
-        for (int w = 0; w < n_warps; w++) top = fmaxf(top, s.m[w][threadIdx.x]);
-        for (int w = 0; w < n_warps; w++)
-            if (s.m[w][threadIdx.x] > -INFINITY) l += s.l[w][threadIdx.x] * exp2_fast(s.m[w][threadIdx.x] - top);
-        a.part_ml[((int64_t)part * a.format.n_kv_heads + head) * GPU_COLUMNS_MAX + threadIdx.x] = make_float2(top, l);
+#pragma unroll
+        for (int w = 0; w < WARPS; w++) v += area[w * NC * 128 + i];
+        to[record_at<VK, NC>(i)] = v;
     }
 }
 
-/* All parts of one query row and head, by a team of warps, each of which takes every n-th part, several at once: the block waits for nothing
- * else any more. Lane: features lane + 32 j. Sums and maxima of the warps go to area[rank], then rank 0 adds them. */
-#define MERGE_AHEAD 9    /* 33 parts by a team of four */
-#define MERGE_FLOATS 132
-template <int VK, int NC>
-__device__ void merge_row(const gpu_decode_args &a, const gpu_group *groups, int row, int per_kv, int kv_head, int h, int rank, int team, float *area,
-                          int lane, bool active)
+/* Sums of a row and head, relative to a maximum; of a lane: features 4 lane .. + 3. */
+struct Merged {
+    float top, l;
+    float4 acc;
+};
+__device__ __forceinline__ void scale_merged(Merged &m, float higher)
 {
-    int d = a.format.d, kv = a.format.n_kv_heads;
-    float top = -INFINITY, l = 0, acc[4] = {0, 0, 0, 0};
-    bool found = false;
-    for (int gi = 0; gi < a.n_groups && active; gi++) {
-        const gpu_group &g = groups[gi];
-        uint32_t r = (uint32_t)row - g.first_row, in = (uint32_t)h - g.first_head;
-        if (r >= g.n_rows || in >= g.n_heads) continue;
-        found = true;
-        uint32_t column = r * g.n_heads + in, p0 = rank;
-        const float2 *ml = a.part_ml + ((int64_t)g.first_part * kv + kv_head) * GPU_COLUMNS_MAX + column;
-        const float *records = a.part_acc + ((int64_t)g.first_part * kv + kv_head) * GPU_COLUMNS_MAX * 128;
-        for (; p0 < g.n_splits; p0 += MERGE_AHEAD * team) {
-            float2 one[MERGE_AHEAD];
-            float part[MERGE_AHEAD][4], higher = top;
-#pragma unroll
-            for (int i = 0; i < MERGE_AHEAD; i++) one[i] = p0 + i * team < g.n_splits ? __ldcg(ml + (int64_t)(p0 + i * team) * kv * GPU_COLUMNS_MAX) : make_float2(-INFINITY, 0);
-#pragma unroll
-            for (int i = 0; i < MERGE_AHEAD; i++)
-#pragma unroll
-                for (int j = 0; j < 4; j++) {
-                    bool there = p0 + i * team < g.n_splits && lane + 32 * j < d;
-                    part[i][j] = there ? __ldcg(records + (int64_t)(p0 + i * team) * kv * GPU_COLUMNS_MAX * 128 + record_at<VK, NC>(column, lane + 32 * j)) : 0.0f;
-                }
-#pragma unroll
-            for (int i = 0; i < MERGE_AHEAD; i++) higher = fmaxf(higher, one[i].x);
-            float keep = top > -INFINITY ? exp2_fast(top - higher) : 0.0f;
-            top = higher;
-            l *= keep;
-#pragma unroll
-            for (int j = 0; j < 4; j++) acc[j] *= keep;
-#pragma unroll
-            for (int i = 0; i < MERGE_AHEAD; i++) {
-                float w = one[i].x > -INFINITY ? exp2_fast(one[i].x - top) : 0.0f;
-                l += one[i].y * w;
-#pragma unroll
-                for (int j = 0; j < 4; j++) acc[j] += w * part[i][j];
-            }
-        }
-    }
-    float *mine = area + rank * MERGE_FLOATS;
-    if (active) {
-#pragma unroll
-        for (int j = 0; j < 4; j++) mine[lane + 32 * j] = acc[j];
-        if (lane == 0) mine[128] = l, mine[129] = top;
-    }
-    __syncthreads();
-    if (active && found && rank == 0) {
-        float highest = top;
-        for (int i = 1; i < team; i++) highest = fmaxf(highest, area[i * MERGE_FLOATS + 129]);
-        l = acc[0] = acc[1] = acc[2] = acc[3] = 0;
-        for (int i = 0; i < team; i++) {
-            const float *his = area + i * MERGE_FLOATS;
-            float w = his[129] > -INFINITY ? exp2_fast(his[129] - highest) : 0.0f;
-            l += w * his[128];
-#pragma unroll
-            for (int j = 0; j < 4; j++) acc[j] += w * his[lane + 32 * j];
-        }
-        float inverse = l > 0 ? 1.0f / l : 0.0f;
-        int64_t q = kv_head * per_kv + h;
-#pragma unroll
-        for (int j = 0; j < 4; j++)
-            if (lane + 32 * j < d) a.out[row * a.out_stride + q * d + lane + 32 * j] = acc[j] * inverse;
-        if (a.out_ml && lane == 0) a.out_ml[(int64_t)row * a.n_heads + q] = make_float2(highest, l);
-    }
-    __syncthreads();
+    float keep = m.top > -INFINITY ? exp2_fast(m.top - higher) : 0.0f;
+    m.top = higher, m.l *= keep, m.acc.x *= keep, m.acc.y *= keep, m.acc.z *= keep, m.acc.w *= keep;
+}
+__device__ __forceinline__ void add_merged(Merged &m, float top, float l, float4 acc)
+{
+    float w = top > -INFINITY ? exp2_fast(top - m.top) : 0.0f;
+    m.l += w * l, m.acc.x += w * acc.x, m.acc.y += w * acc.y, m.acc.z += w * acc.z, m.acc.w += w * acc.w;
 }
 
-/* What a thread puts into the query table: asked for before the first tile, behind whose bytes it would wait. */
+/* Every team-th part of a group's column, from number `rank` on, several at once: the block waits for nothing else any more. */
+#define MERGE_AHEAD 9 /* 33 parts by a team of four */
+__device__ __forceinline__ void merge_parts(Merged &m, const gpu_decode_args &a, const gpu_group &g, int kv_head, uint32_t column, uint32_t rank, uint32_t team,
+                                            int lane)
+{
+    uint32_t step = team * a.format.n_kv_heads * GPU_COLUMNS_MAX;
+    int64_t first = ((int64_t)(g.first_part + rank) * a.format.n_kv_heads + kv_head) * GPU_COLUMNS_MAX + column;
+    const float2 *ml = a.part_ml + first;
+    const float4 *acc = (const float4 *)a.part_acc + first * 32 + lane;
+#pragma unroll 1
+    for (uint32_t p = rank; p < g.n_splits; p += MERGE_AHEAD * team) {
+        float2 one[MERGE_AHEAD];
+        float4 part[MERGE_AHEAD];
+        float higher = m.top;
+#pragma unroll
+        for (uint32_t i = 0; i < MERGE_AHEAD; i++) {
+            bool there = p + i * team < g.n_splits;
+            one[i] = make_float2(-INFINITY, 0), part[i] = make_float4(0, 0, 0, 0);
+            if (there) one[i] = __ldcg(ml + i * step);
+            if (there && lane * 4 < a.format.d) part[i] = __ldcg(acc + i * step * 32);
+        }
+        ml += MERGE_AHEAD * step, acc += (int64_t)MERGE_AHEAD * step * 32;
+#pragma unroll
+        for (int i = 0; i < MERGE_AHEAD; i++) higher = fmaxf(higher, one[i].x);
+        scale_merged(m, higher);
+#pragma unroll
+        for (int i = 0; i < MERGE_AHEAD; i++) add_merged(m, one[i].x, one[i].y, part[i]);
+    }
+}
+
+/* All parts of the KV head's rows and heads, each pair by a team of warps, whose first one adds what the others leave in `area`. */
+#define MERGE_FLOATS 132
+template <int WARPS> __device__ __forceinline__ void merge_rows(const gpu_decode_args &a, int kv_head, int per_kv, float *area)
+{
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, n_pairs = a.n_rows * per_kv, teams = min(WARPS, n_pairs), team = WARPS / teams;
+    int mine = warp / team, rank = warp % team;
+    float *team_area = area + mine * team * MERGE_FLOATS;
+#pragma unroll 1
+    for (int first_pair = 0; first_pair < n_pairs; first_pair += teams) {
+        int pair = first_pair + mine, row = a.first_row + pair / per_kv, h = pair % per_kv;
+        bool active = mine < teams && pair < n_pairs, found = false;
+        Merged m = {-INFINITY, 0, {0, 0, 0, 0}};
+#pragma unroll 1
+        for (int gi = 0; gi < a.n_groups && active; gi++) {
+            const gpu_group g = a.groups[gi];
+            uint32_t r = (uint32_t)row - g.first_row, in = (uint32_t)h - g.first_head;
+            if (r >= g.n_rows || in >= g.n_heads) continue;
+            found = true;
+            merge_parts(m, a, g, kv_head, r * g.n_heads + in, rank, team, lane);
+        }
+        if (active) {
+            ((float4 *)(team_area + rank * MERGE_FLOATS))[lane] = m.acc;
+            if (lane == 0) team_area[rank * MERGE_FLOATS + 128] = m.l, team_area[rank * MERGE_FLOATS + 129] = m.top;
+        }
+        __syncthreads();
+        if (found && rank == 0) {
+#pragma unroll 1
+            for (int i = 1; i < team; i++) {
+                const float *his = team_area + i * MERGE_FLOATS;
+                scale_merged(m, fmaxf(m.top, his[129]));
+                add_merged(m, his[129], his[128], ((const float4 *)his)[lane]);
+            }
+            float inverse = m.l > 0 ? __fdividef(1.0f, m.l) : 0.0f;
+            int64_t q = kv_head * per_kv + h;
+            if (lane * 4 < a.format.d)
+                *(float4 *)(a.out + row * a.out_stride + q * a.format.d + lane * 4) =
+                    make_float4(m.acc.x * inverse, m.acc.y * inverse, m.acc.z * inverse, m.acc.w * inverse);
+            if (a.out_ml && lane == 0) a.out_ml[(int64_t)row * a.n_heads + q] = make_float2(m.top, m.l);
+        }
+        __syncthreads();
+    }
+}
+
+/* The row of a group's column: a division, for numbers below 8. */
+__device__ __forceinline__ uint32_t row_of(const gpu_group &g, uint32_t column)
+{
+    return column * ((255 + g.n_heads) / g.n_heads) >> 8;
+}
+/* Its row and head among all. */
+__device__ __forceinline__ int64_t query_of(const gpu_decode_args &a, const gpu_group &g, int head, int per_kv, uint32_t column)
+{
+    uint32_t row = row_of(g, column);
+    return (int64_t)(g.first_row + row) * a.n_heads + head * per_kv + g.first_head + column - row * g.n_heads;
+}
+
+/* What a thread puts into the query table: asked for before the first tile, behind whose bytes it would wait, and not touched before that
+ * is asked for: a byte of each of four columns. */
 struct Query {
-    uint32_t word;
+    uint32_t a, b, c, d;
     float scale;
 };
+__device__ __forceinline__ uint32_t load_code(const gpu_decode_args &a, const gpu_group &g, int head, int per_kv, uint32_t column, uint32_t feature)
+{
+    uint32_t byte;
+    column = min(column, g.n_rows * g.n_heads - 1);
+    asm volatile("ld.global.u8 %0, [%1];" : "=r"(byte) : "l"(a.table + query_of(a, g, head, per_kv, column) * 128 + feature));
+    return byte;
+}
 template <int NC> __device__ __forceinline__ Query load_query(const gpu_decode_args &a, const gpu_group &g, int head, int per_kv)
 {
-    uint32_t n_columns = g.n_rows * g.n_heads, byte[4] = {0, 0, 0, 0}, i = threadIdx.x;
-    Query query = {0, 0};
-#pragma unroll
-    for (uint32_t c = 0; c < 4; c++) {
-        uint32_t column = i / 128 * 4 + c;
-        if (i >= NC / 4 * 128 || column >= n_columns) continue;
-        int64_t row = g.first_row + column / g.n_heads, q = head * per_kv + g.first_head + column % g.n_heads;
-        asm volatile("ld.global.u8 %0, [%1];" : "=r"(byte[c]) : "l"(a.table + (row * a.n_heads + q) * 128 + i % 128));
+    Query query = {0, 0, 0, 0, 0};
+    uint32_t i = threadIdx.x, column = i / 128 * 4, feature = i % 128;
+    if (i < NC / 4 * 128) {
+        query.a = load_code(a, g, head, per_kv, column, feature), query.b = load_code(a, g, head, per_kv, column + 1, feature);
+        query.c = load_code(a, g, head, per_kv, column + 2, feature), query.d = load_code(a, g, head, per_kv, column + 3, feature);
     }
-    if (i < NC && i < n_columns) {
-        int64_t row = g.first_row + i / g.n_heads, q = head * per_kv + g.first_head + i % g.n_heads;
-        asm volatile("ld.global.f32 %0, [%1];" : "=f"(query.scale) : "l"(a.scale + row * a.n_heads + q));
-    }
-    query.word = byte[0] | byte[1] << 8 | byte[2] << 16 | byte[3] << 24;
+    if (i < NC && i < g.n_rows * g.n_heads)
+        asm volatile("ld.global.f32 %0, [%1];" : "=f"(query.scale) : "l"(a.scale + query_of(a, g, head, per_kv, i)));
     return query;
 }
 
-template <int NC>
-__device__ void set_up(Shared<NC> &s, const gpu_decode_args &a, const gpu_group &g, int head, int per_kv, const Query &query, const float **dense)
+/* dense: of exact keys only. */
+template <int SK, int NC>
+__device__ __forceinline__ void set_up(Shared<NC> &s, const gpu_decode_args &a, const gpu_group &g, int head, int per_kv, const Query &query,
+                                       const float *(&dense)[NC])
 {
     uint32_t n_columns = g.n_rows * g.n_heads;
-    if (threadIdx.x < NC / 4 * 128) s.table[threadIdx.x / 128][threadIdx.x % 128] = query.word;
+    if (threadIdx.x < NC / 4 * 128) { /* columns that are not there are zero */
+        int n_here = (int)n_columns - (int)threadIdx.x / 128 * 4;
+        uint32_t word = query.a | query.b << 8 | query.c << 16 | query.d << 24;
+        s.table[threadIdx.x / 128][threadIdx.x % 128] = n_here >= 4 ? word : n_here > 0 ? word & ((1u << 8 * n_here) - 1) : 0;
+    }
     if (threadIdx.x < NC) {
         uint32_t column = threadIdx.x;
         s.scale[column] = query.scale * LOG2_E;
-        s.visible[column] = column >= n_columns ? 0 : g.causal ? g.causal_before + column / g.n_heads + 1 : 0xffffffffu;
+        s.visible[column] = column >= n_columns ? 0 : g.causal ? g.causal_before + row_of(g, column) + 1 : 0xffffffffu;
     }
-    for (uint32_t i = 0; i < NC; i++) {
-        int64_t row = g.first_row + i / g.n_heads, q = head * per_kv + g.first_head + i % g.n_heads;
-        dense[i] = i < n_columns && a.dense ? a.dense + (row * a.n_heads + q) * a.format.d : NULL;
-    }
+    if constexpr (SK == SCORE_CODE32)
+        for (uint32_t i = 0; i < NC; i++) dense[i] = i < n_columns && a.dense ? a.dense + query_of(a, g, head, per_kv, i) * a.format.d : NULL;
     __syncthreads();
 }
 
@@ -527,14 +562,15 @@ template <int SK, int VK, int NC, int WARPS, int BLOCKS>
 __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_args a)
 {
     __shared__ Shared<NC> s;
-    extern __shared__ uint32_t area[]; /* the warps' exchange areas; then their sums; then, for the last, those of the merge */
+    extern __shared__ __align__(16) uint32_t area[]; /* the warps' exchange areas; then their sums; then, for the last, those of the merge */
     uint32_t *exchange = area + (threadIdx.x >> 5) * Values<VK>::groups * 2 * NC * PB_WORDS;
-    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, head = blockIdx.y, per_kv = a.n_heads / a.format.n_kv_heads, part = blockIdx.x, gi = 0;
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, head = blockIdx.x, per_kv = a.n_heads / a.format.n_kv_heads, part = blockIdx.y, gi = 0;
     while (gi + 1 < a.n_groups && part >= (int)a.groups[gi + 1].first_part) gi++;
     const gpu_group g = a.groups[gi];
     const float *dense[NC];
-    uint32_t split = part - g.first_part, first = (uint32_t)((uint64_t)g.n_tiles * split / g.n_splits);
-    uint32_t end = (uint32_t)((uint64_t)g.n_tiles * (split + 1) / g.n_splits);
+    /* in whole rounds of the warps; the first ones have one more, for a multiprocessor's first block gets more of its time */
+    uint32_t rounds = (g.n_tiles + WARPS - 1) / WARPS, split = part - g.first_part, each = rounds / g.n_splits, rest = rounds % g.n_splits;
+    uint32_t first = (split * each + min(split, rest)) * WARPS, end = min(first + (each + (split < rest)) * WARPS, g.n_tiles);
 
     Sums<VK, NC> sums;
 #pragma unroll
@@ -552,7 +588,7 @@ __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_a
         load_keys<SK, VK>(ahead, c, a.format, tile, lane);
         if (VK != VALUE_ANY) load_values<SK, VK>(ahead, c, 0, lane), load_values<SK, VK>(ahead, c, 1, lane);
     }
-    set_up<NC>(s, a, g, head, per_kv, query, dense); /* while the first tile is on its way */
+    set_up<SK, NC>(s, a, g, head, per_kv, query, dense); /* while the first tile is on its way */
     for (; tile < end; tile += WARPS) {
         float score[NC], scales[4] = {WEIGHT_ONE, WEIGHT_ONE, WEIGHT_ONE, WEIGHT_ONE}, log_scale = 0;
         score_token<SK, VK, NC>(s, ahead, c, a.format, dense, lane, score);
@@ -590,20 +626,16 @@ __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_a
             if (more) load_values<SK, VK>(ahead, c, half, lane);
         }
     }
-    join_warps<VK, NC>(sums, s, (float *)area, a, part, head);
-    __threadfence();
+    join_warps<VK, NC, WARPS>(sums, s, (float *)area, a, part, head);
     __syncthreads();
-    if (threadIdx.x == 0) s.last = atomicAdd(&a.arrived[head], 1) == gridDim.x - 1;
+    if (threadIdx.x == 0) { /* fences of one thread hold for what barriers order before and after it */
+        __threadfence();
+        s.last = atomicAdd(&a.arrived[head], 1) == gridDim.y - 1;
+        __threadfence();
+    }
     __syncthreads();
     if (!s.last) return;
-    __threadfence();
-    int n_pairs = a.n_rows * per_kv, teams = min(WARPS, n_pairs), team = WARPS / teams, mine = warp / team, rank = warp % team;
-    float *team_area = (float *)area + mine * team * MERGE_FLOATS;
-    for (int first_pair = 0; first_pair < n_pairs; first_pair += teams) {
-        int pair = first_pair + mine;
-        merge_row<VK, NC>(a, a.groups, a.first_row + pair / per_kv, per_kv, head, pair % per_kv, rank, team, team_area, lane,
-                          mine < teams && pair < n_pairs);
-    }
+    merge_rows<WARPS>(a, head, per_kv, (float *)area);
     if (threadIdx.x == 0) a.arrived[head] = 0;
 }
 
@@ -613,7 +645,7 @@ template <int SK, int VK, int NC, int WARPS, int BLOCKS> static cudaError_t laun
     int bytes = VK != VALUE_ANY && exchange > sums ? exchange : sums > merge ? sums : merge;
     cudaError_t error = cudaFuncSetAttribute(decode_kernel<SK, VK, NC, WARPS, BLOCKS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
     if (error != cudaSuccess) return error;
-    decode_kernel<SK, VK, NC, WARPS, BLOCKS><<<dim3(a->n_parts, a->format.n_kv_heads), WARPS * 32, bytes, stream>>>(*a);
+    decode_kernel<SK, VK, NC, WARPS, BLOCKS><<<dim3(a->format.n_kv_heads, a->n_parts), WARPS * 32, bytes, stream>>>(*a);
     return cudaGetLastError();
 }
 
@@ -656,7 +688,7 @@ template <int SK> __global__ void __launch_bounds__(256) mass_kernel(gpu_decode_
         g.first_row = a.first_row + column / per_kv, g.n_rows = 1, g.first_head = column % per_kv, g.n_heads = min(8, per_kv - column % per_kv);
         const float *dense[8];
         __syncthreads();
-        set_up<8>(s, a, g, head, per_kv, load_query<8>(a, g, head, per_kv), dense);
+        set_up<SK, 8>(s, a, g, head, per_kv, load_query<8>(a, g, head, per_kv), dense);
         for (int half = 0; half < 2 && part < n_parts; half++) {
             Ahead<SK, VALUE_ANY> ahead;
             float score[8];

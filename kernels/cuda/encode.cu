@@ -545,9 +545,13 @@ __device__ __forceinline__ uint32_t sixteenth(uint32_t (&v)[16], int lane)
 /* Bit i, and 16 + i for the second row: entry i's magnitude in f16 is at least `bound` (bits; of magnitudes they are ordered as the numbers). */
 __device__ __forceinline__ uint32_t at_least(const uint32_t (&magnitude)[16], uint32_t bound)
 {
-    uint32_t mask = 0, add = 0x80008000u - bound;
+    uint32_t mask = 0;
 #pragma unroll
-    for (int i = 0; i < 16; i++) mask = mask >> 1 | ((magnitude[i] + add) & 0x80008000u);
+    for (int i = 0; i < 16; i++) {
+        uint32_t there;
+        asm("set.ge.u32.f16x2 %0, %1, %2;" : "=r"(there) : "r"(magnitude[i]), "r"(bound));
+        mask |= there & 0x00010001u << i;
+    }
     return mask;
 }
 

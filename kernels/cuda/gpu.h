@@ -109,7 +109,7 @@ typedef struct gpu_decode_args {
     int n_groups, n_parts; /* n_parts: the sum of n_splits: thread blocks for each KV head */
     int first_row, n_rows; /* rows whose results are merged */
     int columns;           /* the most columns of a group */
-    float *part_acc;       /* [n_parts][n_kv_heads][8 * 128], in an order of the kernel's own */
+    float *part_acc;       /* [n_parts][n_kv_heads][8 columns][128] */
     float2 *part_ml;       /* [n_parts][n_kv_heads][8]: maximum (base 2), sum */
     uint32_t *arrived;     /* [n_kv_heads], zero; left zero */
     float *out;            /* [n_rows_total][out_stride] */

@@ -8,7 +8,7 @@
 
 #include "plan.h"
 
-enum { FEW_ROWS = 4, TILES_PER_SPLIT_MIN = 4, GROUPS_MAX = 16 };
+enum { FEW_ROWS = 4, TILES_PER_SPLIT_MIN = 8, GROUPS_MAX = 16 };
 
 /* Room in the descriptor: host memory to fill, whose twin on the device is at *ret_device. */
 static void *describe(kern_gpu *gpu, gpu_plan *plan, size_t n_bytes, const void **ret_device)

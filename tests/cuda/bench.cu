@@ -1,15 +1,18 @@
 /* bench.cu: times of the attention kernels beside the same run's copy bandwidth.
  *
- * Owns: the work of the table in kernels/cuda/README.md (16 query and 8 KV heads, d = 128, k = 16, causal, one layer), on random rows.
- *       Medians of repeated runs and their spread; the second-level cache is overwritten before each run.
- * Does not own: whole models (lectern bench --gpu).
+ * Owns: the work of the table in kernels/cuda/README.md (16 query and 8 KV heads, d = 128, k = 16, causal, one layer), on random rows and
+ *       on a model's own. Medians of repeated runs and their spread; the second-level cache is read over before each run.
+ * Does not own: whole models (lectern bench --gpu), where a model's rows come from (rows.c).
+ *
+ * usage: bench [--rows FILE] [--short] [codes] [decode] [prefill]   Parts: all unless named. --short: without prefill of 131,072 tokens.
  */
 #include <algorithm>
 #include <vector>
 
 #include "data.h"
+#include "rows.h"
 
-enum { HEADS = 16, KV = 8, D = 128, SECTION = 2048, FLUSH_BYTES = 256 << 20 };
+enum { HEADS = ROWS_HEADS, KV = ROWS_KV_HEADS, D = ROWS_DIM, SECTION = 2048, QUERY_ROW = 1000, FLUSH_BYTES = 256 << 20 };
 
 __global__ void fill_rows(float *x, size_t n, uint32_t seed)
 {
@@ -30,6 +33,23 @@ __global__ void flush_cache(const uint4 *p, size_t n, uint32_t *sink)
 {
     uint32_t sum = 0;
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) sum += p[i].x ^ p[i].w;
+    if (sum == 0x12345678u) *sink = sum;
+}
+
+/* What the shortest way of reading once costs: the floor of decode. */
+__global__ void __launch_bounds__(512) read_once(const uint4 *p, size_t n, uint32_t *sink)
+{
+    enum { AT_ONCE = 8 };
+    uint32_t sum = 0;
+    size_t step = (size_t)gridDim.x * blockDim.x, i = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
+    for (; i + (AT_ONCE - 1) * step < n; i += AT_ONCE * step) {
+        uint4 v[AT_ONCE];
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; j++) v[j] = __ldcs(p + i + j * step);
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; j++) sum += v[j].x ^ v[j].y ^ v[j].z ^ v[j].w;
+    }
+    for (; i < n; i += step) sum += p[i].x;
     if (sum == 0x12345678u) *sink = sum;
 }
 
@@ -84,24 +104,70 @@ static gpu_encode_args encode_args(const gpu_format &f)
     return a;
 }
 
+/* rotated: by their position before they are coded; random rows are as random without. */
 struct Rows {
+    const char *name;
     float *q, *k, *v, *norm, *cos_rows, *sin_rows;
     int n;
+    bool rotated;
 };
-static Rows make_rows(int n)
+static Rows new_rows(const char *name, int n, const double *inv_freq)
 {
-    Rows r = {gpu_new<float>((size_t)n * HEADS * D), gpu_new<float>((size_t)n * KV * D), gpu_new<float>((size_t)n * KV * D), gpu_new<float>(D),
-              gpu_new<float>((size_t)n * D / 2), gpu_new<float>((size_t)n * D / 2), n};
+    Rows r = {name, gpu_new<float>((size_t)n * HEADS * D), gpu_new<float>((size_t)n * KV * D), gpu_new<float>((size_t)n * KV * D), gpu_new<float>(D),
+              gpu_new<float>((size_t)n * D / 2), gpu_new<float>((size_t)n * D / 2), n, false};
+    std::vector<float> c((size_t)n * D / 2), s((size_t)n * D / 2);
+    kern_rope_fill(inv_freq, D, 1, 0, n, c.data(), s.data());
+    CUDA_OK(cudaMemcpy(r.cos_rows, c.data(), c.size() * 4, cudaMemcpyHostToDevice));
+    CUDA_OK(cudaMemcpy(r.sin_rows, s.data(), s.size() * 4, cudaMemcpyHostToDevice));
+    return r;
+}
+static void free_rows(const Rows &r)
+{
+    for (float *p : {r.q, r.k, r.v, r.norm, r.cos_rows, r.sin_rows}) CUDA_OK(cudaFree(p));
+}
+
+static Rows random_rows(int n)
+{
+    double inv[D / 2];
+    for (int i = 0; i < D / 2; i++) inv[i] = pow(1e6, -2.0 * i / D);
+    Rows r = new_rows("random", n, inv);
     fill_rows<<<1024, 256>>>(r.q, (size_t)n * HEADS * D, 1);
     fill_rows<<<1024, 256>>>(r.k, (size_t)n * KV * D, 2);
     fill_rows<<<1024, 256>>>(r.v, (size_t)n * KV * D, 3);
     fill_rows<<<1, 128>>>(r.norm, D, 4);
-    std::vector<float> c((size_t)n * D / 2), s((size_t)n * D / 2);
-    double inv[D / 2];
-    for (int i = 0; i < D / 2; i++) inv[i] = pow(1e6, -2.0 * i / D);
-    kern_rope_fill(inv, D, 1, 0, n, c.data(), s.data());
-    CUDA_OK(cudaMemcpy(r.cos_rows, c.data(), c.size() * 4, cudaMemcpyHostToDevice));
-    CUDA_OK(cudaMemcpy(r.sin_rows, s.data(), s.size() * 4, cudaMemcpyHostToDevice));
+    return r;
+}
+
+__global__ void spread_tokens(const rows_token *tokens, uint32_t n_tokens, Rows r)
+{
+    const rows_token &from = tokens[blockIdx.x % n_tokens];
+    size_t at = blockIdx.x;
+    for (int i = threadIdx.x; i < HEADS * D; i += blockDim.x) r.q[at * HEADS * D + i] = __half2float(__ushort_as_half(from.q[i / D][i % D]));
+    for (int i = threadIdx.x; i < KV * D; i += blockDim.x) {
+        r.k[at * KV * D + i] = __half2float(__ushort_as_half(from.k[i / D][i % D]));
+        r.v[at * KV * D + i] = __half2float(__ushort_as_half(from.v[i / D][i % D]));
+    }
+    if (blockIdx.x == 0 && threadIdx.x < D) r.norm[threadIdx.x] = 1;
+}
+
+/* The file's tokens, over and over. */
+static Rows model_rows(int n, const char *path)
+{
+    rows_header header;
+    FILE *file = fopen(path, "rb");
+    std::vector<rows_token> tokens;
+    if (file && fread(&header, sizeof header, 1, file) == 1 && header.magic == ROWS_MAGIC && header.n_tokens > QUERY_ROW) tokens.resize(header.n_tokens);
+    if (tokens.empty() || fread(tokens.data(), sizeof tokens[0], tokens.size(), file) != tokens.size()) {
+        fprintf(stderr, "%s: no file of rows\n", path);
+        exit(1);
+    }
+    fclose(file);
+    rows_token *device = gpu_copy(tokens.data(), tokens.size());
+    Rows r = new_rows("a model's", n, header.inv_freq);
+    r.rotated = true;
+    spread_tokens<<<n, 256>>>(device, header.n_tokens, r);
+    CUDA_OK(cudaDeviceSynchronize());
+    CUDA_OK(cudaFree(device));
     return r;
 }
 
@@ -119,8 +185,8 @@ static void bench_codes(const Rows &r)
     for (int plain = 0; plain < 2; plain++) {
         if (plain) a.q_norm = a.k_norm = NULL, a.rope_cos = a.rope_sin = NULL;
         Times t = time_it(20, true, [&] { CUDA_OK(gpu_encode(&a, 0)); });
-        printf("codes of %zu x 24 rows%s: %.0f us (%.0f .. %.0f); floats in, codes out once: %.0f us; ratio %.2f\n", n, plain ? ", top-k alone" : "",
-               t.median_us, t.low_us, t.high_us, moved / copy_bytes_us, t.median_us * copy_bytes_us / moved);
+        printf("codes of %zu x 24 rows%s, %s: %.0f us (%.0f .. %.0f); floats in, codes out once: %.0f us; ratio %.2f\n", n, plain ? ", top-k alone" : "",
+               r.name, t.median_us, t.low_us, t.high_us, moved / copy_bytes_us, t.median_us * copy_bytes_us / moved);
     }
     CUDA_OK(cudaFree(block)); CUDA_OK(cudaFree(a.table)); CUDA_OK(cudaFree(a.scale));
 }
@@ -131,6 +197,7 @@ static void bench_decode(const Rows &r, kern_value_type type, size_t n_keys, siz
     gpu_encode_args e = encode_args(gpu_format_of(&format, KV));
     size_t n_sections = n_keys / section, bytes = kern_kv_layout_of(&format, KV, section).total_bytes;
     uint8_t *memory = gpu_new<uint8_t>(bytes * n_sections);
+    if (r.rotated) e.rope_cos = r.cos_rows, e.rope_sin = r.sin_rows;
     std::vector<gpu_section> sections;
     std::vector<uint32_t> first(1, 0);
     for (size_t i = 0; i < n_sections; i++) {
@@ -141,7 +208,9 @@ static void bench_decode(const Rows &r, kern_value_type type, size_t n_keys, siz
         sections.push_back(gpu_section_of(&format, KV, memory + i * bytes, section, section));
         first.push_back(first.back() + (uint32_t)(section / GPU_TILE_TOKENS));
     }
-    e.k = e.v = NULL, e.q = r.q, e.n_rows = branches;
+    std::vector<uint32_t> position;
+    for (int i = 0; i < branches; i++) position.push_back((uint32_t)section + i);
+    e.k = e.v = NULL, e.q = r.q + (size_t)QUERY_ROW * HEADS * D, e.n_rows = branches, e.position = gpu_copy(position.data(), position.size());
     e.table = gpu_new<int8_t>(branches * HEADS * 128), e.scale = gpu_new<float>(branches * HEADS);
     CUDA_OK(gpu_encode(&e, 0));
     gpu_decode_args a = {};
@@ -163,12 +232,16 @@ static void bench_decode(const Rows &r, kern_value_type type, size_t n_keys, siz
         }
         a.groups = gpu_copy(groups.data(), groups.size()), a.n_groups = n_groups, a.n_parts = n_groups * splits;
         Times t = time_it(40, true, [&] { CUDA_OK(gpu_decode(&a, 0)); });
-        printf("decode %zu keys, values %s, %d branches, %d splits: %.1f us (%.1f .. %.1f); bytes at copy bandwidth %.1f us: %.0f%%\n", n_keys,
-               type == KERN_VALUE_Q8 ? "8-bit" : type == KERN_VALUE_F16 ? "16-bit" : "4-bit", branches, splits, t.median_us, t.low_us, t.high_us,
+        printf("decode %zu keys, values %s, %d branches, %d splits, %s: %.1f us (%.1f .. %.1f); bytes at copy bandwidth %.1f us: %.0f%%\n", n_keys,
+               type == KERN_VALUE_Q8 ? "8-bit" : type == KERN_VALUE_F16 ? "16-bit" : "4-bit", branches, splits, r.name, t.median_us, t.low_us, t.high_us,
                moved / copy_bytes_us, 100 * moved / copy_bytes_us / t.median_us);
         CUDA_OK(cudaFree((void *)a.groups));
     }
-    CUDA_OK(cudaFree(memory)); CUDA_OK(cudaFree(dsections)); CUDA_OK(cudaFree(dfirst)); CUDA_OK(cudaFree(a.part_acc)); CUDA_OK(cudaFree(a.part_ml));
+    if (branches == 1) {
+        Times t = time_it(40, true, [&] { read_once<<<264, 512>>>((const uint4 *)memory, (size_t)moved / 16, flush_sink); });
+        printf("  as many bytes read by a kernel that does nothing else: %.1f us (%.1f .. %.1f)\n", t.median_us, t.low_us, t.high_us);
+    }
+    CUDA_OK(cudaFree(memory)); CUDA_OK(cudaFree((void *)e.position)); CUDA_OK(cudaFree(dsections)); CUDA_OK(cudaFree(dfirst)); CUDA_OK(cudaFree(a.part_acc)); CUDA_OK(cudaFree(a.part_ml));
     CUDA_OK(cudaFree(a.out)); CUDA_OK(cudaFree(a.arrived)); CUDA_OK(cudaFree(e.table)); CUDA_OK(cudaFree(e.scale));
 }
 
@@ -181,6 +254,7 @@ static void bench_prefill(const Rows &r, int n, int version)
     set_segment(&e, &format, block, n, 0, n);
     e.table = gpu_new<int8_t>((size_t)n * HEADS * 128), e.scale = gpu_new<float>((size_t)n * HEADS);
     e.q = r.q, e.k = r.k, e.v = r.v, e.n_rows = n;
+    if (r.rotated) e.rope_cos = r.cos_rows, e.rope_sin = r.sin_rows;
     CUDA_OK(gpu_encode(&e, 0));
     gpu_flash_args a = {};
     uint32_t tiles = (n + 127) / 128 * 2;
@@ -199,8 +273,8 @@ static void bench_prefill(const Rows &r, int n, int version)
         CUDA_OK(gpu_flash(&a, 0));
     });
     double work = 2.0 * 2 * D * HEADS * ((double)n * n / 2);
-    printf("prefill %d tokens, version %d: %.2f ms (%.2f .. %.2f), of which expansion %.3f ms; %.0f Tflop/s as dense attention counts\n", n, version,
-           t.median_us / 1e3, t.low_us / 1e3, t.high_us / 1e3, x.median_us / 1e3, work / t.median_us * 1e-6);
+    printf("prefill %d tokens, version %d, %s: %.2f ms (%.2f .. %.2f), of which expansion %.3f ms; %.0f Tflop/s as dense attention counts\n", n, version,
+           r.name, t.median_us / 1e3, t.low_us / 1e3, t.high_us / 1e3, x.median_us / 1e3, work / t.median_us * 1e-6);
     CUDA_OK(cudaFree(memory)); CUDA_OK(cudaFree(dexpand)); CUDA_OK(cudaFree((void *)a.jobs)); CUDA_OK(cudaFree(a.out)); CUDA_OK(cudaFree(block));
     CUDA_OK(cudaFree(e.table)); CUDA_OK(cudaFree(e.scale));
 }
@@ -218,29 +292,45 @@ static void bench_decodes(const Rows &r, int n_multiprocessors)
     bench_decode(r, KERN_VALUE_Q8, 32768, SECTION, 1, tried, 2);
 }
 
+enum { PART_CODES = 1, PART_DECODE = 2, PART_PREFILL = 4 };
+
+static void bench_rows(const Rows &r, int parts, bool brief, int n_multiprocessors)
+{
+    if (parts & PART_CODES) bench_codes(r);
+    if (parts & PART_DECODE) bench_decodes(r, n_multiprocessors);
+    for (int version = 1; version >= 0 && parts & PART_PREFILL; version--) {
+        bench_prefill(r, 2048, version);
+        bench_prefill(r, 32768, version);
+        if (!brief) bench_prefill(r, 131072, version);
+    }
+    free_rows(r);
+}
+
 int main(int argc, char **argv)
 {
-    int n = 131072;
+    enum { TOKENS = 131072 };
     cudaDeviceProp device;
+    const char *path = NULL;
+    int parts = 0;
+    bool brief = false;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--rows") && i + 1 < argc) path = argv[++i];
+        else if (!strcmp(argv[i], "--short")) brief = true;
+        else parts |= !strcmp(argv[i], "codes") ? PART_CODES : !strcmp(argv[i], "decode") ? PART_DECODE : !strcmp(argv[i], "prefill") ? PART_PREFILL : 0;
+    }
+    if (!parts) parts = PART_CODES | PART_DECODE | PART_PREFILL;
     if (cudaGetDeviceProperties(&device, 0) != cudaSuccess) {
         printf("no GPU here\n");
         return 0;
     }
     printf("%s, %d multiprocessors\n", device.name, device.multiProcessorCount);
-    const char *only = argc > 1 ? argv[1] : "";
     flush_buffer = gpu_new<uint8_t>(FLUSH_BYTES);
     flush_sink = gpu_new<uint32_t>(1);
     bench_copy();
     Times none = time_it(40, true, [] {});
     Times empty = time_it(40, true, [] { flush_cache<<<1, 32>>>(NULL, 0, flush_sink); });
     printf("between two events: nothing %.1f us, an empty kernel %.1f us\n", none.median_us, empty.median_us);
-    Rows r = make_rows(n);
-    if (!*only || !strcmp(only, "codes")) bench_codes(r);
-    if (!*only || !strcmp(only, "decode")) bench_decodes(r, device.multiProcessorCount);
-    for (int version = 1; version >= 0 && (!*only || !strcmp(only, "prefill")); version--) {
-        bench_prefill(r, 2048, version);
-        bench_prefill(r, 32768, version);
-        if (argc < 3) bench_prefill(r, 131072, version);
-    }
+    bench_rows(random_rows(TOKENS), parts, brief, device.multiProcessorCount);
+    if (path) bench_rows(model_rows(TOKENS, path), parts, brief, device.multiProcessorCount);
     return 0;
 }

@@ -79,6 +79,15 @@ static void encode_segment(gpu_encode_args *a, const gpu_encode_segment *segment
     CUDA_OK(cudaFree(device));
 }
 
+/* Makes a KV head's values zero whose scales are not, as a damaged or hostile file may have them. */
+static void blank_values(const kern_kv_format *f, size_t kv, uint8_t *block, size_t n, size_t capacity)
+{
+    kern_kv_layout layout = kern_kv_layout_of(f, kv, capacity);
+    uint16_t *scales = (uint16_t *)(block + layout.scales_offset);
+    for (size_t i = 0; i < n * kern_kv_value_n_scales(f); i++) scales[i] = 0x4800; /* 8 */
+    memset(block + layout.rows_offset, f->value_type == KERN_VALUE_Q4 ? 0x88 : 0, n * kern_kv_value_row_bytes(f));
+}
+
 /* Codes of keys and values, without norm and rotation: equal byte for byte, also when written in two goes. */
 static void make_block(Setting *s, size_t index, size_t n, size_t cut)
 {
@@ -105,6 +114,7 @@ static void make_block(Setting *s, size_t index, size_t n, size_t cut)
     size_t wrong = 0;
     for (size_t i = 0; i < bytes; i++) wrong += ((uint8_t *)host)[i] != ((uint8_t *)back)[i];
     expect(wrong == 0, cut ? "bytes of keys and values in two goes" : "bytes of keys and values", s->c, s->kind, (double)wrong, 0);
+    if (s->kind == DATA_ZEROS && index == 1) blank_values(f, kv, (uint8_t *)host, n, capacity);
     s->blocks[index] = (kern_kv_block){host, (uint32_t)n, (uint32_t)capacity};
     CUDA_OK(cudaMemcpy(block, host, bytes, cudaMemcpyHostToDevice)); /* what follows is not to suffer from it */
     s->sections[index] = segment.where;
