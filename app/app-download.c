@@ -365,10 +365,13 @@ static void show_converted(void *user, uint64_t done_bytes, uint64_t total_bytes
 /* One compact file of what was fetched, after saying what it will need where no config.json told it before. Stopped, nothing is left of it, and what was fetched stays. */
 static bool convert(Download *download, const char *data_folder, const char *source, GError **error)
 {
-    AppModelPlan plan;
-    if (!app_models_plan(data_folder, source, download->weights, 0, &plan, error)) return false;
-    g_autofree char *words = app_models_describe_plan(&plan);
-    show(download, APP_DOWNLOAD_CONVERTING, 0, download->needs_said ? NULL : words);
+    g_autofree char *words = NULL;
+    if (!download->needs_said) {
+        AppModelPlan plan;
+        if (!app_models_plan(data_folder, source, download->weights, 0, &plan, error)) return false;
+        words = app_models_describe_plan(&plan);
+    }
+    show(download, APP_DOWNLOAD_CONVERTING, 0, words);
     g_autofree char *name = app_models_import(data_folder, source, download->name, download->weights, download->hub.cancel, show_converted, download, error);
     return name != NULL;
 }

@@ -163,6 +163,8 @@ static eng_status check_schema(eng_index *index, eng_error *error)
     for (int i = 0; i < 2 && code == SQLITE_OK && (i == 0 || n_damaged != 0); i++)
         code = run(index, &n_damaged, "SELECT count(*) FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'", "");
     if (code != SQLITE_OK) return index_fail(index, code, error);
+    /* The file itself may be written to, or it had not been opened: its first page says that a newer SQLite wrote it. */
+    if (sqlite3_db_readonly(index->db, "main") == 1) n_damaged = 1;
     if (n_damaged != 0) return eng_fail(error, ENG_BAD_FILE, "the cache's index is damaged");
     if (!is_same || application != INDEX_APPLICATION_ID) return eng_fail(error, ENG_BAD_FILE, "the cache's index is not one of Lectern's");
     return ENG_OK;

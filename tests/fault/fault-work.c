@@ -69,7 +69,7 @@ void fault_work_copy(const char *from, const char *to)
     }
 }
 
-static char *begin_folder(const char *base)
+char *fault_work_begin(const char *base)
 {
     char *folder = fault_work_new_folder();
     if (base) fault_work_copy(base, folder);
@@ -107,7 +107,7 @@ void fault_work_every_call(FaultWork work, FaultFind find, const char *base, fau
 {
     unsigned n_tried = 0;
     for (uint64_t n = 1; n < CALLS_MAX; n++, n_tried++) {
-        g_autofree char *folder = begin_folder(base);
+        g_autofree char *folder = fault_work_begin(base);
         bool beyond;
         calls.fail_at = n;
         fault_work_run(work, folder, calls, &beyond);
@@ -125,7 +125,7 @@ void fault_work_every_call(FaultWork work, FaultFind find, const char *base, fau
 void fault_work_little_space(FaultWork work, FaultFind find, const char *base, uint64_t most_bytes)
 {
     for (uint64_t space = 0; space < most_bytes; space = space * 5 / 4 + 1500) {
-        g_autofree char *folder = begin_folder(base);
+        g_autofree char *folder = fault_work_begin(base);
         bool beyond;
         fault_work_run(work, folder, (fault_calls){.limited = true, .space_bytes = space}, &beyond);
         const char *problem = find(folder);
@@ -141,13 +141,13 @@ void fault_work_every_power_failure(FaultWork work, FaultFind find, const char *
     const char *given = g_getenv("LECTERN_TEST_SEED");
     uint32_t seed = given ? (uint32_t)g_ascii_strtoull(given, NULL, 10) : 20260322;
     print_message("seed %u (LECTERN_TEST_SEED)\n", seed);
-    g_autofree char *run_folder = begin_folder(base);
+    g_autofree char *run_folder = fault_work_begin(base);
     power_disk_start(run_folder);
     assert_true(work(run_folder));
     power_disk_stop();
     for (size_t crash = power_disk_first_event(); crash <= power_disk_n_events(); crash++) {
         for (int variant = 0; variant < N_VARIANTS; variant++) {
-            g_autofree char *folder = begin_folder(NULL);
+            g_autofree char *folder = fault_work_begin(NULL);
             power_disk_build(crash, variant, seed, folder);
             const char *problem = find(folder);
             if (problem) fail_msg("power fails before event %zu, variant %d: %s", crash, variant, problem);

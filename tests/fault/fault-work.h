@@ -23,6 +23,7 @@ void fault_work_end(void); /* deletes it and all that is in it */
 char *fault_work_new_folder(void); /* a path that is not there yet; g_free */
 void fault_work_remove(const char *path);
 void fault_work_copy(const char *from, const char *to);
+char *fault_work_begin(const char *base); /* a new folder with what is in base; NULL: empty; g_free */
 
 /* A failure is clean when it has words; clears the error. */
 bool fault_work_is_clean(bool ok, GError **error);

@@ -21,7 +21,6 @@
 #include "fault-work.h"
 #include "select-tests.h"
 
-enum { N_LEAST = 40 };
 #define GGUF "tiny-Q8_0.gguf"
 #define DOWNLOADING "models/.download/org--tiny/model"
 
@@ -52,44 +51,32 @@ static bool download(const char *folder, const char *file, AppModelWeights weigh
     return name != NULL;
 }
 
-static bool work_download(const char *folder)
-{
-    GError *error = NULL;
-    bool ok = download(folder, NULL, APP_MODEL_WEIGHTS_AS_THEY_ARE, &error);
-    return fault_work_is_clean(ok, &error);
-}
+/* A model that comes in one of the ways. */
+typedef struct Case {
+    bool is_import;
+    const char *file; /* of the repository; NULL: all of it */
+    AppModelWeights weights;
+    char **base;                      /* what is there at first; NULL: nothing */
+    unsigned n_least, n_least_events; /* calls; events of the disk */
+} Case;
+static const Case cases[] = {
+    {false, NULL, APP_MODEL_WEIGHTS_AS_THEY_ARE, NULL, 40, 40},    {false, NULL, APP_MODEL_WEIGHTS_8_BITS, &fetched, 40, 40},
+    {false, GGUF, APP_MODEL_WEIGHTS_AS_THEY_ARE, NULL, 40, 20},    {true, NULL, APP_MODEL_WEIGHTS_AS_THEY_ARE, NULL, 10, 10},
+    {true, NULL, APP_MODEL_WEIGHTS_8_BITS, NULL, 10, 4},
+};
+static const Case *tested;
 
-static bool work_download_gguf(const char *folder)
+static bool bring(const char *folder, GError **error)
 {
-    GError *error = NULL;
-    bool ok = download(folder, GGUF, APP_MODEL_WEIGHTS_AS_THEY_ARE, &error);
-    return fault_work_is_clean(ok, &error);
-}
-
-static bool work_download_packed(const char *folder)
-{
-    GError *error = NULL;
-    bool ok = download(folder, NULL, APP_MODEL_WEIGHTS_8_BITS, &error);
-    return fault_work_is_clean(ok, &error);
-}
-
-static bool import(const char *folder, AppModelWeights weights, GError **error)
-{
-    g_autofree char *name = app_models_import(folder, source, "new", weights, NULL, NULL, NULL, error);
+    if (!tested->is_import) return download(folder, tested->file, tested->weights, error);
+    g_autofree char *name = app_models_import(folder, source, "new", tested->weights, NULL, NULL, NULL, error);
     return name != NULL;
 }
 
-static bool work_import(const char *folder)
+static bool work(const char *folder)
 {
     GError *error = NULL;
-    bool ok = import(folder, APP_MODEL_WEIGHTS_AS_THEY_ARE, &error);
-    return fault_work_is_clean(ok, &error);
-}
-
-static bool work_import_packed(const char *folder)
-{
-    GError *error = NULL;
-    bool ok = import(folder, APP_MODEL_WEIGHTS_8_BITS, &error);
+    bool ok = bring(folder, &error);
     return fault_work_is_clean(ok, &error);
 }
 
@@ -174,35 +161,8 @@ static const char *find_left_over(const char *folder)
     return NULL;
 }
 
-typedef bool (*Again)(const char *folder, GError **error);
-
-static bool again_download(const char *folder, GError **error)
-{
-    return download(folder, NULL, APP_MODEL_WEIGHTS_AS_THEY_ARE, error);
-}
-
-static bool again_gguf(const char *folder, GError **error)
-{
-    return download(folder, GGUF, APP_MODEL_WEIGHTS_AS_THEY_ARE, error);
-}
-
-static bool again_download_packed(const char *folder, GError **error)
-{
-    return download(folder, NULL, APP_MODEL_WEIGHTS_8_BITS, error);
-}
-
-static bool again_import(const char *folder, GError **error)
-{
-    return import(folder, APP_MODEL_WEIGHTS_AS_THEY_ARE, error);
-}
-
-static bool again_import_packed(const char *folder, GError **error)
-{
-    return import(folder, APP_MODEL_WEIGHTS_8_BITS, error);
-}
-
 /* Nothing wrong has a name; then the same command works, from where it stopped. */
-static const char *find_problem(const char *folder, Again again, bool is_download, bool after_power_failure)
+static const char *find_problem(const char *folder, bool after_power_failure)
 {
     static char words[512];
     bool installed;
@@ -210,119 +170,78 @@ static const char *find_problem(const char *folder, Again again, bool is_downloa
     if (!problem) problem = find_in_download(folder, after_power_failure);
     if (problem) return problem;
     g_autoptr(GError) error = NULL;
-    bool ok = again(folder, &error), refused = g_error_matches(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_EXISTS) ||
+    bool ok = bring(folder, &error), refused = g_error_matches(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_EXISTS) ||
                                                g_error_matches(error, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS);
     g_snprintf(words, sizeof words, "the same command again: %s", error ? error->message : "");
     if (ok == installed || (installed && !refused)) return words;
-    if (is_download && !installed && n_first < n_there) return "the same command began anew instead of going on";
+    if (!tested->is_import && !installed && n_first < n_there) return "the same command began anew instead of going on";
     problem = find_in_models(folder, &installed);
     if (!problem && !installed) problem = "it is not installed though it said so";
     return problem ? problem : find_left_over(folder);
 }
 
-static const char *find_download(const char *folder)
+static const char *find_after_calls(const char *folder)
 {
-    return find_problem(folder, again_download, true, false);
+    return find_problem(folder, false);
 }
 
-static const char *find_gguf(const char *folder)
+static const char *find_after_power_failure(const char *folder)
 {
-    return find_problem(folder, again_gguf, true, false);
-}
-
-static const char *find_download_packed(const char *folder)
-{
-    return find_problem(folder, again_download_packed, true, false);
-}
-
-static const char *find_import(const char *folder)
-{
-    return find_problem(folder, again_import, false, false);
-}
-
-static const char *find_import_packed(const char *folder)
-{
-    return find_problem(folder, again_import_packed, false, false);
+    return find_problem(folder, true);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- tests */
 
-typedef struct Case {
-    FaultWork work;
-    FaultFind find;
-    char **base;      /* what is there at first; NULL: nothing */
-    unsigned n_least; /* calls */
-} Case;
-static const Case cases[] = {
-    {work_download, find_download, NULL, N_LEAST},
-    {work_download_packed, find_download_packed, &fetched, N_LEAST},
-    {work_download_gguf, find_gguf, NULL, N_LEAST},
-    {work_import, find_import, NULL, 10},
-    {work_import_packed, find_import_packed, NULL, 10},
-};
+static const char *base_of_tested(void) { return tested->base ? *tested->base : NULL; }
+
+static void every_call_of_every_case(fault_calls calls)
+{
+    for (tested = cases; tested < cases + G_N_ELEMENTS(cases); tested++)
+        fault_work_every_call(work, find_after_calls, base_of_tested(), calls, tested->n_least);
+}
 
 static void test_promise_01_killed_while_a_model_comes(void **state)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
-        fault_work_every_call(cases[i].work, cases[i].find, cases[i].base ? *cases[i].base : NULL, (fault_calls){.exit_instead = true}, cases[i].n_least);
-}
-
-static void test_promise_03_a_call_fails_once(void **state)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
-        fault_work_every_call(cases[i].work, cases[i].find, cases[i].base ? *cases[i].base : NULL, (fault_calls){.error_number = EIO}, cases[i].n_least);
-}
-
-static void test_promise_03_calls_fail_from_there_on(void **state)
-{
-    for (size_t i = 0; i < 2; i++)
-        fault_work_every_call(cases[i].work, cases[i].find, cases[i].base ? *cases[i].base : NULL, (fault_calls){.error_number = EIO, .fail_on = true}, cases[i].n_least);
-}
-
-static void test_promise_04_the_disk_is_full(void **state)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) fault_work_little_space(cases[i].work, cases[i].find, cases[i].base ? *cases[i].base : NULL, 700000);
-}
-
-static void test_promise_04_people_are_told(void **state)
-{
-    for (int i = 0; i < 2; i++) {
-        g_autofree char *folder = fault_work_new_folder();
-        g_autoptr(GError) error = NULL;
-        g_autofree char *path = g_build_filename(folder, DOWNLOADING, NULL);
-        assert_int_equal(g_mkdir(folder, 0700), 0);
-        fault = (fault_calls){.folder = folder, .limited = true, .space_bytes = 100000};
-        bool ok = i == 0 ? download(folder, NULL, APP_MODEL_WEIGHTS_AS_THEY_ARE, &error) : import(folder, APP_MODEL_WEIGHTS_8_BITS, &error);
-        fault.folder = NULL;
-        assert_false(ok);
-        if (!strstr(error->message, "ree some space") || !strstr(error->message, "No space left")) fail_msg("%s", error->message);
-        if (i == 0) assert_true(g_error_matches(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_SPACE));
-        fault_work_remove(folder);
-    }
-}
-
-static const char *find_download_after_power_failure(const char *folder)
-{
-    return find_problem(folder, again_download, true, true);
-}
-
-static const char *find_gguf_after_power_failure(const char *folder)
-{
-    return find_problem(folder, again_gguf, true, true);
-}
-
-static const char *find_download_packed_after_power_failure(const char *folder)
-{
-    return find_problem(folder, again_download_packed, true, true);
+    every_call_of_every_case((fault_calls){.exit_instead = true});
 }
 
 static void test_promise_02_power_fails_while_a_model_comes(void **state)
 {
-    fault_work_every_power_failure(work_download, find_download_after_power_failure, NULL, N_LEAST);
-    fault_work_every_power_failure(work_download_packed, find_download_packed_after_power_failure, fetched, N_LEAST);
-    fault_work_every_power_failure(work_download_gguf, find_gguf_after_power_failure, NULL, N_LEAST / 2);
-    fault_work_every_power_failure(work_import, find_import, NULL, 10);
-    fault_work_every_power_failure(work_import_packed, find_import_packed, NULL, 4);
+    for (tested = cases; tested < cases + G_N_ELEMENTS(cases); tested++)
+        fault_work_every_power_failure(work, find_after_power_failure, base_of_tested(), tested->n_least_events);
+}
+
+static void test_promise_03_a_call_fails_once(void **state)
+{
+    every_call_of_every_case((fault_calls){.error_number = EIO});
+}
+
+static void test_promise_03_calls_fail_from_there_on(void **state)
+{
+    every_call_of_every_case((fault_calls){.error_number = EIO, .fail_on = true});
+}
+
+static void test_promise_04_the_disk_is_full(void **state)
+{
+    for (tested = cases; tested < cases + G_N_ELEMENTS(cases); tested++)
+        fault_work_little_space(work, find_after_calls, base_of_tested(), 700000);
+}
+
+static void test_promise_04_people_are_told(void **state)
+{
+    for (tested = cases; tested < cases + G_N_ELEMENTS(cases); tested++) {
+        if (tested->base) continue; /* of which all is there already */
+        g_autofree char *folder = fault_work_new_folder();
+        g_autoptr(GError) error = NULL;
+        assert_int_equal(g_mkdir(folder, 0700), 0);
+        fault = (fault_calls){.folder = folder, .limited = true, .space_bytes = 20000};
+        bool ok = bring(folder, &error);
+        fault.folder = NULL;
+        assert_false(ok);
+        if (!strstr(error->message, "ree some space") || !strstr(error->message, "No space left")) fail_msg("%s", error->message);
+        if (!tested->is_import) assert_true(g_error_matches(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_SPACE));
+        fault_work_remove(folder);
+    }
 }
 
 static int set_up_all(void **state)
@@ -337,7 +256,8 @@ static int set_up_all(void **state)
     g_autofree char *gguf = g_build_filename(source, GGUF, NULL);
     assert_int_equal(g_unlink(gguf), 0);
     g_autoptr(GError) error = NULL;
-    if (!import(folder, APP_MODEL_WEIGHTS_8_BITS, &error)) fail_msg("%s", error->message);
+    tested = &cases[G_N_ELEMENTS(cases) - 1];
+    if (!bring(folder, &error)) fail_msg("%s", error->message);
     packed = g_build_filename(folder, "models", "new.safetensors", NULL);
     fetched = fault_work_new_folder();
     stops_at_converting = true;

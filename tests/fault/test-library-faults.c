@@ -13,13 +13,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "app-ask.h"
+#include "app-format.h"
 #include "app-library-internal.h"
 #include "app-reader.h"
 #include "eng.h"
@@ -179,6 +177,7 @@ static const char *find_in_library(AppLibrary *library, bool wants_kept, bool af
     if (!app_db_exec(db, "INSERT INTO passages_fts(passages_fts, rank) VALUES('integrity-check', 1)", NULL)) problem = "the search index is not the text's";
     /* The simulated failure does not end the process that imported: its half document looks as if it went on. */
     if (!after_power_failure && strcmp(sql_text(db, "SELECT count(*) FROM documents WHERE importer <> ''"), "0") != 0) problem = "a half imported document is left over";
+    if (!app_db_exec(db, "INSERT INTO turns_fts(turns_fts) VALUES('integrity-check')", NULL)) problem = "the conversations' search index is damaged";
     if (strcmp(sql_text(db, "SELECT count(*) FROM passages WHERE document NOT IN (SELECT id FROM documents)"), "0") != 0) problem = "passages of no document";
     if (strcmp(sql_text(db, "SELECT count(*) FROM sections WHERE document NOT IN (SELECT id FROM documents)"), "0") != 0) problem = "sections of no document";
     app_library_end_write(library, db, true, -1, NULL);
@@ -389,41 +388,88 @@ static void test_promise_04_a_full_disk_is_freed(void **state)
 /* -------------------------------------------------------------------------------------------------------------- memory */
 
 #ifdef TEST_MEMORY
-/* Runs the work in a child whose allocation number n fails. What GLib asks for and does not get ends the process, by its abort; what others
- * do not get is a clean error. Never anything else: an invalid access would be a signal of another kind. */
-static bool run_without_memory(FaultWork work, const char *folder, uint64_t n)
+static void test_promise_05_taking_in_and_removing(void **state)
 {
-    int result = 0;
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        g_assert_true(freopen("/dev/null", "w", stderr) != NULL); /* GLib's last words */
-        fault_memory_fail_at = n;
-        work(folder);
-        _exit(fault_memory_calls < n ? 0 : 1);
-    }
-    assert_int_equal(waitpid(child, &result, 0), child);
-    bool aborted = WIFSIGNALED(result) && (WTERMSIG(result) == SIGABRT || WTERMSIG(result) == SIGTRAP);
-    if (!WIFEXITED(result) && !aborted) fail_msg("allocation %llu: signal %d", (unsigned long long)n, WTERMSIG(result));
-    return WIFEXITED(result) && WEXITSTATUS(result) == 0;
+    fault_memory_every(work_library, find_after_calls, base, 240, 2000);
 }
 
-static void test_promise_05_the_library_outlives_a_failed_allocation(void **state)
+/* Asking, as `lectern ask --conversation` does, and all that can be done with what it keeps. The model and the engine are test-memory.c's. */
+static bool work_asking(const char *folder)
 {
-    /* Too many to try each: the first ones, then ever fewer. */
-    unsigned n_tried = 0;
-    for (uint64_t n = 1; n < UINT64_MAX; n += 1 + n / 40, n_tried++) {
-        g_autofree char *folder = fault_work_new_folder();
-        fault_work_copy(base, folder);
-        bool beyond = run_without_memory(work_library, folder, n);
-        const char *problem = find_problem(folder, true, false);
-        if (problem) fail_msg("allocation %llu: %s", (unsigned long long)n, problem);
-        fault_work_remove(folder);
-        if (!beyond) continue;
-        print_message("%u tried of %llu allocations\n", n_tried, (unsigned long long)n);
-        assert_true(n > 2000);
-        return;
-    }
+    const AppAskScope scope = {0};
+    GError *error = NULL;
+    fault_memory_count(false);
+    AppLibrary *library = app_library_open(folder, NULL);
+    AppEngine *engine = app_engine_open(library, NULL, 1, NULL);
+    AppAsker *asker = app_asker_new(engine);
+    fault_memory_count(true);
+    AppAskOptions options = {.conversation = app_ask_find_conversation(library, "talk", &scope, &error)};
+    bool clean = fault_work_is_clean(options.conversation > 0, &error);
+    AppAnswer *answer = app_asker_ask(asker, &scope, "How many lamps did the keeper count in year 1803?", &options, NULL, NULL, NULL, &error);
+    clean = clean && (!answer || answer->not_kept == NULL || answer->not_kept[0] != 0) && fault_work_is_clean(answer != NULL, &error);
+    app_answer_free(answer);
+    app_asker_free(asker);
+    app_engine_unref(engine);
+    app_library_unref(library);
+    return clean;
+}
+
+static void test_promise_05_asking(void **state)
+{
+    fault_memory_every(work_asking, find_after_calls, base, 120, 2000);
+}
+
+/* A library with a conversation in it. */
+static bool work_conversation(const char *folder)
+{
+    GError *error = NULL;
+    AppLibrary *library = app_library_open(folder, &error);
+    if (!fault_work_is_clean(library != NULL, &error)) return false;
+    if (!library) return true;
+    AppQuotation quotation = {.document = 1, .text = (char *)"counted 24 of them", .document_title = (char *)"lamps", .page = UINT32_MAX, .page_label = (char *)"", .verified = true};
+    AppTurn turn = {.question = (char *)"How many?", .answer = (char *)"24", .model = (char *)"starter", .found = true, .quotations = &quotation,
+                    .n_quotations = 1, .stats = (char *)"{}"};
+    int64_t id = app_library_add_conversation(library, "Of lamps", "{}", &error);
+    bool clean = fault_work_is_clean(id > 0, &error);
+    bool kept = id > 0 && app_library_add_turn(library, id, &turn, &error) > 0;
+    clean = clean && (id <= 0 || fault_work_is_clean(kept, &error));
+    g_autoptr(GPtrArray) hits = app_library_search_conversations(library, "lamps", true, 0, &error);
+    clean = clean && fault_work_is_clean(hits != NULL, &error);
+    g_autofree char *markdown = id > 0 ? app_conversation_to_markdown(library, id, &error) : NULL;
+    clean = clean && (id <= 0 || fault_work_is_clean(markdown != NULL, &error));
+    bool removed = id > 0 && app_library_remove_conversation(library, id, &error);
+    clean = clean && (id <= 0 || fault_work_is_clean(removed, &error));
+    app_library_unref(library);
+    return clean;
+}
+
+static void test_promise_05_conversations(void **state)
+{
+    fault_memory_every(work_conversation, find_after_calls, base, 240, 1000);
+}
+
+/* As the desktop's search provider searches. */
+static bool work_searching(const char *folder)
+{
+    GError *error = NULL;
+    AppLibrary *library = app_library_open(folder, &error);
+    if (!fault_work_is_clean(library != NULL, &error)) return false;
+    if (!library) return true;
+    const AppSearch words = {.words = "keeper lamps", .prefix = true, .limit = 36}, cell = {.words = "lamps in 1803", .limit = 3};
+    g_autoptr(GPtrArray) hits = app_library_search(library, &words, &error);
+    bool clean = fault_work_is_clean(hits != NULL, &error);
+    for (guint i = 0; hits && i < hits->len; i++) g_free(app_format_snippet(((const AppHit *)hits->pdata[i])->snippet, "", "", false));
+    g_autoptr(GPtrArray) values = app_library_find_values(library, &cell, &error);
+    clean = clean && fault_work_is_clean(values != NULL, &error);
+    g_autoptr(AppDocument) document = app_library_get_document(library, 1, &error);
+    clean = clean && fault_work_is_clean(document != NULL, &error);
+    app_library_unref(library);
+    return clean;
+}
+
+static void test_promise_05_searching(void **state)
+{
+    fault_memory_every(work_searching, find_after_calls, base, 240, 1000);
 }
 #endif
 
@@ -458,7 +504,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_promise_04_a_disk_that_is_full_already_answers),
         cmocka_unit_test(test_promise_04_a_full_disk_is_freed),
 #ifdef TEST_MEMORY
-        cmocka_unit_test(test_promise_05_the_library_outlives_a_failed_allocation),
+        cmocka_unit_test(test_promise_05_taking_in_and_removing),
+        cmocka_unit_test(test_promise_05_asking),
+        cmocka_unit_test(test_promise_05_conversations),
+        cmocka_unit_test(test_promise_05_searching),
 #endif
         cmocka_unit_test(test_promise_04_an_answer_goes_on_and_people_are_told),
     };
