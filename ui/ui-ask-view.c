@@ -136,6 +136,7 @@ static void update_suggestions(UiAskView *self)
     for (int i = 0; i < SUGGESTIONS_MAX && lines[i] != NULL && *lines[i] != '\0'; i++) {
         GtkWidget *button = gtk_button_new_with_label(lines[i]);
         gtk_label_set_wrap(GTK_LABEL(gtk_button_get_child(GTK_BUTTON(button))), TRUE);
+        gtk_label_set_justify(GTK_LABEL(gtk_button_get_child(GTK_BUTTON(button))), GTK_JUSTIFY_CENTER);
         g_signal_connect_object(button, "clicked", G_CALLBACK(on_suggestion), self, G_CONNECT_SWAPPED);
         gtk_box_append(self->suggestions, button);
     }

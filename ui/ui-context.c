@@ -6,6 +6,9 @@
 #define G_LOG_DOMAIN "ui-context"
 #include "ui-context.h"
 
+#include <glib/gi18n.h>
+
+#include "app-models.h"
 #include "app-settings.h"
 #include "app-watch.h"
 
@@ -176,7 +179,10 @@ static void on_engine_loaded(GObject *source, GAsyncResult *result, gpointer use
     if (load->number != self->load || self->queue == NULL) return;
     self->is_loading = false;
     g_clear_pointer(&self->engine_problem, g_free);
-    if (error != NULL) self->engine_problem = g_strdup(error->message);
+    if (error != NULL) {
+        bool is_missing = g_error_matches(error, APP_MODELS_ERROR, APP_MODELS_ERROR_NOT_FOUND); /* its words are for the command line */
+        self->engine_problem = g_strdup(is_missing ? _("The model is not here. Choose, import or download one.") : error->message);
+    }
     app_engine_unref(self->engine);
     self->engine = g_steal_pointer(&engine);
     app_read_queue_set_engine(self->queue, self->engine);
