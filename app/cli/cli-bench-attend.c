@@ -29,7 +29,7 @@ static float noise(uint32_t *state)
     return sum * 0.87f; /* standard deviation 1 */
 }
 
-/* In large pages, as files' page cache has them. */
+/* In large pages, as a cache whose checksums were verified comes to be mapped. */
 static void *alloc_aligned(size_t bytes)
 {
     size_t all = (bytes + LARGE_PAGE_BYTES) / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES;

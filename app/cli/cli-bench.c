@@ -79,7 +79,7 @@ static void report_one(CliBench *bench, const char *name, const char *unit, doub
 
 static double now_s(void) { return g_get_monotonic_time() / 1e6; }
 
-/* Memory for a section of n tokens, its blocks in ret_section; in large pages, as files' page cache has them. */
+/* Memory for a section of n tokens, its blocks in ret_section; in large pages, as a cache whose checksums were verified comes to be mapped. */
 static void new_section(CliBench *bench, uint32_t n_tokens, eng_section *ret_section, void **ret_pointers)
 {
     const eng_model_info *info = bench->info;
