@@ -150,6 +150,18 @@ static void set_defences(sqlite3 *db)
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
 }
 
+/* A damaged first page that says so makes SQLite open the index for reading only, as a failed open does, which damages nothing. */
+static bool says_newer_sqlite(eng_index *index)
+{
+    enum { WRITE_VERSION_AT = 18, WRITE_VERSION_MAX = 2 };
+    uint8_t version = 0;
+    if (sqlite3_db_readonly(index->db, "main") != 1) return false;
+    int fd = open(sqlite3_db_filename(index->db, "main"), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    bool is_newer = fd >= 0 && pread(fd, &version, 1, WRITE_VERSION_AT) == 1 && version > WRITE_VERSION_MAX;
+    if (fd >= 0) close(fd);
+    return is_newer;
+}
+
 /* Everything that later statements rely on is there, and nothing else: found out once, here. */
 static eng_status check_schema(eng_index *index, eng_error *error)
 {
@@ -163,8 +175,7 @@ static eng_status check_schema(eng_index *index, eng_error *error)
     for (int i = 0; i < 2 && code == SQLITE_OK && (i == 0 || n_damaged != 0); i++)
         code = run(index, &n_damaged, "SELECT count(*) FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'", "");
     if (code != SQLITE_OK) return index_fail(index, code, error);
-    /* The file itself may be written to, or it had not been opened: its first page says that a newer SQLite wrote it. */
-    if (sqlite3_db_readonly(index->db, "main") == 1) n_damaged = 1;
+    if (says_newer_sqlite(index)) n_damaged = 1;
     if (n_damaged != 0) return eng_fail(error, ENG_BAD_FILE, "the cache's index is damaged");
     if (!is_same || application != INDEX_APPLICATION_ID) return eng_fail(error, ENG_BAD_FILE, "the cache's index is not one of Lectern's");
     return ENG_OK;

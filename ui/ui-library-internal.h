@@ -38,7 +38,6 @@ struct _UiLibraryView {
     bool shows_added; /* the next document to come in was added here: it is brought into view */
     bool wants_top;   /* another collection begins with its first document */
     int64_t wanted;   /* to be brought into view once it is listed; 0: none */
-    GArray *told_selection; /* int64_t: as "selection-changed" told of it last */
     GHashTable *paused_by_hand, *cancelled; /* gint64: what to note when the queue has stopped them */
     GPtrArray *failures;       /* char*: files that could not be taken in since the toast below came up */
     AdwToast *failure_toast;   /* weak */

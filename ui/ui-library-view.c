@@ -3,7 +3,6 @@
 #include "ui-library-internal.h"
 
 #include <glib/gi18n.h>
-#include <string.h>
 
 #include "ui-document-row.h"
 #include "ui-format.h"
@@ -49,16 +48,6 @@ static void update_page(UiLibraryView *self)
     adw_window_title_set_subtitle(self->title, ui_document_model_is_loaded(self->model) && n > 0 ? subtitle : "");
 }
 
-/* Not each time the list is loaded anew, which is often while documents are read: what is asked follows the selection. */
-static void tell_selection(UiLibraryView *self)
-{
-    GArray *now = ui_library_view_dup_selection(self), *told = self->told_selection;
-    bool is_same = now->len == told->len && (now->len == 0 || memcmp(now->data, told->data, now->len * sizeof(int64_t)) == 0);
-    self->told_selection = now;
-    g_array_unref(told);
-    if (!is_same) g_signal_emit(self, signal_selection_changed, 0);
-}
-
 static void update_selection(UiLibraryView *self)
 {
     g_autoptr(GtkBitset) selected = gtk_selection_model_get_selection(GTK_SELECTION_MODEL(self->selection));
@@ -68,7 +57,7 @@ static void update_selection(UiLibraryView *self)
     gtk_button_set_label(self->ask_selection_button, n == 1 ? _("A_sk This") : _("A_sk These"));
     ui_reveal(self->selection_revealer, n > 0);
     ui_library_actions_update(self);
-    tell_selection(self);
+    g_signal_emit(self, signal_selection_changed, 0);
 }
 
 static void on_engine_changed(UiLibraryView *self)
@@ -366,7 +355,6 @@ static void ui_library_view_finalize(GObject *object)
     g_hash_table_unref(self->cancelled);
     g_ptr_array_unref(self->failures);
     g_hash_table_unref(self->helped);
-    g_array_unref(self->told_selection);
     g_free(self->collection_name);
     G_OBJECT_CLASS(ui_library_view_parent_class)->finalize(object);
 }
@@ -417,7 +405,6 @@ static void ui_library_view_init(UiLibraryView *self)
     self->cancelled = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     self->failures = g_ptr_array_new_with_free_func(g_free);
     self->helped = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    self->told_selection = g_array_new(FALSE, FALSE, sizeof(int64_t));
     gtk_widget_init_template(GTK_WIDGET(self));
     add_listing_actions(self);
     gtk_search_bar_connect_entry(self->search_bar, GTK_EDITABLE(self->search_entry));

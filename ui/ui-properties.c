@@ -77,6 +77,7 @@ void ui_properties_show(GtkWindow *parent, UiDocumentItem *item)
     GtkWidget *window = g_object_new(ADW_TYPE_PREFERENCES_WINDOW, "transient-for", parent, "destroy-with-parent", TRUE, "modal", TRUE, "search-enabled",
                                      FALSE, "title", _("Properties"), "default-width", 480, "default-height", 640, "width-request", 360, NULL);
     AdwPreferencesPage *page = ADW_PREFERENCES_PAGE(adw_preferences_page_new());
+    adw_preferences_page_set_title(page, _("Properties")); /* of its tab, which a screen reader finds */
     add_origin(add_group(page, _("Document")), item);
     add_reading(add_group(page, _("Reading")), item);
     adw_preferences_window_add(ADW_PREFERENCES_WINDOW(window), page);

@@ -18,6 +18,7 @@
 #include "app-download.h"
 #include "app-models.h"
 #include "app-settings.h"
+#include "fault-memory.h"
 #include "fault-work.h"
 #include "select-tests.h"
 
@@ -244,6 +245,13 @@ static void test_promise_04_people_are_told(void **state)
     }
 }
 
+#ifdef TEST_MEMORY
+static void test_promise_05_memory_runs_out_while_a_model_comes(void **state)
+{
+    for (tested = cases; tested < cases + G_N_ELEMENTS(cases); tested++) fault_memory_every(work, find_after_calls, base_of_tested(), 60, 1000);
+}
+#endif
+
 static int set_up_all(void **state)
 {
     served = g_getenv("LECTERN_TEST_SERVED");
@@ -282,6 +290,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_promise_01_killed_while_a_model_comes), cmocka_unit_test(test_promise_02_power_fails_while_a_model_comes),
         cmocka_unit_test(test_promise_03_a_call_fails_once),          cmocka_unit_test(test_promise_03_calls_fail_from_there_on),
+#ifdef TEST_MEMORY
+        cmocka_unit_test(test_promise_05_memory_runs_out_while_a_model_comes),
+#endif
         cmocka_unit_test(test_promise_04_the_disk_is_full),           cmocka_unit_test(test_promise_04_people_are_told),
     };
     return RUN_SELECTED_TESTS(tests, argc, argv, set_up_all, tear_down_all);

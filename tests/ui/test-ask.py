@@ -79,3 +79,16 @@ with Desktop() as desktop:
     assert len(after) == 1 and after[0]["turns"] == 4, after
     for document in desktop.lectern("library"):
         assert document["sections_read"] == document["sections"], document
+
+    # What was chosen to be asked stays chosen while the list changes under it: documents come in, are read, are ready.
+    desktop.start()
+    numbers = [document["number"] for document in desktop.lectern("library")]
+    desktop.call_window_action("show-library", "int64 0")
+    desktop.call_window_action("new-conversation")
+    desktop.call_window_action("ask-documents", "[%s]" % ", ".join("int64 %d" % number for number in numbers))
+    desktop.find("push button", "What is asked: %d documents" % len(numbers))
+    desktop.start_second(desktop.write("west.md", report_of("North").replace("North", "West")))
+    desktop.wait(lambda: [d for d in desktop.lectern("library") if d["title"] == "The West house" and d["state"] == "ready"], "the third to be read")
+    desktop.find("list item", contains="The West house, Ready")
+    desktop.find("push button", "What is asked: %d documents" % len(numbers))
+    assert desktop.stop() == 0

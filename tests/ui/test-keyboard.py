@@ -100,8 +100,9 @@ def ask_and_go(desktop, keys):
     desktop.find("label", "All Documents")
     # What was copied, by what a paste brings.
     keys.press("ctrl+f")
-    keys.press("ctrl+v")
     entry = desktop.find("entry", "Search titles and text")
+    desktop.wait(lambda: any(n.get_state_set().contains(desktop.atspi.StateType.FOCUSED) for n in desktop.walk(entry, 20)), "the field to be in focus")
+    keys.press("ctrl+v")
     desktop.wait(lambda: quoted[:30] in "".join(desktop.text(n) for n in desktop.walk(entry, 20)), "the citation to be pasted")
     keys.press("Escape")
     keys.wait_focus("The Time Machine")

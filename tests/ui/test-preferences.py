@@ -28,6 +28,11 @@ with Desktop() as desktop:
     desktop.find("label", "1 section is sound.")
     desktop.press("Remove saved states; the document stays")
     desktop.find("label", contains="Nothing is saved yet")
+    desktop.press("Undo")
+    desktop.find("label", contains="starter · used")
+    assert len(desktop.lectern("cache", "list")) == 1
+    desktop.press("Remove saved states; the document stays")
+    desktop.find("label", contains="Nothing is saved yet")
     desktop.wait(lambda: desktop.lectern("library")[0]["sections_read"] == 0, "the document to be unread")
     assert desktop.lectern("cache", "list") == []
 

@@ -111,7 +111,8 @@ with Desktop() as desktop:
     result = json.load(open(watchdog))
     print("main loop:", result)
     assert result["turns"] > 50, result
-    assert result["max_cpu_us"] < 16000, result
+    # Computing is strict: it is this program's alone. A sanitizer's checks are not what is measured.
+    assert result["max_cpu_us"] < (160000 if os.environ.get("LECTERN_SANITIZED") == "yes" else 16000), result
     # What is left may be other processes' doing (the X server not getting a processor): rare, if it is.
     assert result["over_16ms"] <= result["turns"] / 500, result
 
