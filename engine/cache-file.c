@@ -139,29 +139,43 @@ bool eng_cache_file_no_writer(const eng_cache *cache, const eng_cache_file *file
     return true;
 }
 
+/* 1: made and locked; 0: deleted between the two by who looked for what a crash left; -1: errno. */
+static int create_locked(const eng_fileops *ops, const char *path, int *ret_fd)
+{
+    int fd = ops->open(ops, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    struct stat info;
+    if (fd < 0) return -1;
+    *ret_fd = fd;
+    /* The permissions whatever the umask is. The lock is held until the file is closed: a temporary file that nobody holds was left
+     * by a crash. */
+    if (fchmod(fd, 0600) == 0 && ops->lock(ops, fd, ENG_CACHE_LOCK_WRITER, ENG_LOCK_SHARED, true) == 0 && ops->fstat(ops, fd, &info) == 0) {
+        if (info.st_nlink > 0) return 1;
+        ops->close(ops, fd);
+        return 0;
+    }
+    int error_number = errno;
+    ops->unlink(ops, path);
+    ops->close(ops, fd);
+    errno = error_number;
+    return -1;
+}
+
 eng_status eng_cache_file_create_temporary(const eng_cache *cache, const char *name, char **ret_path, int *ret_fd, eng_error *error)
 {
     static atomic_uint counter;
-    const eng_fileops *ops = cache->ops;
-    char *path = NULL;
-    if (asprintf(&path, "%s/%s.tmp-%ld-%u", cache->folder, name, (long)getpid(), atomic_fetch_add(&counter, 1)) < 0) return no_memory(error);
-    int fd = ops->open(ops, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        int error_number = errno;
-        free(path);
-        return eng_fileops_fail(error, error_number, "make a file beside", name);
-    }
-    /* The permissions whatever the umask is. The lock is held until the file is closed: a temporary file that nobody holds was left
-     * by a crash. */
-    if (fchmod(fd, 0600) != 0 || ops->lock(ops, fd, ENG_CACHE_LOCK_WRITER, ENG_LOCK_SHARED, false) != 0) {
-        int error_number = errno;
-        ops->unlink(ops, path);
-        ops->close(ops, fd);
-        free(path);
-        return eng_fileops_fail(error, error_number, "lock a file beside", name);
-    }
-    *ret_path = path;
-    *ret_fd = fd;
+    int made;
+    do {
+        char *path = NULL;
+        if (asprintf(&path, "%s/%s.tmp-%ld-%u", cache->folder, name, (long)getpid(), atomic_fetch_add(&counter, 1)) < 0) return no_memory(error);
+        made = create_locked(cache->ops, path, ret_fd);
+        if (made > 0) {
+            *ret_path = path;
+        } else {
+            int error_number = errno;
+            free(path);
+            if (made < 0) return eng_fileops_fail(error, error_number, "make a file beside", name);
+        }
+    } while (made == 0);
     return ENG_OK;
 }
 

@@ -176,6 +176,44 @@ static void test_promise_11_readers_see_only_whole_sections(void **state)
 }
 
 /* One drops sections and gets the file replaced, again and again, while the other writes them again. */
+/* Another process that opens the cache takes a file that nobody has locked yet for one that a crash left. */
+static char newest_temporary[4096];
+static int n_deleted_unlocked;
+
+static int open_watched(const eng_fileops *ops, const char *path, int flags, mode_t mode)
+{
+    if (strstr(path, ".tmp-")) snprintf(newest_temporary, sizeof newest_temporary, "%s", path);
+    return eng_fileops_default()->open(ops, path, flags, mode);
+}
+
+static int lock_after_another(const eng_fileops *ops, int fd, uint64_t byte, eng_lock lock, bool wait)
+{
+    if (newest_temporary[0] && n_deleted_unlocked < 3) {
+        assert_int_equal(unlink(newest_temporary), 0);
+        n_deleted_unlocked++;
+    }
+    newest_temporary[0] = 0;
+    return eng_fileops_default()->lock(ops, fd, byte, lock, wait);
+}
+
+static void test_promise_12_a_file_deleted_before_it_is_locked_is_made_again(void **state)
+{
+    (void)state;
+    char *folder = fixture_folder_new();
+    eng_fileops ops = *eng_fileops_default();
+    ops.open = open_watched;
+    ops.lock = lock_after_another;
+    eng_cache_environment environment = {.ops = &ops};
+    eng_cache *cache;
+    n_deleted_unlocked = 0;
+    assert_int_equal(eng_cache_open_with(folder, NULL, &environment, &cache, NULL), ENG_OK);
+    assert_int_equal(read_in(folder, cache, 0), N_SECTIONS);
+    assert_int_equal(n_deleted_unlocked, 3);
+    eng_cache_close(cache);
+    assert_one_of_each(folder);
+    fixture_folder_free(folder);
+}
+
 static void test_replacing_under_a_writer(void **state)
 {
     (void)state;
@@ -225,6 +263,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_promise_11_readers_see_only_whole_sections),
         cmocka_unit_test(test_promise_12_processes_read_the_same_document_in),
         cmocka_unit_test(test_promise_12_one_of_them_is_killed),
+        cmocka_unit_test(test_promise_12_a_file_deleted_before_it_is_locked_is_made_again),
         cmocka_unit_test(test_replacing_under_a_writer),
     };
     int result = RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
