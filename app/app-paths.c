@@ -74,20 +74,20 @@ bool app_paths_make_private_folder(const char *folder, GError **error)
     return ok;
 }
 
+/* What is there is not opened: closing it again would give up the locks that SQLite holds on it for this process (POSIX). */
 bool app_paths_make_private_file(const char *path, GError **error)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) return fail_errno(error, "Cannot make the file", path);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 && errno != EEXIST) return fail_errno(error, "Cannot make the file", path);
+    if (fd >= 0) close(fd);
     struct stat info;
-    bool ok = fstat(fd, &info) == 0;
+    bool ok = lstat(path, &info) == 0;
     if (ok && !S_ISREG(info.st_mode)) {
         errno = EINVAL;
         ok = false;
     }
-    ok = ok && ((info.st_mode & 077) == 0 || fchmod(fd, 0600) == 0);
-    if (!ok) fail_errno(error, "Cannot make private the file", path);
-    close(fd);
-    return ok;
+    ok = ok && ((info.st_mode & 077) == 0 || chmod(path, 0600) == 0);
+    return ok || fail_errno(error, "Cannot make private the file", path);
 }
 
 bool app_paths_is_plain_name(const char *name, size_t n, size_t n_max)

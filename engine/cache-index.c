@@ -150,16 +150,16 @@ static void set_defences(sqlite3 *db)
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
 }
 
-/* A damaged first page that says so makes SQLite open the index for reading only, as a failed open does, which damages nothing. */
+/* A damaged first page that says so makes SQLite open the index for reading only, as a failed open does, which damages nothing. Read through
+ * SQLite's own file: closing another descriptor of it would give up this process's locks (POSIX). */
 static bool says_newer_sqlite(eng_index *index)
 {
     enum { WRITE_VERSION_AT = 18, WRITE_VERSION_MAX = 2 };
     uint8_t version = 0;
+    sqlite3_file *file = NULL;
     if (sqlite3_db_readonly(index->db, "main") != 1) return false;
-    int fd = open(sqlite3_db_filename(index->db, "main"), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    bool is_newer = fd >= 0 && pread(fd, &version, 1, WRITE_VERSION_AT) == 1 && version > WRITE_VERSION_MAX;
-    if (fd >= 0) close(fd);
-    return is_newer;
+    return sqlite3_file_control(index->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK && file && file->pMethods &&
+           file->pMethods->xRead(file, &version, 1, WRITE_VERSION_AT) == SQLITE_OK && version > WRITE_VERSION_MAX;
 }
 
 /* Everything that later statements rely on is there, and nothing else: found out once, here. */
@@ -202,15 +202,17 @@ static eng_status create_schema(eng_index *index, eng_error *error)
     return check_schema(index, error);
 }
 
-/* The file is made here, so that SQLite gives it and its companions these permissions whatever the umask is. */
+/* The file is made here, so that SQLite gives it and its companions these permissions whatever the umask is. One that is there is not opened:
+ * closing it again would give up the locks that this process holds on it by another connection (POSIX). */
 static eng_status create_file(const char *path, eng_error *error)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) return eng_fail(error, errno == ENOSPC ? ENG_NO_SPACE : ENG_IO, "cannot open %s: %s", path, strerror(errno));
-    int result = fchmod(fd, 0600);
-    int error_number = errno;
-    close(fd);
-    if (result != 0) return eng_fail(error, ENG_IO, "cannot make %s private: %s", path, strerror(error_number));
+    struct stat info;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 && errno != EEXIST) return eng_fail(error, errno == ENOSPC ? ENG_NO_SPACE : ENG_IO, "cannot open %s: %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
+    if (lstat(path, &info) != 0) return eng_fail(error, ENG_IO, "cannot open %s: %s", path, strerror(errno));
+    if (!S_ISREG(info.st_mode)) return eng_fail(error, ENG_IO, "cannot open %s: it is not a regular file", path);
+    if ((info.st_mode & 0777) != 0600 && chmod(path, 0600) != 0) return eng_fail(error, ENG_IO, "cannot make %s private: %s", path, strerror(errno));
     return ENG_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -214,6 +215,40 @@ static void test_promise_12_a_file_deleted_before_it_is_locked_is_made_again(voi
     fixture_folder_free(folder);
 }
 
+/* Whether this process holds SQLite's lock on an open database, as another process sees it. */
+static bool holds_index(const char *folder)
+{
+    enum { SHARED_FIRST = 0x40000002, SHARED_BYTES = 510 }; /* sqlite.org/fileformat2.html: the lock-byte page */
+    char path[4096];
+    int result = 0;
+    snprintf(path, sizeof path, "%s/index.sqlite", folder);
+    pid_t child = fork();
+    if (child == 0) {
+        int fd = open(path, O_RDWR);
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SHARED_FIRST, .l_len = SHARED_BYTES};
+        _exit(fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_RDLCK ? 1 : 0);
+    }
+    assert_int_equal(waitpid(child, &result, 0), child);
+    return WIFEXITED(result) && WEXITSTATUS(result) == 1;
+}
+
+/* POSIX locks go with the first descriptor that is closed, whoever opened it. */
+static void test_promise_12_opening_again_keeps_the_locks(void **state)
+{
+    (void)state;
+    char *folder = fixture_folder_new();
+    eng_cache *cache, *again;
+    assert_int_equal(eng_cache_open(folder, NULL, &cache, NULL), ENG_OK);
+    assert_true(holds_index(folder));
+    assert_int_equal(eng_cache_open(folder, NULL, &again, NULL), ENG_OK);
+    assert_true(holds_index(folder));
+    eng_cache_close(again);
+    assert_true(holds_index(folder));
+    eng_cache_close(cache);
+    assert_false(holds_index(folder));
+    fixture_folder_free(folder);
+}
+
 static void test_replacing_under_a_writer(void **state)
 {
     (void)state;
@@ -264,6 +299,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_promise_12_processes_read_the_same_document_in),
         cmocka_unit_test(test_promise_12_one_of_them_is_killed),
         cmocka_unit_test(test_promise_12_a_file_deleted_before_it_is_locked_is_made_again),
+        cmocka_unit_test(test_promise_12_opening_again_keeps_the_locks),
         cmocka_unit_test(test_replacing_under_a_writer),
     };
     int result = RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
