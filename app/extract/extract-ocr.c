@@ -4,8 +4,8 @@
  * its headers nor its library are needed to build or to start.
  */
 #include "extract-ocr.h"
+#include "extract-draw.h"
 
-#include <cairo.h>
 #include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
@@ -110,39 +110,6 @@ void ex_ocr_free(ExOcr *ocr)
     g_free(ocr);
 }
 
-/* The page in shades of grey, on white. */
-static cairo_surface_t *draw(PopplerPage *source, double scale, int width, int height)
-{
-    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
-    cairo_t *cairo = cairo_create(surface);
-    cairo_set_source_rgb(cairo, 1, 1, 1);
-    cairo_paint(cairo);
-    cairo_scale(cairo, scale, scale);
-    poppler_page_render(source, cairo);
-    bool is_drawn = cairo_status(cairo) == CAIRO_STATUS_SUCCESS;
-    cairo_destroy(cairo);
-    cairo_surface_flush(surface);
-    if (is_drawn && cairo_surface_status(surface) == CAIRO_STATUS_SUCCESS) return surface;
-    cairo_surface_destroy(surface);
-    return NULL;
-}
-
-static guint8 *to_grey(cairo_surface_t *surface, int width, int height)
-{
-    guint8 *grey = g_malloc((size_t)width * (size_t)height);
-    const unsigned char *pixels = cairo_image_surface_get_data(surface);
-    int stride = cairo_image_surface_get_stride(surface);
-    for (int y = 0; y < height; y++) {
-        for (int x = 0; x < width; x++) {
-            uint32_t pixel;
-            memcpy(&pixel, pixels + (size_t)y * (size_t)stride + (size_t)x * 4, 4);
-            uint32_t red = pixel >> 16 & 0xFF, green = pixel >> 8 & 0xFF, blue = pixel & 0xFF;
-            grey[(size_t)y * (size_t)width + (size_t)x] = (guint8)((red * 77 + green * 151 + blue * 28) >> 8);
-        }
-    }
-    return grey;
-}
-
 /* A word spans its line's height, so that words of one line stand on one line whatever letters they have. */
 static void add_word(ExOcr *ocr, void *iterator, const char *text, double scale, ExPage *page)
 {
@@ -200,10 +167,8 @@ bool ex_ocr_page(ExOcr *ocr, PopplerPage *source, ExPage *page)
     if (!(page->width >= 1 && page->height >= 1)) return false;
     if (larger * scale > DRAW_PIXELS_MAX) scale = DRAW_PIXELS_MAX / larger;
     int width = MAX((int)(page->width * scale), 1), height = MAX((int)(page->height * scale), 1);
-    cairo_surface_t *surface = draw(source, scale, width, height);
-    if (!surface) return false;
-    g_autofree guint8 *grey = to_grey(surface, width, height);
-    cairo_surface_destroy(surface);
+    g_autofree guint8 *grey = ex_draw_grey(source, scale, width, height);
+    if (!grey) return false;
     ocr->call.set_image(ocr->api, grey, width, height, 1, width);
     ocr->call.set_resolution(ocr->api, (int)(scale * 72));
     bool is_read = ocr->call.recognize(ocr->api, NULL) == 0;

@@ -3,6 +3,7 @@
  * Owns: geometry of words. Poppler's own order of text is not used: in tables it mixes rows.
  */
 #include "extract-page.h"
+#include "extract-ligatures.h"
 
 #include <math.h>
 #include <string.h>
@@ -50,14 +51,16 @@ static void add_character(ExPage *page, ExWord *word, gunichar c, const PopplerR
     word->y1 = MAX(word->y1, (float)box->y2);
 }
 
-static bool is_blank(gunichar c)
+static bool has_place(const PopplerRectangle *box)
 {
-    return c <= 0x20 || c == 0xA0 || c == 0x7F || c == 0xAD || c == 0x200B || c == 0x3000 || (c >= 0x2000 && c <= 0x200A) || c == 0xFEFF;
+    return isfinite(box->x1) && isfinite(box->x2) && isfinite(box->y1) && isfinite(box->y2) && fabs(box->x1) < 1e5 && fabs(box->x2) < 1e5 &&
+           fabs(box->y1) < 1e5 && fabs(box->y2) < 1e5;
 }
 
-static void add_words(ExPage *page, const char *text, const PopplerRectangle *boxes, guint n_boxes, GList *attributes)
+/* Characters with their places and styles; one without a place is a blank. */
+static GArray *take_chars(const char *text, const PopplerRectangle *boxes, guint n_boxes, GList *attributes)
 {
-    bool in_word = false;
+    GArray *chars = g_array_sized_new(FALSE, FALSE, sizeof(ExChar), n_boxes);
     guint i = 0;
     const PopplerTextAttributes *style = NULL;
     uint8_t flags = 0;
@@ -68,26 +71,35 @@ static void add_words(ExPage *page, const char *text, const PopplerRectangle *bo
             style = now;
             flags = style ? font_flags(style->font_name) : 0;
         }
-        gunichar c = g_utf8_get_char(p);
         const PopplerRectangle *box = &boxes[i];
-        bool has_place = isfinite(box->x1) && isfinite(box->x2) && isfinite(box->y1) && isfinite(box->y2) && fabs(box->x1) < 1e5 &&
-                         fabs(box->x2) < 1e5 && fabs(box->y1) < 1e5 && fabs(box->y2) < 1e5;
-        bool is_soft_hyphen = c == 0xAD && (p[strlen("\xC2\xAD")] == '\n' || p[strlen("\xC2\xAD")] == 0);
-        if (is_soft_hyphen) c = '-';
-        if (is_blank(c) || !has_place) {
+        ExChar c = {g_utf8_get_char(p), *box, style && style->font_size > 0 ? style->font_size : box->y2 - box->y1, flags};
+        bool is_soft_hyphen = c.c == 0xAD && (p[strlen("\xC2\xAD")] == '\n' || p[strlen("\xC2\xAD")] == 0);
+        if (is_soft_hyphen) c.c = '-';
+        if (!has_place(box)) c.c = ' ';
+        g_array_append_val(chars, c);
+    }
+    return chars;
+}
+
+static void add_words(ExPage *page, const GArray *chars)
+{
+    bool in_word = false;
+    for (guint i = 0; i < chars->len; i++) {
+        const ExChar *c = &g_array_index(chars, ExChar, i);
+        if (ex_is_blank(c->c)) {
             in_word = false;
             continue;
         }
+        const PopplerRectangle *box = &c->box;
         ExWord *word = in_word ? &g_array_index(page->words, ExWord, page->words->len - 1) : NULL;
-        double size = style && style->font_size > 0 ? style->font_size : box->y2 - box->y1;
-        bool is_money = c == '$' && word && g_ascii_isdigit(page->text->str[page->text->len - 1]);
-        if (!word || word->n_bytes > 1000 || is_money || breaks_word(word, box, size)) {
-            ExWord fresh = {(float)box->x1, (float)box->y1, (float)box->x2, (float)box->y2, (float)size, (uint32_t)page->text->len, 0, flags, 0};
+        bool is_money = c->c == '$' && word && g_ascii_isdigit(page->text->str[page->text->len - 1]);
+        if (!word || word->n_bytes > 1000 || is_money || breaks_word(word, box, c->size)) {
+            ExWord fresh = {(float)box->x1, (float)box->y1, (float)box->x2, (float)box->y2, (float)c->size, (uint32_t)page->text->len, 0, c->flags, 0};
             g_array_append_val(page->words, fresh);
             word = &g_array_index(page->words, ExWord, page->words->len - 1);
             in_word = true;
         }
-        add_character(page, word, c, box);
+        add_character(page, word, c->c, box);
     }
 }
 
@@ -104,7 +116,7 @@ static bool has_large_image(PopplerPage *source, double area)
     return is_large;
 }
 
-ExPage *ex_page_new(PopplerPage *source, uint32_t index)
+ExPage *ex_page_new(PopplerPage *source, uint32_t index, bool with_ligatures)
 {
     ExPage *page = g_new0(ExPage, 1);
     double width = 0, height = 0;
@@ -120,8 +132,10 @@ ExPage *ex_page_new(PopplerPage *source, uint32_t index)
     guint n_boxes = 0;
     if (text && *text && poppler_page_get_text_layout(source, &boxes, &n_boxes)) {
         GList *attributes = poppler_page_get_text_attributes(source);
-        add_words(page, text, boxes, n_boxes, attributes);
+        g_autoptr(GArray) chars = take_chars(text, boxes, n_boxes, attributes);
         poppler_page_free_text_attributes(attributes);
+        if (with_ligatures) ex_ligatures_restore(chars, source, page->width, page->height);
+        add_words(page, chars);
     }
     g_free(boxes);
     if (page->words->len == 0) page->has_images = has_large_image(source, (double)page->width * page->height);

@@ -39,8 +39,9 @@ typedef struct ExPage {
     bool has_images;
 } ExPage;
 
-/* Words of one page; page->text holds their characters. Never NULL. */
-ExPage *ex_page_new(PopplerPage *source, uint32_t index);
+/* Words of one page; page->text holds their characters. with_ligatures: the page is also drawn, for ligatures that it does not name
+ * (extract-ligatures.h). Never NULL. */
+ExPage *ex_page_new(PopplerPage *source, uint32_t index, bool with_ligatures);
 void ex_page_free(ExPage *page);
 
 /* Lines from top to bottom of the words listed in `order` (indices), which is sorted so that each line's words are together. Dropped

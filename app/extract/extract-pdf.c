@@ -9,6 +9,7 @@
 #include "extract-formats.h"
 #include "extract-filing.h"
 #include "extract-layout.h"
+#include "extract-ligatures.h"
 
 #include <math.h>
 #include <poppler.h>
@@ -141,23 +142,49 @@ static void recognise(Pdf *pdf, PopplerPage *source, ExPage *page)
     if (pdf->ocr && page->words->len == 0 && page->has_images) pdf->n_recognised += ex_ocr_page(pdf->ocr, source, page) && page->words->len > 0;
 }
 
-static void load_pages(Pdf *pdf)
+static void load_pages(Pdf *pdf, guint n_pages, ExLigatureCount *ret_ligatures)
 {
-    int n_pages = poppler_document_get_n_pages(pdf->document);
-    n_pages = CLAMP(n_pages, 0, EX_PAGES_MAX);
-    for (int i = 0; i < n_pages; i++) {
-        g_autoptr(GObject) source = (GObject *)poppler_document_get_page(pdf->document, i);
-        ExPage *page = source ? ex_page_new(POPPLER_PAGE(source), (uint32_t)i) : NULL;
+    for (guint i = 0; i < n_pages; i++) {
+        g_autoptr(GObject) source = (GObject *)poppler_document_get_page(pdf->document, (int)i);
+        ExPage *page = source ? ex_page_new(POPPLER_PAGE(source), i, false) : NULL;
         g_ptr_array_add(pdf->pages, page);
         if (page) {
             pdf->n_empty += page->words->len == 0;
             pdf->n_images += page->has_images;
+            for (guint w = 0; w < page->words->len; w++) {
+                const ExWord *word = &g_array_index(page->words, ExWord, w);
+                ex_ligatures_count(ex_word_text(page, word), word->n_bytes, ret_ligatures);
+            }
             recognise(pdf, POPPLER_PAGE(source), page);
-            look_at_page(pdf, page);
         } else {
             pdf->n_failed++;
         }
-        if (pdf->ocr || i % 8 == 7 || i + 1 == n_pages) ex_writer_progress(pdf->writer, (uint32_t)i + 1, (uint32_t)n_pages);
+        if (pdf->ocr || i % 8 == 7 || i + 1 == n_pages) ex_writer_progress(pdf->writer, i + 1, n_pages);
+    }
+}
+
+/* The pages again, drawn: seldom, and slower than the first time. Those that are pictures stay as they were recognised. */
+static void restore_ligatures(Pdf *pdf)
+{
+    for (guint i = 0; i < pdf->pages->len; i++) {
+        ExPage *page = g_ptr_array_index(pdf->pages, i);
+        g_autoptr(GObject) source = page && !page->has_images ? (GObject *)poppler_document_get_page(pdf->document, (int)i) : NULL;
+        if (source) {
+            ex_page_free(page);
+            g_ptr_array_index(pdf->pages, i) = ex_page_new(POPPLER_PAGE(source), i, true);
+        }
+        ex_writer_progress(pdf->writer, i + 1, pdf->pages->len);
+    }
+}
+
+static void first_pass(Pdf *pdf)
+{
+    ExLigatureCount ligatures = {0};
+    load_pages(pdf, (guint)CLAMP(poppler_document_get_n_pages(pdf->document), 0, EX_PAGES_MAX), &ligatures);
+    if (ex_ligatures_are_missing(&ligatures)) restore_ligatures(pdf);
+    for (guint i = 0; i < pdf->pages->len; i++) {
+        const ExPage *page = g_ptr_array_index(pdf->pages, i);
+        if (page) look_at_page(pdf, page);
     }
 }
 
@@ -284,7 +311,7 @@ static void extract_document(PopplerDocument *document, const ExInput *input, Ex
     pdf.front = g_ptr_array_new_with_free_func(g_free);
     pdf.edges = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     pdf.words = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    load_pages(&pdf);
+    first_pass(&pdf);
     PopplerIndexIter *outline = poppler_index_iter_new(document);
     guint n_left = OUTLINE_MAX;
     if (outline) {

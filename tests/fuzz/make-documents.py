@@ -116,7 +116,63 @@ def statement_page(number, rows, with_heads):
     return lines
 
 
+# Letters as strokes (x0, y0, x1, y1) in thousandths of an em from the base line, and their widths.
+F_STROKES = [(90, 0, 170, 760), (90, 690, 330, 760), (10, 470, 300, 540)]
+I_STROKES = [(90, 0, 170, 500), (80, 640, 180, 740)]
+L_STROKES = [(90, 0, 170, 760)]
+SHAPES = {"f": (330, F_STROKES), "i": (250, I_STROKES), "l": (250, L_STROKES)}
+
+
+def shape(letter):
+    """Others than f, i and l are a box whose size and cross stroke tell them apart; they need not be readable, only letters."""
+    if letter in SHAPES:
+        return SHAPES[letter]
+    number = ord(letter)
+    height = 740 if letter in "bdhkt" or letter.isupper() else 540
+    bar = 60 + number * 37 % (height - 160)
+    width = 600 if letter == "m" else 520  # poppler takes the size of such a font from its m
+    return width, [(60, 0, 130, height), (width - 130, 0, width - 60, height), (60, bar, width - 60, bar + 70)]
+
+
+def ligature_pdf(lines):
+    """A report whose font has ff, fi, fl, ffi and ffl as one glyph each and maps them to U+0000, as one maker of PDF does. {fi} is one."""
+    letters = sorted({c for line in lines for c in re.sub(r"{\w+}", "", line) if c != " "})
+    glyphs = [" "] + letters + ["ff", "fi", "fl", "ffi", "ffl"]
+    procs, widths, mapped = [], [], []
+    for code, glyph in enumerate(glyphs):
+        x, strokes = 0, []
+        for letter in glyph:
+            width, parts = (260, []) if letter == " " else shape(letter)
+            strokes += [f"{x + x0} {y0} {x1 - x0} {y1 - y0} re" for x0, y0, x1, y1 in parts]
+            x += width
+        procs.append(f"{x} 0 0 -200 {x} 800 d1 {' '.join(strokes)} f".encode())
+        widths.append(x)
+        mapped.append(f"<{code:02X}> <{ord(glyph) if len(glyph) == 1 else 0:04X}>")
+    cmap = ("/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapType 2 def 1 begincodespacerange <00> <FF> endcodespacerange\n"
+            f"{len(mapped)} beginbfchar\n" + "\n".join(mapped) + "\nendbfchar endcmap end end").encode()
+    content = []
+    for row, line in enumerate(lines):
+        codes = [glyphs.index(part.strip("{}")) for part in re.findall(r"{\w+}|.", line)]
+        content.append(f"BT /F1 11 Tf 1 0 0 1 72 {700 - row * 16} Tm <{''.join(f'{c:02X}' for c in codes)}> Tj ET")
+    first = 7
+    names = ["m" if glyph == "m" else f"g{i}" for i, glyph in enumerate(glyphs)]
+    font = (f"<< /Type /Font /Subtype /Type3 /FontMatrix [0.001 0 0 0.001 0 0] /FontBBox [0 -200 1000 800] /FirstChar 0 /LastChar {len(glyphs) - 1} "
+            f"/Widths [{' '.join(map(str, widths))}] /ToUnicode 6 0 R /Resources << >> "
+            f"/Encoding << /Differences [0 {' '.join('/' + name for name in names)}] >> "
+            f"/CharProcs << {' '.join(f'/{name} {first + i} 0 R' for i, name in enumerate(names))} >> >>")
+    return pdf_bytes([b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+                      b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 5 0 R /Resources << /Font << /F1 4 0 R >> >> >>",
+                      font.encode(), stream("\n".join(content).encode()), stream(cmap)] + [stream(proc) for proc in procs])
+
+
+LIGATURES = ["the {fi}nancial results of the {fi}rst half of this year are for all", "of us a matter of signi{fi}cant relief for the {fl}eet of our firm",
+             "and the e{ff}ect of di{ff}erent o{ffi}ces for those of the sta{ff}", "ba{ffl}es us for want of a proof of cash {fl}ow for each of four",
+             "of them for it is part of the brief of a chief for which life", "of itself has half of the sake for a loaf of bread or of beef",
+             "left for himself a leaf of gold if for all of that a thief of", "some craft ran far for after a shift of a raft of wolf and elf"]
+
+
 def good_pdfs():
+    yield "ligatures.pdf", ligature_pdf(LIGATURES)
     rows = [("Net sales:", "", ""), ("Products", "$1,234", "$1,111"), ("Services", "567", "(88)"), ("Total net sales", "1,801", "1,023")]
     more = [("Operating income", "321", "300"), ("Net income", "$99", "$87")]
     yield "table.pdf", text_pdf([statement_page(1, rows, True), statement_page(2, more, False),

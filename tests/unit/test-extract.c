@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,6 +129,38 @@ static void test_pdf_boxes(void **state)
         at += run->n_bytes;
     }
     assert_true(is_found);
+}
+
+/* Where a word stands; false: nowhere. */
+static bool find_box(const Got *got, const char *word, AppExtractRun *ret_run)
+{
+    size_t at = 0;
+    for (guint i = 0; i < got->runs->len; i++) {
+        const AppExtractRun *run = &g_array_index(got->runs, AppExtractRun, i);
+        if (run->kind == EX_RUN_BOX && run->n_bytes == strlen(word) && strncmp(got->run_text->str + at, word, run->n_bytes) == 0) {
+            *ret_run = *run;
+            return true;
+        }
+        at += run->n_bytes;
+    }
+    return false;
+}
+
+/* The font names its ligatures U+0000, which poppler leaves out: they are seen on the page, and words have the place of all their letters. */
+static void test_pdf_ligatures(void **state)
+{
+    g_autoptr(Got) got = extract_well("ligatures.pdf");
+    assert_holds(got, "the financial results of the first half of this year are for all of us a matter of significant relief for the fleet of our firm "
+                      "and the effect of different offices for those of the staff baffles us for want of a proof of cash flow for each of four");
+    assert_lacks(got, "\xEF\xAC"); /* ligatures as such */
+    /* Of eleven points, a letter has 0.52 em, an i and an l 0.25, a space 0.26, fi 0.58 and ff 0.66. */
+    AppExtractRun run;
+    assert_true(find_box(got, "financial", &run));
+    assert_true(fabs(run.x0 - 92.02) < 0.3 && fabs(run.x1 - 132.5) < 0.3);
+    assert_true(find_box(got, "significant", &run));
+    assert_true(fabs(run.x1 - run.x0 - (7 * 0.52 + 2 * 0.25 + 0.58) * 11) < 0.3);
+    assert_true(find_box(got, "staff", &run));
+    assert_true(fabs(run.x1 - run.x0 - (3 * 0.52 + 0.66) * 11) < 0.3);
 }
 
 /* A footnote comes with its page, before what the page's last paragraph goes on with. */
@@ -450,7 +483,8 @@ static void test_into_library(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pdf_table),    cmocka_unit_test(test_pdf_boxes),   cmocka_unit_test(test_pdf_columns),  cmocka_unit_test(test_pdf_notes),
+        cmocka_unit_test(test_pdf_table),    cmocka_unit_test(test_pdf_boxes),
+        cmocka_unit_test(test_pdf_ligatures), cmocka_unit_test(test_pdf_columns),  cmocka_unit_test(test_pdf_notes),
         cmocka_unit_test(test_pdf_password), cmocka_unit_test(test_epub3),       cmocka_unit_test(test_epub2),
         cmocka_unit_test(test_filing),       cmocka_unit_test(test_html_places), cmocka_unit_test(test_encoding),
         cmocka_unit_test(test_office),       cmocka_unit_test(test_promise_21_malformed_pdf), cmocka_unit_test(test_promise_22_malformed_epub),
