@@ -17,12 +17,14 @@
 typedef struct Forward {
     const AppAddOptions *options;
     uint64_t n_bytes;
+    bool has_pages; /* its parts are pages */
 } Forward;
 
-/* Pages or parts, told as the share of the file's bytes that they are. */
+/* Pages or parts, told also as the share of the file's bytes that they are. */
 static void forward_parts(void *user, uint32_t done, uint32_t total)
 {
     const Forward *forward = user;
+    if (forward->has_pages && forward->options->pages != NULL) forward->options->pages(forward->options->user, done, total);
     if (forward->options->progress != NULL && total > 0)
         forward->options->progress(forward->options->user, (uint64_t)((double)forward->n_bytes * done / total), forward->n_bytes);
 }
@@ -90,7 +92,7 @@ static int64_t import_source(AppLibrary *library, const AppSource *source, const
     if (import == NULL) return -1;
     g_autofree char *title = title_from_name(source);
     app_import_set_title(import, title);
-    Forward forward = {options, source->n_bytes};
+    Forward forward = {options, source->n_bytes, strcmp(known->format, "pdf") == 0};
     AppTextOptions text_options = {.encoding = source->encoding,
                                    .is_markdown = strcmp(known->format, "markdown") == 0,
                                    .cancel = options->cancel,

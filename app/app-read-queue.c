@@ -103,14 +103,31 @@ static bool reads_added(AppReadQueue *queue)
     return reads;
 }
 
+/* The file on its way in. */
+typedef struct Taking {
+    AppReadQueue *queue;
+    char *path;
+    uint32_t n_files_done, n_files;
+} Taking;
+
 static void on_begin(void *user, const char *path, uint32_t n_files_done, uint32_t n_files)
 {
-    tell_event(user, &(AppReadEvent){.kind = APP_READ_ADDING, .path = path, .n_files_done = n_files_done, .n_files = n_files});
+    Taking *taking = user;
+    g_free(taking->path);
+    *taking = (Taking){taking->queue, g_strdup(path), n_files_done, n_files};
+    tell_event(taking->queue, &(AppReadEvent){.kind = APP_READ_ADDING, .path = path, .n_files_done = n_files_done, .n_files = n_files});
+}
+
+static void on_pages(void *user, uint32_t n_done, uint32_t n_pages)
+{
+    const Taking *taking = user;
+    tell_event(taking->queue, &(AppReadEvent){.kind = APP_READ_ADDING, .path = taking->path, .n_files_done = taking->n_files_done,
+                                              .n_files = taking->n_files, .n_pages_done = n_done, .n_pages = n_pages});
 }
 
 static bool on_added(void *user, const AppAddedFile *file)
 {
-    AppReadQueue *queue = user;
+    AppReadQueue *queue = ((Taking *)user)->queue;
     bool stopped = g_error_matches(file->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_CANCELLED);
     if (file->document < 0) {
         if (!stopped) tell_failure(queue, file->path, 0, file->error);
@@ -128,9 +145,12 @@ static bool on_added(void *user, const AppAddedFile *file)
 static void take_path(AppReadQueue *queue, const PathItem *item)
 {
     g_autoptr(GError) error = NULL;
-    AppAddOptions options = {.collection = item->collection, .password = item->password, .ocr = item->ocr,
-                             .ocr_languages = item->ocr_languages, .cancel = &queue->cancel_intake, .begin = on_begin, .user = queue};
-    if (app_reader_add_all(queue->library, item->path, &options, on_added, queue, NULL, &error)) return;
+    Taking taking = {.queue = queue};
+    AppAddOptions options = {.collection = item->collection, .password = item->password, .ocr = item->ocr, .ocr_languages = item->ocr_languages,
+                             .cancel = &queue->cancel_intake, .begin = on_begin, .pages = on_pages, .user = &taking};
+    bool ok = app_reader_add_all(queue->library, item->path, &options, on_added, &taking, NULL, &error);
+    g_free(taking.path);
+    if (ok) return;
     if (!g_error_matches(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_CANCELLED)) tell_failure(queue, item->path, 0, error);
 }
 

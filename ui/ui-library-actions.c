@@ -284,6 +284,7 @@ static void add_sample(GtkWidget *widget, const char *name, GVariant *parameter)
 
 static void stop_adding(GtkWidget *widget, const char *name, GVariant *parameter)
 {
+    UI_LIBRARY_VIEW(widget)->adding_has_pages = false; /* none are told any more */
     app_read_queue_stop_adding(ui_context_get_queue(UI_LIBRARY_VIEW(widget)->context));
 }
 

@@ -6,23 +6,46 @@
 #define G_LOG_DOMAIN "ui-library-adding"
 #include <glib/gi18n.h>
 
+#include "ui-format.h"
 #include "ui-library-internal.h"
 #include "ui-reveal.h"
 #include "ui-window.h"
 
-static void show_adding(UiLibraryView *self, const char *path, uint32_t n_done, uint32_t n_files)
+/* "page 3 of 12 · 40 seconds left": what a scan's recognition comes to; NULL where there is nothing to tell. */
+static char *pages_text(UiLibraryView *self, uint32_t n_done, uint32_t n_pages)
 {
-    g_autofree char *name = g_filename_display_basename(path);
-    g_autofree char *text = n_files > 1 ? g_strdup_printf(_("Adding %u of %u: %s"), n_done + 1, n_files, name) : g_strdup_printf(_("Adding %s"), name);
-    gtk_label_set_text(self->adding_label, text);
-    gtk_widget_set_visible(GTK_WIDGET(self->adding_progress), n_files > 1);
-    if (n_files > 1) gtk_progress_bar_set_fraction(self->adding_progress, (double)n_done / n_files);
+    if (n_pages == 0) return NULL;
+    double seconds = (double)(g_get_monotonic_time() - self->adding_begun_us) / G_USEC_PER_SEC;
+    if (n_done == 0 || n_done >= n_pages || seconds < 1) return g_strdup_printf(_("page %u of %u"), MIN(n_done + 1, n_pages), n_pages);
+    g_autofree char *left = ui_format_duration(seconds / n_done * (n_pages - n_done));
+    /* Translators: the last is a duration */
+    return g_strdup_printf(_("page %u of %u · %s left"), n_done + 1, n_pages, left);
+}
+
+static void show_adding(UiLibraryView *self, const AppReadEvent *event)
+{
+    if (event->n_pages == 0) self->adding_begun_us = g_get_monotonic_time();
+    self->adding_has_pages = event->n_pages > 0;
+    g_autofree char *name = g_filename_display_basename(event->path), *pages = pages_text(self, event->n_pages_done, event->n_pages);
+    g_autofree char *text = event->n_files > 1 ? g_strdup_printf(_("Adding %u of %u: %s"), event->n_files_done + 1, event->n_files, name)
+                                               : g_strdup_printf(_("Adding %s"), name);
+    g_autofree char *whole = pages != NULL ? g_strdup_printf("%s · %s", text, pages) : NULL;
+    gtk_label_set_text(self->adding_label, whole != NULL ? whole : text);
+    double of_file = event->n_pages > 0 ? (double)event->n_pages_done / event->n_pages : 0;
+    gtk_widget_set_visible(GTK_WIDGET(self->adding_progress), event->n_files > 1 || event->n_pages > 0);
+    gtk_progress_bar_set_fraction(self->adding_progress, (event->n_files_done + of_file) / MAX(event->n_files, 1));
     ui_reveal(self->adding_revealer, TRUE);
+}
+
+static void hide_adding(UiLibraryView *self)
+{
+    self->adding_has_pages = false;
+    ui_reveal(self->adding_revealer, FALSE);
 }
 
 void ui_library_view_add_path(UiLibraryView *self, const char *path)
 {
-    show_adding(self, path, 0, 1); /* the queue tells more as soon as it has looked at the path */
+    show_adding(self, &(AppReadEvent){.path = path, .n_files = 1}); /* the queue tells more as soon as it has looked at the path */
     self->shows_added = true;
     app_read_queue_add_path(ui_context_get_queue(self->context), path, self->collection);
 }
@@ -109,9 +132,10 @@ static void on_failed(UiLibraryView *self, const AppReadEvent *event)
 void ui_library_adding_on_event(UiLibraryView *self, const AppReadEvent *event)
 {
     switch (event->kind) {
-    case APP_READ_ADDING: show_adding(self, event->path, event->n_files_done, event->n_files); break;
+    case APP_READ_ADDING: show_adding(self, event); break;
     case APP_READ_ADDED:
-        if (event->n_files_done == event->n_files) ui_reveal(self->adding_revealer, FALSE);
+        self->adding_has_pages = false;
+        if (event->n_files_done == event->n_files) hide_adding(self);
         if (self->shows_added) ui_library_view_bring_into_view(self, event->document);
         self->shows_added = false;
         ui_library_locked_on_added(self, event);
@@ -122,12 +146,15 @@ void ui_library_adding_on_event(UiLibraryView *self, const AppReadEvent *event)
         }
         break;
     case APP_READ_FAILED:
+        if (event->path != NULL) self->adding_has_pages = false;
         if (event->path != NULL && event->needs_password) ui_library_locked_ask_password(self, event->path);
         else if (event->path != NULL) on_failed(self, event);
         break;
     case APP_READ_PAUSED: ui_library_actions_on_stopped(self, event->document); break;
-    case APP_READ_PROGRESS:
-    case APP_READ_IDLE: ui_reveal(self->adding_revealer, FALSE); break;
+    case APP_READ_PROGRESS: /* of another document: the last file did not come in, unless its pages still do */
+        if (!self->adding_has_pages) hide_adding(self);
+        break;
+    case APP_READ_IDLE: hide_adding(self); break;
     case APP_READ_QUEUED:
     case APP_READ_DONE: break;
     }

@@ -35,6 +35,8 @@ struct _UiLibraryView {
     int64_t collection;
     char *collection_name;
     bool has_resumed, is_narrow;
+    gint64 adding_begun_us; /* when the file on its way in was begun */
+    bool adding_has_pages;  /* and its pages are told */
     bool shows_added; /* the next document to come in was added here: it is brought into view */
     bool wants_top;   /* another collection begins with its first document */
     int64_t wanted;   /* to be brought into view once it is listed; 0: none */

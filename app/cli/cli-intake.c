@@ -27,8 +27,10 @@ struct CliIntake {
     GMutex mutex; /* guards what is shown */
     char *shown;
     uint64_t done, total;
+    uint32_t n_pages_done, n_pages; /* of the PDF in hand; 0: not one */
     CliProgress *progress;
     char *progress_of;
+    bool progress_has_pages;
 };
 
 void cli_taken_clear(CliTaken *taken)
@@ -60,6 +62,25 @@ static void on_bytes(void *user, uint64_t done, uint64_t total)
     g_mutex_unlock(&intake->mutex);
 }
 
+static void on_begin(void *user, const char *path, uint32_t n_files_done, uint32_t n_files)
+{
+    CliIntake *intake = user;
+    g_mutex_lock(&intake->mutex);
+    g_free(intake->shown);
+    intake->shown = strcmp(path, "-") == 0 ? g_strdup("standard input") : g_filename_display_basename(path);
+    intake->n_pages_done = intake->n_pages = 0;
+    g_mutex_unlock(&intake->mutex);
+}
+
+static void on_pages(void *user, uint32_t n_done, uint32_t n_pages)
+{
+    CliIntake *intake = user;
+    g_mutex_lock(&intake->mutex);
+    intake->n_pages_done = n_done;
+    intake->n_pages = n_pages;
+    g_mutex_unlock(&intake->mutex);
+}
+
 static bool on_added(void *user, const AppAddedFile *file)
 {
     g_async_queue_push(((CliIntake *)user)->results, new_taken(file));
@@ -70,10 +91,7 @@ static gpointer take_in(gpointer user)
 {
     CliIntake *intake = user;
     for (char **path = intake->paths; *path != NULL && !cli_interrupted(); path++) {
-        g_mutex_lock(&intake->mutex);
-        g_free(intake->shown);
-        intake->shown = strcmp(*path, "-") == 0 ? g_strdup("standard input") : g_filename_display_basename(*path);
-        g_mutex_unlock(&intake->mutex);
+        on_begin(intake, *path, 0, 1);
         GError *error = NULL;
         uint32_t n_left_out = 0;
         guint64 before = intake->n_left_out;
@@ -95,6 +113,8 @@ CliIntake *cli_intake_new(const CliContext *context, AppLibrary *library, const 
     intake->library = app_library_ref(library);
     intake->options = *options;
     intake->options.progress = on_bytes;
+    intake->options.begin = on_begin;
+    intake->options.pages = on_pages;
     intake->options.user = intake;
     intake->paths = paths;
     intake->results = g_async_queue_new_full(taken_free);
@@ -119,20 +139,22 @@ uint32_t cli_intake_free(CliIntake *intake)
     return n_left_out;
 }
 
-/* What the thread is at, while there is nothing else to show. */
+/* What the thread is at, while there is nothing else to show: pages where it has any. */
 static void show_progress(CliIntake *intake)
 {
     g_mutex_lock(&intake->mutex);
     g_autofree char *shown = g_strdup(intake->shown);
-    uint64_t done = intake->done, total = intake->total;
+    bool has_pages = intake->n_pages > 0;
+    uint64_t done = has_pages ? intake->n_pages_done : intake->done, total = has_pages ? intake->n_pages : intake->total;
     g_mutex_unlock(&intake->mutex);
     if (shown == NULL) return;
-    if (g_strcmp0(shown, intake->progress_of) != 0) {
+    if (g_strcmp0(shown, intake->progress_of) != 0 || has_pages != intake->progress_has_pages) {
         g_autofree char *label = g_strdup_printf("Taking in %s", shown);
         cli_progress_finish(intake->progress);
-        intake->progress = cli_progress_new(intake->context, label, "bytes");
+        intake->progress = cli_progress_new(intake->context, label, has_pages ? "pages" : "bytes");
         g_free(intake->progress_of);
         intake->progress_of = g_steal_pointer(&shown);
+        intake->progress_has_pages = has_pages;
     }
     cli_progress_update(intake->progress, done, total);
 }
@@ -178,6 +200,8 @@ static void retry_with_password(CliIntake *intake, CliTaken *failed)
         AppAddOptions options = intake->options;
         options.password = password;
         options.progress = NULL;
+        options.begin = NULL;
+        options.pages = NULL;
         GQueue *again = g_queue_new();
         GError *error = NULL;
         app_reader_add_all(intake->library, failed->path, &options, on_added_again, again, NULL, &error);

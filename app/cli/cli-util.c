@@ -128,7 +128,9 @@ void cli_progress_update(CliProgress *progress, uint64_t done, uint64_t total)
     g_autoptr(GString) line = g_string_new(NULL);
     g_string_append_printf(line, "%s  %s of %s%s%s", progress->label, amount, of, is_bytes ? "" : " ", is_bytes ? "" : progress->unit);
     if (now - progress->begun_us > RATE_US && rate > 0) {
-        g_autofree char *speed = is_bytes ? app_format_bytes((uint64_t)rate) : app_format_count((uint64_t)rate);
+        g_autofree char *speed = is_bytes    ? app_format_bytes((uint64_t)rate)
+                                 : rate < 10 ? g_strdup_printf("%.1f", rate) /* pages that are recognised */
+                                             : app_format_count((uint64_t)rate);
         g_autofree char *left = app_format_duration((double)(total - MIN(done, total)) / rate);
         g_string_append_printf(line, "  %s/s  %s left", speed, left);
     }

@@ -35,7 +35,9 @@ typedef struct AppAddOptions {
     void (*progress)(void *user, uint64_t done, uint64_t total);
     /* app_reader_add_all: a file of the folder (or the path itself, or an archive's member) is about to be taken in; NULL: not told */
     void (*begin)(void *user, const char *path, uint32_t n_files_done, uint32_t n_files);
-    void *user; /* for both */
+    /* pages of a PDF taken apart, of all: one by one where pictures are read (ocr), which takes seconds each; NULL: not told */
+    void (*pages)(void *user, uint32_t n_done, uint32_t n_pages);
+    void *user; /* for all three */
 } AppAddOptions;
 
 /* Takes one file into the library: text, headings, places, search index. "-": standard input. Returns the id, -1 on failure; a file
@@ -122,6 +124,7 @@ typedef struct AppReadEvent {
     const char *message;            /* FAILED: the reason */
     bool needs_password;            /* FAILED: ask for one and add the path again with it */
     uint32_t n_files_done, n_files; /* ADDING, ADDED: of the file or folder in hand; ADDING is told before each file */
+    uint32_t n_pages_done, n_pages; /* ADDING: of a PDF, told again while its pages are taken apart; 0: nothing to tell */
     bool was_known;                 /* ADDED: the library had it already, unchanged */
 } AppReadEvent;
 typedef void (*AppReadEventFn)(void *user, const AppReadEvent *event);

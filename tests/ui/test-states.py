@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What the window says when there is nothing to show, or something went wrong: each by its words, and by what its button does."""
 import os
+import re
 import subprocess
 import zlib
 
@@ -104,8 +105,8 @@ def check_full_disk(desktop):
     assert desktop.stop() == 0
 
 
-def make_scan(desktop):
-    """A page as a scanner makes it: a picture of the words."""
+def make_scan(desktop, name="harvest.pdf", n_pages=1):
+    """Pages as a scanner makes them: pictures of the words, the same on each."""
     documents = document_maker()
     page = documents.text_pdf([[(72, 100, 24, 2, "Harvest of the year"), (72, 160, 18, 1, "The barley came in before the rain.")]])
     drawn = subprocess.run(["pdftoppm", "-gray", "-r", "150", "-singlefile", "-"], input=page, capture_output=True, check=True).stdout
@@ -113,11 +114,50 @@ def make_scan(desktop):
     width, height = map(int, size.split())
     assert kind == b"P5" and len(pixels) == width * height
     picture = "/Type /XObject /Subtype /Image /Width %d /Height %d /BitsPerComponent 8 /ColorSpace /DeviceGray /Filter /FlateDecode" % (width, height)
-    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [4 0 R] >>",
+    kids = b" ".join(b"%d 0 R" % (5 + i) for i in range(n_pages))
+    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count %d /Kids [%s] >>" % (n_pages, kids),
                documents.stream(zlib.compress(b"q 612 0 0 792 0 0 cm /I Do Q"), "/Filter /FlateDecode"),
-               b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 3 0 R /Resources << /XObject << /I 5 0 R >> >> >>",
                documents.stream(zlib.compress(pixels), picture)]
-    return desktop.write("harvest.pdf", documents.pdf_bytes(objects))
+    objects += [b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 3 0 R /Resources << /XObject << /I 4 0 R >> >> >>"] * n_pages
+    return desktop.write(name, documents.pdf_bytes(objects))
+
+
+def on_terminal(*arguments):
+    """What a program says to a terminal."""
+    screen, terminal = os.openpty()
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=terminal) as program:
+        os.close(terminal)
+        said = b""
+        try:
+            while got := os.read(screen, 65536):
+                said += got
+        except OSError:  # its end, as Linux tells it
+            pass
+    os.close(screen)
+    return said.decode()
+
+
+def read_scan(desktop):
+    desktop.press("Read the Scan…")
+    desktop.press("Read", root=desktop.find(name="Read the Scan?"))
+
+
+def check_scan_pages(desktop):
+    """Recognition takes seconds a page: both the window and the command line say at which page it is, how long it takes, and can be stopped."""
+    path = make_scan(desktop, "long harvest.pdf", 20)
+    said = on_terminal(os.environ["LECTERN"], "--data", os.path.join(desktop.folder, "other"), "read", "--no-model", "--ocr", path)
+    assert re.search("Taking in long harvest.pdf  [0-9]+ of 20 pages  .*/s  .* left", said), said
+    desktop.start(path)
+    desktop.find("list item", contains="long harvest, No text")
+    read_scan(desktop)
+    says(desktop, "Adding long harvest.pdf · page ", " of 20 · ", " left")
+    desktop.press("Stop Adding")
+    desktop.gone("label", contains="Adding long harvest.pdf")
+    desktop.find("list item", contains="long harvest, No text")
+    read_scan(desktop)
+    desktop.find("list item", contains="long harvest, Ready")
+    desktop.gone("label", contains="Adding long harvest.pdf")
+    assert desktop.stop() == 0
 
 
 def check_scan(desktop):
@@ -196,7 +236,7 @@ def check_broken_library(desktop):
 
 
 with Desktop() as desktop:
-    for check in (check_first_start, check_last_removed, check_unread, check_failed, check_full_disk, check_scan, check_locked, check_reader,
+    for check in (check_first_start, check_last_removed, check_unread, check_failed, check_full_disk, check_scan, check_scan_pages, check_locked, check_reader,
                   check_no_model, check_broken_library):
         check(desktop)
         print(check.__name__)
