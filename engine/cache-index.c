@@ -150,8 +150,8 @@ static void set_defences(sqlite3 *db)
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
 }
 
-/* A damaged first page that says so makes SQLite open the index for reading only, as a failed open does, which damages nothing. Read through
- * SQLite's own file: closing another descriptor of it would give up this process's locks (POSIX). */
+/* A damaged first page that says so makes SQLite open the index for reading only, now at the first statement, now later; so does a failed open,
+ * which damages nothing. Read through SQLite's own file: closing another descriptor of it would give up this process's locks (POSIX). */
 static bool says_newer_sqlite(eng_index *index)
 {
     enum { WRITE_VERSION_AT = 18, WRITE_VERSION_MAX = 2 };
@@ -175,7 +175,6 @@ static eng_status check_schema(eng_index *index, eng_error *error)
     for (int i = 0; i < 2 && code == SQLITE_OK && (i == 0 || n_damaged != 0); i++)
         code = run(index, &n_damaged, "SELECT count(*) FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'", "");
     if (code != SQLITE_OK) return index_fail(index, code, error);
-    if (says_newer_sqlite(index)) n_damaged = 1;
     if (n_damaged != 0) return eng_fail(error, ENG_BAD_FILE, "the cache's index is damaged");
     if (!is_same || application != INDEX_APPLICATION_ID) return eng_fail(error, ENG_BAD_FILE, "the cache's index is not one of Lectern's");
     return ENG_OK;
@@ -253,6 +252,7 @@ eng_status eng_index_open(const char *folder, eng_index **ret_index, eng_error *
     if (status == ENG_OK) {
         int code = open_database(index, path);
         status = code == SQLITE_OK ? create_schema(index, error) : index_fail(index, code, error);
+        if (status != ENG_UNSUPPORTED && says_newer_sqlite(index)) status = eng_fail(error, ENG_BAD_FILE, "the cache's index is damaged");
     }
     free(path);
     if (status != ENG_OK) {
