@@ -6,6 +6,7 @@
 #include "app-ask-internal.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,9 +27,21 @@ void app_answer_free(AppAnswer *answer)
     }
     g_free(answer->evidence);
     if (answer->passages) g_ptr_array_unref(answer->passages);
-    for (size_t i = 0; i < answer->n_attended; i++) g_free(answer->attended[i].part_masses);
-    g_free(answer->attended);
+    app_attended_free(answer->attended, answer->n_attended);
     g_free(answer);
+}
+
+AppAttended *app_attended_copy(const AppAttended *attended, size_t n_attended)
+{
+    AppAttended *copy = g_memdup2(attended, n_attended * sizeof *attended);
+    for (size_t i = 0; i < n_attended; i++) copy[i].part_masses = g_memdup2(attended[i].part_masses, attended[i].n_parts * sizeof(float));
+    return copy;
+}
+
+void app_attended_free(AppAttended *attended, size_t n_attended)
+{
+    for (size_t i = 0; i < n_attended; i++) g_free(attended[i].part_masses);
+    g_free(attended);
 }
 
 static const char *kind_text(AppEvidenceKind kind)
@@ -77,10 +90,17 @@ static json_t *passage_to_json(const AppHit *hit)
     return object;
 }
 
+/* The parts in a byte each: what a picture of them needs, in a hundred bytes a section. */
 static json_t *attended_to_json(const AppAttended *attended)
 {
-    return json_pack("{s:I, s:i, s:i, s:f}", "document_id", (json_int_t)attended->document, "section", (int)attended->section, "tokens",
-                     (int)attended->n_tokens, "mass", (double)attended->mass);
+    float most = 0;
+    for (uint32_t i = 0; i < attended->n_parts; i++) most = fmaxf(most, attended->part_masses[i]);
+    g_autofree guint8 *parts = g_malloc0(attended->n_parts + 1);
+    for (uint32_t i = 0; i < attended->n_parts && most > 0; i++) parts[i] = (guint8)lroundf(fmaxf(attended->part_masses[i], 0) / most * 255);
+    g_autofree char *coded = g_base64_encode(parts, attended->n_parts);
+    return json_pack("{s:I, s:i, s:i, s:f, s:I, s:I, s:f, s:s}", "document_id", (json_int_t)attended->document, "section", (int)attended->section,
+                     "tokens", (int)attended->n_tokens, "mass", (double)attended->mass, "start_byte", (json_int_t)attended->start, "end_byte",
+                     (json_int_t)attended->end, "part_mass_most", (double)most, "parts", coded);
 }
 
 static int compare_mass(const void *a, const void *b)
@@ -215,6 +235,28 @@ static void evidence_from_json(const json_t *object, const AppQuotation *kept, A
     page_from_json(json_object_get(object, "page"), &quotation->page, &quotation->page_label);
 }
 
+static void attended_from_json(const json_t *array, AppAnswer *answer)
+{
+    size_t n = json_array_size(array);
+    answer->attended = g_new0(AppAttended, n + 1);
+    answer->n_attended = n;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *object = json_array_get(array, i);
+        AppAttended *attended = &answer->attended[i];
+        *attended = (AppAttended){.document = (int64_t)get_number(object, "document_id"), .section = (uint32_t)get_number(object, "section"),
+                                  .n_tokens = (uint32_t)get_number(object, "tokens"), .start = get_number(object, "start_byte"),
+                                  .mass = (float)json_number_value(json_object_get(object, "mass"))};
+        attended->end = MAX(get_number(object, "end_byte"), attended->start);
+        const char *coded = json_string_value(json_object_get(object, "parts")); /* none in answers that were kept before there were any */
+        gsize n_parts = 0;
+        g_autofree guchar *parts = coded && *coded ? g_base64_decode(coded, &n_parts) : NULL;
+        float most = (float)json_number_value(json_object_get(object, "part_mass_most"));
+        attended->n_parts = (uint32_t)n_parts;
+        attended->part_masses = g_new(float, n_parts + 1);
+        for (gsize part = 0; part < n_parts; part++) attended->part_masses[part] = most * parts[part] / 255;
+    }
+}
+
 static void figures_from_json(const json_t *root, AppAnswer *answer)
 {
     const json_t *tokens = json_object_get(root, "tokens"), *us = json_object_get(root, "us"), *documents = json_object_get(root, "documents"),
@@ -256,6 +298,7 @@ AppAnswer *app_answer_from_object(const json_t *root, const AppTurn *turn)
     answer->passages = g_ptr_array_new_with_free_func((GDestroyNotify)app_hit_free);
     for (size_t i = 0; i < json_array_size(passages); i++) g_ptr_array_add(answer->passages, passage_from_json(json_array_get(passages, i)));
     figures_from_json(root, answer);
+    if (turn) attended_from_json(json_object_get(root, "attended"), answer);
     return answer;
 }
 

@@ -45,7 +45,7 @@ struct _UiAskView {
     bool is_scrolling;   /* by itself */
 };
 
-enum { SIGNAL_ANSWERED, N_SIGNALS };
+enum { SIGNAL_ANSWERED, SIGNAL_LOOKED, N_SIGNALS };
 static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE(UiAskView, ui_ask_view, ADW_TYPE_BIN)
@@ -153,6 +153,17 @@ static void update_scope(UiAskView *self)
     update_buttons(self);
 }
 
+static void tell_looked(UiAskView *self, UiTurn *turn)
+{
+    g_signal_emit(self, signals[SIGNAL_LOOKED], 0, turn);
+}
+
+/* The strip beside the text is that of the answer whose passages are gone through. */
+static void on_turn_entered(GtkEventControllerFocus *focus, UiAskView *self)
+{
+    tell_looked(self, UI_TURN(gtk_event_controller_get_widget(GTK_EVENT_CONTROLLER(focus))));
+}
+
 /* Takes all turns away and whatever is in progress with them. */
 static void clear(UiAskView *self)
 {
@@ -167,6 +178,7 @@ static void clear(UiAskView *self)
     for (GtkWidget *child; (child = gtk_widget_get_first_child(GTK_WIDGET(self->turns))) != NULL;) gtk_box_remove(self->turns, child);
     gtk_stack_set_visible_child_name(self->stack, "empty");
     g_signal_emit(self, signals[SIGNAL_ANSWERED], 0, NULL);
+    tell_looked(self, NULL);
 }
 
 static bool is_same_scope(UiAskView *self, const int64_t *documents, size_t n_documents, int64_t collection)
@@ -266,6 +278,7 @@ static void on_done(gpointer user, AppAsker *asker, const AppAnswer *answer, GPt
     update_buttons(self);
     update_model(self); /* a GPU that failed says so, once there was something to do */
     if (answer != NULL) g_signal_emit(self, signals[SIGNAL_ANSWERED], 0, answer);
+    if (answer != NULL) tell_looked(self, turn);
 }
 
 static const UiAskingHandlers HANDLERS = {.looking = on_looking, .text = on_text, .row = on_row, .done = on_done};
@@ -286,6 +299,9 @@ static void ask(UiAskView *self, const char *text, bool each)
 static UiTurn *append_turn(UiAskView *self, const char *question)
 {
     GtkWidget *turn = ui_turn_new(question);
+    GtkEventController *focus = gtk_event_controller_focus_new();
+    g_signal_connect_object(focus, "enter", G_CALLBACK(on_turn_entered), self, 0);
+    gtk_widget_add_controller(turn, focus);
     gtk_box_append(self->turns, turn);
     gtk_stack_set_visible_child_name(self->stack, "turns");
     return UI_TURN(turn);
@@ -389,6 +405,7 @@ static void show_turn(UiAskView *self, const AppTurn *turn)
     }
     g_autoptr(AppAnswer) answer = app_answer_from_turn(turn);
     ui_turn_set_answer(widget, answer);
+    tell_looked(self, widget);
 }
 
 /* Few widgets at a time: a long conversation does not hold up the main loop. */
@@ -640,6 +657,8 @@ static void ui_ask_view_class_init(UiAskViewClass *class)
     gtk_widget_class_install_action(widget_class, "ask.set-scope", "(xx)", on_set_scope);
     signals[SIGNAL_ANSWERED] =
         g_signal_new("answered", UI_TYPE_ASK_VIEW, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_POINTER);
+    signals[SIGNAL_LOOKED] =
+        g_signal_new("looked", UI_TYPE_ASK_VIEW, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, UI_TYPE_TURN);
 }
 
 static void ui_ask_view_init(UiAskView *self)

@@ -3,7 +3,8 @@
  * Owns: one conversation at a time, the question in progress on its thread, stopping it, copying. Does not own: showing a passage (it
  *       activates win.show-passage), the list of conversations (side bar).
  *
- * Signals: "answered" (const AppAnswer *answer, NULL when another conversation is shown): for the strip beside the text.
+ * Signals: "answered" (const AppAnswer *answer, NULL when another conversation is shown); "looked" (UiTurn *turn, NULL: none): the answer whose
+ * looks the strip beside the text shows: the latest, or the one that has the focus.
  */
 #ifndef UI_ASK_VIEW_H
 #define UI_ASK_VIEW_H

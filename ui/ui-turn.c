@@ -20,6 +20,8 @@ struct _UiTurn {
     GtkButton *copy_button, *cite_button;
     GString *streamed_quotation, *streamed_answer;
     int64_t id;
+    AppAttended *attended;
+    size_t n_attended;
     char *copied, *cited; /* what the two buttons copy */
 };
 
@@ -159,9 +161,18 @@ void ui_turn_set_answer(UiTurn *self, const AppAnswer *answer)
     g_autofree char *figures = figures_of(answer);
     gtk_label_set_text(self->figures, figures);
     set_copies(self, answer);
+    app_attended_free(self->attended, self->n_attended);
+    self->attended = app_attended_copy(answer->attended, answer->n_attended);
+    self->n_attended = answer->n_attended;
     gtk_widget_set_visible(GTK_WIDGET(self->copy_button), answer->found);
     gtk_widget_set_visible(GTK_WIDGET(self->cite_button), answer->found && answer->n_evidence > 0);
     gtk_widget_set_visible(GTK_WIDGET(self->footer), TRUE);
+}
+
+const AppAttended *ui_turn_get_attended(UiTurn *self, size_t *ret_n_attended)
+{
+    *ret_n_attended = self->n_attended;
+    return self->attended;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- table */
@@ -242,6 +253,7 @@ static void ui_turn_finalize(GObject *object)
     UiTurn *self = UI_TURN(object);
     g_string_free(self->streamed_quotation, TRUE);
     g_string_free(self->streamed_answer, TRUE);
+    app_attended_free(self->attended, self->n_attended);
     g_free(self->copied);
     g_free(self->cited);
     G_OBJECT_CLASS(ui_turn_parent_class)->finalize(object);

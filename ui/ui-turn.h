@@ -23,6 +23,8 @@ void ui_turn_append_text(UiTurn *turn, const char *text, bool in_quotation);
 void ui_turn_append_row(UiTurn *turn, const AppAskRow *row, uint32_t n_rows);
 /* The final states. What came before stays where it is part of them. */
 void ui_turn_set_answer(UiTurn *turn, const AppAnswer *answer);
+/* Where the model looked for its answer; NULL: not known. */
+const AppAttended *ui_turn_get_attended(UiTurn *turn, size_t *ret_n_attended);
 void ui_turn_set_rows(UiTurn *turn, const GPtrArray *rows, bool is_stopped);
 void ui_turn_set_stopped(UiTurn *turn);
 /* Besides an answer or rows: why they are not in the conversation. */

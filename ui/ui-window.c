@@ -15,6 +15,7 @@
 #include "ui-reveal.h"
 #include "ui-settings.h"
 #include "ui-sidebar.h"
+#include "ui-turn.h"
 
 struct _UiWindow {
     AdwApplicationWindow parent;
@@ -234,9 +235,15 @@ static void set_conversation(UiWindow *self, gint64 conversation)
 
 static void on_answered(UiWindow *self, const AppAnswer *answer)
 {
-    ui_reader_set_attended(self->reader, answer != NULL ? answer->attended : NULL, answer != NULL ? answer->n_attended : 0);
     self->conversation = ui_ask_view_get_conversation(self->ask_view);
     mark_sidebar(self);
+}
+
+static void on_looked(UiWindow *self, UiTurn *turn)
+{
+    size_t n_attended = 0;
+    const AppAttended *attended = turn != NULL ? ui_turn_get_attended(turn, &n_attended) : NULL;
+    ui_reader_set_attended(self->reader, attended, n_attended);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- actions */
@@ -565,5 +572,6 @@ static void ui_window_init(UiWindow *self)
     g_signal_connect_object(self->panes, "notify::end-shown", G_CALLBACK(on_end_shown), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->panes, "notify::end-over", G_CALLBACK(on_end_over), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->library_view, "selection-changed", G_CALLBACK(on_selection_changed), self, G_CONNECT_SWAPPED);
+    g_signal_connect_object(self->ask_view, "looked", G_CALLBACK(on_looked), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(self->ask_view, "answered", G_CALLBACK(on_answered), self, G_CONNECT_SWAPPED);
 }

@@ -85,6 +85,8 @@ typedef struct AppAttended {
     uint32_t n_parts;
     uint64_t start, end; /* of the section's text in the document */
 } AppAttended;
+AppAttended *app_attended_copy(const AppAttended *attended, size_t n_attended); /* NULL of none */
+void app_attended_free(AppAttended *attended, size_t n_attended);
 
 typedef struct AppAnswer {
     char *question, *answer, *model;
@@ -97,7 +99,7 @@ typedef struct AppAnswer {
     AppAttended *attended;
     size_t n_attended;
     uint32_t n_documents, n_sections;      /* of the scope */
-    uint32_t n_sections_attended;          /* n_attended; also of an answer that was kept, which has no `attended` */
+    uint32_t n_sections_attended;          /* n_attended; also of an answer that was kept, which has the strongest of `attended` alone */
     uint32_t n_documents_left_out;         /* of a collection or of everything, as they are not read yet */
     uint32_t n_documents_partly_read;
     uint64_t tokens_cached;                /* of the scope, in the cache */
@@ -153,10 +155,11 @@ AppAnswer *app_asker_ask(AppAsker *asker, const AppAskScope *scope, const char *
 /* One JSON object without line breaks: question, answer, found, complete, model, quotation (null or an object with text, document,
  * document_id, section, start, end (characters of the document's text), heading, page, verified, other_places), quotations (all),
  * passages, tokens {cached, attended, computed_document, computed_question, generated}, us {choose, open, first_token, total},
- * attended, dropped_mass, remote (null or the second machine). Free with g_free. */
+ * attended (the sections with most of the mass; parts: base64, a byte for each of the section's 64 tokens, 255 being part_mass_most),
+ * dropped_mass, remote (null or the second machine). Free with g_free. */
 char *app_answer_to_json(const AppAnswer *answer);
 
-/* An answer as a turn of a conversation kept it: without where the model looked, and with passages by search as they were then. */
+/* An answer as a turn of a conversation kept it: with where the model looked most, and passages by search as they were then. */
 AppAnswer *app_answer_from_turn(const AppTurn *turn);
 
 /* ------------------------------------------------------------------------------------------- every document by itself */

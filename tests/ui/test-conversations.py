@@ -38,6 +38,9 @@ with Desktop() as desktop:
     desktop.click(desktop.find("list item", contains="About the South, "))
     desktop.find("label", CODES["South"])
     desktop.find("push button", contains="The South house")  # and the scope is the conversation's
+    # A kept answer still shows where the model looked for it.
+    desktop.click(desktop.find("push button", contains="has the secret code " + CODES["South"]))
+    desktop.find("slider", "Where the model looked")
     desktop.key("ctrl+shift+f", "ctrl+a")
     desktop.type("zebra")
     desktop.find("label", "No conversation has all of these words.")

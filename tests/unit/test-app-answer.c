@@ -1,4 +1,5 @@
 /* Answers and tables as values: what a conversation keeps comes back, and CSV holds what it was given. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,6 +33,11 @@ static AppAnswer *make_answer(const char *question, const char *text)
     hit->snippet = g_strdup("\x02" "Costs\x03 | 9");
     answer->passages = g_ptr_array_new_with_free_func((GDestroyNotify)app_hit_free);
     g_ptr_array_add(answer->passages, hit);
+    answer->n_attended = 1;
+    answer->attended = g_new0(AppAttended, 1);
+    static const float masses[] = {0.01F, 0, 0.4F};
+    answer->attended[0] = (AppAttended){.document = 7, .section = 0, .n_tokens = 150, .mass = 0.41F, .n_parts = 3, .start = 50, .end = 800,
+                                        .part_masses = g_memdup2(masses, sizeof masses)};
     answer->n_sections = 38;
     answer->n_sections_attended = 6;
     answer->tokens_cached = 43854;
@@ -64,6 +70,11 @@ static void a_turn_gives_its_answer_back(void **state)
     assert_int_equal(hit->end, 260);
     assert_int_equal(hit->page, UINT32_MAX);
     assert_string_equal(hit->snippet, "Costs | 9");
+    assert_int_equal(back->n_attended, 1);
+    const AppAttended *attended = &back->attended[0];
+    assert_true(attended->document == 7 && attended->section == 0 && attended->n_tokens == 150 && attended->start == 50 && attended->end == 800);
+    assert_int_equal(attended->n_parts, 3);
+    for (int i = 0; i < 3; i++) assert_true(fabsf(attended->part_masses[i] - answer->attended[0].part_masses[i]) < 0.4F / 255);
     assert_int_equal(back->n_sections, 38);
     assert_int_equal(back->n_sections_attended, 6);
     assert_int_equal(back->tokens_cached, 43854);
@@ -76,8 +87,19 @@ static void a_turn_with_broken_figures_keeps_its_words(void **state)
     AppTurn turn = {.question = (char *)"Sales?", .answer = (char *)"12", .model = (char *)"starter", .found = true, .stats = (char *)"{\"us\":"};
     g_autoptr(AppAnswer) back = app_answer_from_turn(&turn);
     assert_string_equal(back->answer, "12");
+    assert_int_equal(back->n_attended, 0);
     assert_int_equal(back->tokens_cached, 0);
     assert_int_equal(back->passages->len, 0);
+}
+
+static void a_turn_kept_before_there_were_parts_has_none(void **state)
+{
+    AppTurn turn = {.question = (char *)"Sales?", .answer = (char *)"12", .model = (char *)"starter", .found = true,
+                    .stats = (char *)"{\"attended\":[{\"document_id\":7,\"section\":2,\"tokens\":100,\"mass\":0.5}, 5]}"};
+    g_autoptr(AppAnswer) back = app_answer_from_turn(&turn);
+    assert_int_equal(back->n_attended, 2);
+    assert_int_equal(back->attended[0].n_parts, 0);
+    assert_int_equal(back->attended[1].n_parts, 0);
 }
 
 static void csv_quotes_and_guards(void **state)
@@ -106,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_turn_gives_its_answer_back),
         cmocka_unit_test(a_turn_with_broken_figures_keeps_its_words),
+        cmocka_unit_test(a_turn_kept_before_there_were_parts_has_none),
         cmocka_unit_test(csv_quotes_and_guards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
