@@ -21,9 +21,10 @@ typedef struct Watch {
 
 struct AppLibrary {
     gint n_refs;
-    char *folder, *cache_folder, *path;
-    GMutex write_mutex; /* guards `writer` */
+    char *folder, *cache_folder, *path, *journal;
+    GMutex write_mutex; /* guards the two below */
     AppDb *writer;
+    int64_t others; /* SQLite's number of the data as the writer saw it: other connections' changes alone raise it */
     GMutex pool_mutex; /* guards `readers` */
     GPtrArray *readers;
     GRecMutex watch_mutex; /* held while watchers run, so that a removed one is surely not running */
@@ -189,6 +190,7 @@ AppLibrary *app_library_open(const char *folder, GError **error)
     library->folder = g_canonicalize_filename(folder != NULL ? folder : app_paths_data(), NULL);
     library->cache_folder = g_build_filename(library->folder, "cache", NULL);
     library->path = g_build_filename(library->folder, "library.sqlite", NULL);
+    library->journal = g_strconcat(library->path, "-wal", NULL);
     g_mutex_init(&library->write_mutex);
     g_mutex_init(&library->pool_mutex);
     g_rec_mutex_init(&library->watch_mutex);
@@ -199,6 +201,7 @@ AppLibrary *app_library_open(const char *folder, GError **error)
         library->writer = app_db_open(library->path, false, error);
         ok = library->writer != NULL && migrate(library->writer, library->path, error) && remove_leftovers(library->writer, error);
     }
+    ok = ok && app_db_get_int(library->writer, error, 0, &library->others, "PRAGMA data_version", "");
     if (ok) return library;
     app_library_unref(library);
     return NULL;
@@ -223,6 +226,7 @@ void app_library_unref(AppLibrary *library)
     g_free(library->folder);
     g_free(library->cache_folder);
     g_free(library->path);
+    g_free(library->journal);
     g_free(library);
 }
 
@@ -268,6 +272,21 @@ static void notify(AppLibrary *library, int64_t document)
         watch.changed(watch.user, document);
     }
     g_rec_mutex_unlock(&library->watch_mutex);
+}
+
+const char *app_library_get_journal(AppLibrary *library)
+{
+    return library->journal;
+}
+
+void app_library_look_for_others(AppLibrary *library)
+{
+    g_mutex_lock(&library->write_mutex);
+    int64_t before = library->others;
+    bool is_known = app_db_get_int(library->writer, NULL, before, &library->others, "PRAGMA data_version", "");
+    bool has_changed = is_known && library->others != before;
+    g_mutex_unlock(&library->write_mutex);
+    if (has_changed) notify(library, 0);
 }
 
 bool app_library_end_write(AppLibrary *library, AppDb *db, bool ok, int64_t document, GError **error)

@@ -12,7 +12,7 @@
 #include "app-settings.h"
 #include "app-watch.h"
 
-enum { CHANGED_DELAY_MS = 50, PROGRESS_DELAY_MS = 50 };
+enum { CHANGED_DELAY_MS = 50, PROGRESS_DELAY_MS = 50, JOURNAL_DELAY_MS = 300 };
 
 struct _UiContext {
     GObject parent;
@@ -23,6 +23,8 @@ struct _UiContext {
     char *engine_problem;
     guint64 load; /* counts loads: an older one's end is ignored */
     bool is_loading;
+    GFileMonitor *journal; /* changes by other processes */
+    bool is_looking, looks_again;
     unsigned watch;
     GMutex mutex;         /* guards the notes below */
     GHashTable *changed;  /* set of gint64: documents touched since the last wake */
@@ -116,6 +118,42 @@ static void on_read_event(void *user, const AppReadEvent *event)
     g_mutex_unlock(&self->mutex);
 }
 
+/* ---------------------------------------------------------------------------------------------------- other processes */
+
+static void look_for_others(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+    app_library_look_for_others(data);
+    g_task_return_boolean(task, TRUE);
+}
+
+static void on_journal_changed(UiContext *self);
+
+static void on_looked(GObject *source, GAsyncResult *result, gpointer user)
+{
+    UiContext *self = UI_CONTEXT(source);
+    self->is_looking = false;
+    if (self->looks_again && self->journal != NULL) on_journal_changed(self);
+}
+
+/* The command line may change the library while the window shows it. This process's own changes are written to the journal, too: then there is
+ * nothing to tell. */
+static void on_journal_changed(UiContext *self)
+{
+    self->looks_again = self->is_looking;
+    if (self->is_looking) return;
+    self->is_looking = true;
+    ui_context_run(self, G_OBJECT(self), look_for_others, app_library_ref(self->library), (GDestroyNotify)app_library_unref, NULL, on_looked, NULL);
+}
+
+static void watch_journal(UiContext *self)
+{
+    g_autoptr(GFile) file = g_file_new_for_path(app_library_get_journal(self->library));
+    self->journal = g_file_monitor_file(file, G_FILE_MONITOR_NONE, NULL, NULL);
+    if (self->journal == NULL) return; /* where files cannot be watched, changes by others are seen with the next of one's own */
+    g_file_monitor_set_rate_limit(self->journal, JOURNAL_DELAY_MS);
+    g_signal_connect_object(self->journal, "changed", G_CALLBACK(on_journal_changed), self, G_CONNECT_SWAPPED);
+}
+
 UiContext *ui_context_new(const char *folder, GError **error)
 {
     AppLibrary *library = app_library_open(folder, error);
@@ -124,6 +162,7 @@ UiContext *ui_context_new(const char *folder, GError **error)
     self->library = library;
     self->watch = app_library_add_watch(library, on_library_changed, self);
     self->queue = app_read_queue_new(library, on_read_event, self);
+    watch_journal(self);
     return self;
 }
 
@@ -220,6 +259,7 @@ void ui_context_run(UiContext *self, GObject *source, GTaskThreadFunc work, gpoi
 static void ui_context_dispose(GObject *object)
 {
     UiContext *self = UI_CONTEXT(object);
+    g_clear_object(&self->journal);
     g_clear_pointer(&self->watcher, app_watcher_free); /* before its queue */
     g_clear_pointer(&self->queue, app_read_queue_free); /* joins its thread: no event follows */
     if (self->watch != 0) app_library_remove_watch(self->library, self->watch);

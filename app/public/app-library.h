@@ -51,6 +51,10 @@ const char *app_library_get_cache_folder(AppLibrary *library); /* <folder>/cache
 typedef void (*AppLibraryChangedFn)(void *user, int64_t document);
 unsigned app_library_add_watch(AppLibrary *library, AppLibraryChangedFn changed, void *user);
 void app_library_remove_watch(AppLibrary *library, unsigned watch); /* no call is in progress after it returns */
+/* Tells the watches (document 0) when another process, or another AppLibrary, has changed the library since the last call. To be called
+ * when the journal's file has changed, and never on a thread that must not wait. */
+void app_library_look_for_others(AppLibrary *library);
+const char *app_library_get_journal(AppLibrary *library); /* the file that every change by anybody is first written to */
 
 /* ---------------------------------------------------------------------------------------------------------- documents */
 

@@ -45,6 +45,11 @@ def check_collections(desktop):
     desktop.find("label", "An Empty Collection")
     desktop.wait(lambda: desktop.lectern("collection")[0]["name"] == "Reports", "the collection")
     # Removed at once, back by the toast with what is in it; for good at the window's end (check_removal ends it).
+    # By the command line meanwhile: seen at once, not with the window's next own change.
+    desktop.lectern("collection", "create", "From elsewhere")
+    desktop.find("list item", contains="From elsewhere, ", timeout=10)
+    desktop.lectern("collection", "remove", "From elsewhere")
+    desktop.gone("list item", contains="From elsewhere, ")
     desktop.lectern("collection", "add", "Reports", "Alice", "Bruno")
     desktop.click(desktop.find("list item", contains="Reports, "), button="3")
     desktop.press("Remove Collection (Documents Stay)", role=None)

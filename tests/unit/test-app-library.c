@@ -369,6 +369,34 @@ static void test_watches(void **state)
     assert_int_equal(n, before);
 }
 
+/* What another process does is told as well, once; what this one does is not told twice. */
+static void test_watches_see_others(void **state)
+{
+    const Fixture *f = *state;
+    add_text(f, "a.txt", "words");
+    int n = 0;
+    app_library_add_watch(f->library, count_change, &n);
+    app_library_look_for_others(f->library);
+    assert_int_equal(n, 0);
+    AppLibrary *other = app_library_open(app_library_get_folder(f->library), NULL);
+    assert_non_null(other);
+    app_library_look_for_others(f->library); /* opening may write: there is nothing to assert */
+    n = 0;
+    int64_t collection = app_library_add_collection(other, "Reports", NULL);
+    assert_true(collection > 0);
+    assert_int_equal(n, 0);
+    app_library_look_for_others(f->library);
+    assert_int_equal(n, 1);
+    app_library_look_for_others(f->library);
+    assert_int_equal(n, 1);
+    add_text(f, "b.txt", "more words");
+    int before = n;
+    app_library_look_for_others(f->library);
+    assert_int_equal(n, before);
+    assert_true(g_file_test(app_library_get_journal(f->library), G_FILE_TEST_IS_REGULAR));
+    app_library_unref(other);
+}
+
 /* Passages cover the text exactly once, in order. */
 static void test_passages_cover(void **state)
 {
@@ -448,6 +476,7 @@ int main(int argc, char **argv)
         TEST(test_promise_27_private),      TEST(test_versions),    TEST(test_duplicates_and_moves), TEST(test_changed_file),
         TEST(test_references),   TEST(test_search),      TEST(test_hostile_words),        TEST(test_rename_keeps_search),
         TEST(test_remove),       TEST(test_collections), TEST(test_conversations), TEST(test_conversation_search), TEST(test_conversation_export),        TEST(test_watches),
+        TEST(test_watches_see_others),
         TEST(test_passages_cover), TEST(test_leftovers), TEST(test_threads),
     };
     return RUN_SELECTED_TESTS(tests, argc, argv, NULL, NULL);
