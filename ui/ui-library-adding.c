@@ -11,15 +11,15 @@
 #include "ui-reveal.h"
 #include "ui-window.h"
 
-/* "page 3 of 12 · 40 seconds left": what a scan's recognition comes to; NULL where there is nothing to tell. */
+/* "Page 3 of 12 · 40 seconds left": what a scan's recognition comes to; NULL where there is nothing to tell. */
 static char *pages_text(UiLibraryView *self, uint32_t n_done, uint32_t n_pages)
 {
     if (n_pages == 0) return NULL;
     double seconds = (double)(g_get_monotonic_time() - self->adding_begun_us) / G_USEC_PER_SEC;
-    if (n_done == 0 || n_done >= n_pages || seconds < 1) return g_strdup_printf(_("page %u of %u"), MIN(n_done + 1, n_pages), n_pages);
+    if (n_done == 0 || n_done >= n_pages || seconds < 1) return g_strdup_printf(_("Page %u of %u"), MIN(n_done + 1, n_pages), n_pages);
     g_autofree char *left = ui_format_duration(seconds / n_done * (n_pages - n_done));
     /* Translators: the last is a duration */
-    return g_strdup_printf(_("page %u of %u · %s left"), n_done + 1, n_pages, left);
+    return g_strdup_printf(_("Page %u of %u · %s left"), n_done + 1, n_pages, left);
 }
 
 static void show_adding(UiLibraryView *self, const AppReadEvent *event)
@@ -29,8 +29,9 @@ static void show_adding(UiLibraryView *self, const AppReadEvent *event)
     g_autofree char *name = g_filename_display_basename(event->path), *pages = pages_text(self, event->n_pages_done, event->n_pages);
     g_autofree char *text = event->n_files > 1 ? g_strdup_printf(_("Adding %u of %u: %s"), event->n_files_done + 1, event->n_files, name)
                                                : g_strdup_printf(_("Adding %s"), name);
-    g_autofree char *whole = pages != NULL ? g_strdup_printf("%s · %s", text, pages) : NULL;
-    gtk_label_set_text(self->adding_label, whole != NULL ? whole : text);
+    gtk_label_set_text(self->adding_label, text);
+    gtk_label_set_text(self->adding_pages, pages != NULL ? pages : "");
+    gtk_widget_set_visible(GTK_WIDGET(self->adding_pages), pages != NULL);
     double of_file = event->n_pages > 0 ? (double)event->n_pages_done / event->n_pages : 0;
     gtk_widget_set_visible(GTK_WIDGET(self->adding_progress), event->n_files > 1 || event->n_pages > 0);
     gtk_progress_bar_set_fraction(self->adding_progress, (event->n_files_done + of_file) / MAX(event->n_files, 1));

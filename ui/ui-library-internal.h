@@ -21,7 +21,7 @@ struct _UiLibraryView {
     GtkListView *list;
     UiSearchView *search_view;
     GtkRevealer *adding_revealer, *problem_revealer, *selection_revealer;
-    GtkLabel *adding_label, *problem_label, *selection_label;
+    GtkLabel *adding_label, *adding_pages, *problem_label, *selection_label;
     GtkButton *ask_selection_button;
     GtkProgressBar *adding_progress;
     GMenuModel *document_menu;

@@ -380,6 +380,7 @@ static void ui_library_view_class_init(UiLibraryViewClass *class)
     CHILD(search_view);
     CHILD(adding_revealer);
     CHILD(adding_label);
+    CHILD(adding_pages);
     CHILD(adding_progress);
     CHILD(problem_revealer);
     CHILD(problem_label);

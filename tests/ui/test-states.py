@@ -150,7 +150,7 @@ def check_scan_pages(desktop):
     desktop.start(path)
     desktop.find("list item", contains="long harvest, No text")
     read_scan(desktop)
-    says(desktop, "Adding long harvest.pdf · page ", " of 20 · ", " left")
+    says(desktop, "Adding long harvest.pdf", "Page ", " of 20 · ", " left")
     desktop.press("Stop Adding")
     desktop.gone("label", contains="Adding long harvest.pdf")
     desktop.find("list item", contains="long harvest, No text")
