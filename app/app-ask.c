@@ -124,12 +124,18 @@ static GArray *choose(AppAsking *asking, GError **error)
     return app_choose_sections(&choice, error);
 }
 
-/* Loads the chosen sections and makes their text, unless the question before had the same. */
+static bool load_chosen(AppAsker *asker, const GArray *chosen, eng_verify verify, GError **error)
+{
+    for (guint i = 0; i < chosen->len; i++)
+        if (!app_shelf_load(asker->shelf, g_array_index(chosen, uint32_t, i), verify, error)) return false;
+    return true;
+}
+
+/* Loads the chosen sections and makes their text, unless the question before had the same. The session verifies them. */
 static bool prepare_chosen(AppAsking *asking, GArray *chosen, GError **error)
 {
     AppAsker *asker = asking->asker;
-    for (guint i = 0; i < chosen->len; i++)
-        if (!app_shelf_load(asker->shelf, g_array_index(chosen, uint32_t, i), true, error)) return false;
+    if (!load_chosen(asker, chosen, asking->options->remote ? ENG_VERIFY_NOW : ENG_VERIFY_LATER, error)) return false;
     bool same = asker->chosen && asker->chosen->len == chosen->len &&
                 (chosen->len == 0 || memcmp(asker->chosen->data, chosen->data, chosen->len * sizeof(uint32_t)) == 0);
     if (same) {
@@ -147,11 +153,40 @@ static bool prepare_chosen(AppAsking *asking, GArray *chosen, GError **error)
 
 /* ------------------------------------------------------------------------------------------------------------- decoding */
 
+static eng_status start_session(AppAsking *asking, eng_error *engine_error)
+{
+    const GArray *chosen = asking->asker->chosen;
+    g_autofree eng_section *sections = g_new(eng_section, chosen->len + 1);
+    for (guint i = 0; i < chosen->len; i++)
+        sections[i] = app_shelf_get(asking->asker->shelf, g_array_index(chosen, uint32_t, i))->section;
+    size_t n_suffix = asking->prompt.n + asking->n_reply_max;
+    eng_status status = eng_session_new(asking->runtime, sections, chosen->len, n_suffix, &asking->session, engine_error);
+    if (status == ENG_OK && (asking->options->exact || asking->options->drop_mass > 0))
+        eng_session_set_drop_mass(asking->session, asking->options->exact ? 0 : asking->options->drop_mass);
+    return status;
+}
+
+/* A chosen section turned out to be damaged, or its file was replaced. All are looked for again, and verified before they are used: there
+ * may be another record of it; else the error says what must be read again. *ret_status: the new session's. */
+static bool restart_session(AppAsking *asking, eng_status *ret_status, eng_error *engine_error, GError **error)
+{
+    eng_session_free(asking->session);
+    asking->session = NULL;
+    if (!load_chosen(asking->asker, asking->asker->chosen, ENG_VERIFY_NOW, error)) return false;
+    *ret_status = start_session(asking, engine_error);
+    return true;
+}
+
 static bool step(void *user, const uint32_t *ids, size_t n, const float **ret_logits, GError **error)
 {
     AppAsking *asking = user;
     eng_error engine_error = {0};
     eng_status status = eng_session_eval(asking->session, ids, n, ret_logits, &engine_error);
+    /* Only at the first step, before any token. */
+    if (status == ENG_MISS) {
+        if (!restart_session(asking, &status, &engine_error, error)) return false;
+        if (status == ENG_OK) status = eng_session_eval(asking->session, ids, n, ret_logits, &engine_error);
+    }
     if (status == ENG_OK) {
         /* Where the reply's tokens look is wanted, not where the question's did. */
         if (!asking->records_mass) eng_session_record_mass(asking->session, true);
@@ -225,11 +260,13 @@ static AppReplyForm form_of(const eng_model_info *info)
 }
 
 /* The reply gets what the question, and in continuous mode what is looked at, leave of the context. */
-static bool fit_reply(AppAsking *asking, const eng_section *sections, size_t n_sections, GError **error)
+static bool fit_reply(AppAsking *asking, GError **error)
 {
+    const GArray *chosen = asking->asker->chosen;
     const eng_model_info *info = eng_model_get_info(asking->model);
     size_t n_taken = asking->prompt.n;
-    for (size_t i = 0; i < n_sections && info->section_mode == ENG_SECTIONS_CONTINUOUS; i++) n_taken += sections[i].n_tokens;
+    for (guint i = 0; i < chosen->len && info->section_mode == ENG_SECTIONS_CONTINUOUS; i++)
+        n_taken += app_shelf_get(asking->asker->shelf, g_array_index(chosen, uint32_t, i))->section.n_tokens;
     size_t n_wanted = MIN(asking->n_reply_max, REPLY_TOKENS_LEAST);
     if (n_taken + n_wanted <= info->n_context) {
         asking->n_reply_max = MIN(asking->n_reply_max, info->n_context - n_taken);
@@ -247,21 +284,12 @@ static bool fit_reply(AppAsking *asking, const eng_section *sections, size_t n_s
 
 static bool new_session(AppAsking *asking, GError **error)
 {
-    const GArray *chosen = asking->asker->chosen;
-    g_autofree eng_section *sections = g_new(eng_section, chosen->len + 1);
-    for (guint i = 0; i < chosen->len; i++)
-        sections[i] = app_shelf_get(asking->asker->shelf, g_array_index(chosen, uint32_t, i))->section;
-    if (!fit_reply(asking, sections, chosen->len, error)) return false;
-    size_t n_suffix = asking->prompt.n + asking->n_reply_max;
+    if (!fit_reply(asking, error)) return false;
     eng_error engine_error = {0};
-    eng_status status = eng_session_new(asking->runtime, sections, chosen->len, n_suffix, &asking->session, &engine_error);
-    if (status != ENG_OK) {
-        app_engine_set_error(error, status, &engine_error);
-        return false;
-    }
-    if (asking->options->exact || asking->options->drop_mass > 0)
-        eng_session_set_drop_mass(asking->session, asking->options->exact ? 0 : asking->options->drop_mass);
-    return true;
+    eng_status status = start_session(asking, &engine_error);
+    if (status == ENG_MISS && !restart_session(asking, &status, &engine_error, error)) return false;
+    if (status != ENG_OK) app_engine_set_error(error, status, &engine_error);
+    return status == ENG_OK;
 }
 
 static bool decode(AppAsking *asking, GError **error)

@@ -127,7 +127,7 @@ static bool rank_by_keys(const AppChoice *choice, const float *fused, float *ret
     g_autofree eng_section *sections = g_new(eng_section, MAX(n_picked, 1));
     g_autofree float *scores = g_new0(float, MAX(n_picked, 1));
     for (size_t i = 0; i < n_picked; i++) {
-        if (!app_shelf_load(choice->shelf, order[i], false, error)) return false;
+        if (!app_shelf_load(choice->shelf, order[i], ENG_VERIFY_NOT, error)) return false;
         sections[i] = app_shelf_get(choice->shelf, order[i])->section;
     }
     eng_error engine_error = {0};

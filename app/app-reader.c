@@ -100,7 +100,7 @@ static void close_job(Job *job)
 /* Is this section in the cache? ENG_OK, ENG_MISS, or a failure. In continuous mode *ret_found is what later ones attend to. */
 static eng_status find_section(Job *job, const uint32_t *ids, uint32_t n_tokens, eng_section *ret_found, eng_error *engine_error)
 {
-    return eng_store_find(job->store, job->is_continuous && job->has_prefix ? &job->prefix : NULL, ids, n_tokens, false, ret_found, engine_error);
+    return eng_store_find(job->store, job->is_continuous && job->has_prefix ? &job->prefix : NULL, ids, n_tokens, ENG_VERIFY_NOT, ret_found, engine_error);
 }
 
 /* Goes on to the next section: its digest is kept, and in continuous mode becomes the next one's prefix. */

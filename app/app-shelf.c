@@ -196,10 +196,10 @@ static bool get_prefix(AppShelf *shelf, ShelfDocument *document, uint32_t ordina
     return true;
 }
 
-bool app_shelf_load(AppShelf *shelf, size_t index, bool verify, GError **error)
+bool app_shelf_load(AppShelf *shelf, size_t index, eng_verify verify, GError **error)
 {
     AppShelfSection *section = &g_array_index(shelf->sections, AppShelfSection, index);
-    if (section->ids && (section->is_verified || !verify)) return true;
+    if (section->ids && (verify == ENG_VERIFY_NOT || verify == section->verify || section->verify == ENG_VERIFY_NOW)) return true;
     ShelfDocument *document = &g_array_index(shelf->documents, ShelfDocument, section->index_of_document);
     eng_error engine_error = {0};
     eng_status status = ENG_OK;
@@ -219,7 +219,7 @@ bool app_shelf_load(AppShelf *shelf, size_t index, bool verify, GError **error)
     if (status != ENG_OK) return set_failure(section, status, &engine_error, error);
     if (fetched) section->ids = g_steal_pointer(&fetched);
     section->section = record;
-    section->is_verified = verify;
+    section->verify = verify;
     return true;
 }
 

@@ -22,7 +22,7 @@ typedef struct AppShelfSection {
     /* Once loaded: */
     uint32_t *ids; /* NULL before */
     eng_section section;
-    bool is_verified;
+    eng_verify verify; /* what it was loaded with */
 } AppShelfSection;
 
 /* Looks the scope's documents up and lists their read sections. Documents asked for by name must be read, if only in part; of a
@@ -41,8 +41,8 @@ uint32_t app_shelf_n_partly_read(const AppShelf *shelf);
 /* The section of a document by its ordinal; SIZE_MAX: not on the shelf. */
 size_t app_shelf_find(const AppShelf *shelf, int64_t document, uint32_t ordinal);
 
-/* Opens a section's record; verify: its payload's checksum too. A miss is an APP_ASK_ERROR_UNREAD with the reason. */
-bool app_shelf_load(AppShelf *shelf, size_t index, bool verify, GError **error);
+/* Opens a section's record; a miss is an APP_ASK_ERROR_UNREAD with the reason. */
+bool app_shelf_load(AppShelf *shelf, size_t index, eng_verify verify, GError **error);
 /* The text of the sections (loaded), in this order. */
 AppCorpus *app_shelf_make_corpus(AppShelf *shelf, const uint32_t *indices, size_t n, GError **error);
 

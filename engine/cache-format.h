@@ -34,6 +34,8 @@
  *  C8  A record is found by its token ids themselves; digests only narrow the search.
  *  C9  No file lock is waited for inside a transaction of the index, and only one waiting lock is held at a time.
  *  C10 A writer holds LOCK_WRITER shared while it lives; who evicts a file must get it exclusively, without waiting.
+ *  C11 A session may compute over payloads that are being verified (cache-fetch.h): kernels bear any bytes in them, and no result
+ *      leaves the session before every checksum held.
  */
 #ifndef ENG_CACHE_FORMAT_H
 #define ENG_CACHE_FORMAT_H

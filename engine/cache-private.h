@@ -111,16 +111,25 @@ typedef struct eng_store_entry {
     bool verified; /* its payload's checksum held, in this process */
     bool damaged;
     const uint8_t *data; /* mapped; NULL: not yet */
-    kern_kv_block *blocks;
+    struct eng_store_view *view;
 } eng_store_entry;
+
+/* An entry as sections see it: stays as long as the store. */
+typedef struct eng_store_view {
+    struct eng_store_view *next;
+    eng_store *store;
+    uint32_t generation; /* the entry is gone when the store's is another */
+    bool verified;
+    eng_cache_record_header header;
+    const uint8_t *data;
+    kern_kv_block blocks[]; /* [n_layers] */
+} eng_store_view;
 
 typedef struct eng_store_mapping {
     uint8_t *data;
     uint64_t offset, n_bytes;
     uint32_t generation; /* of the file: it may be replaced while older sections stay in use */
 } eng_store_mapping;
-
-typedef struct eng_store_blocks eng_store_blocks;
 
 struct eng_store {
     eng_cache *cache;
@@ -138,7 +147,7 @@ struct eng_store {
     size_t n_entries, entries_capacity;
     eng_store_mapping *mappings;
     size_t n_mappings, mappings_capacity;
-    eng_store_blocks *blocks; /* all arrays of blocks ever handed out */
+    eng_store_view *views; /* all that were ever handed out */
     bool writer_locked, touched;
     bool failed; /* an fsync failed: what it should have saved is never published by this store */
     uint64_t unsynced_bytes;
@@ -163,7 +172,10 @@ eng_status eng_store_add_entry(eng_store *store, const eng_cache_record_header *
                                eng_error *error);
 eng_status eng_store_verify_entry(eng_store *store, eng_store_entry *entry, eng_error *error);
 /* ENG_OK: the entry holds exactly these tokens and can be used (mapped). ENG_MISS: why not. */
-eng_status eng_store_use_entry(eng_store *store, eng_store_entry *entry, const uint32_t *ids, uint32_t n_tokens, bool verify, eng_error *error);
+eng_status eng_store_use_entry(eng_store *store, eng_store_entry *entry, const uint32_t *ids, uint32_t n_tokens, eng_verify verify,
+                               eng_error *error);
+/* What came of verifying a section elsewhere (cache-fetch.c). ENG_OK, or ENG_MISS with the message of its damage. */
+eng_status eng_store_tell_view(eng_store_view *view, bool damaged, eng_error *error);
 /* Gives the entry its row: fsync first (C5). */
 eng_status eng_store_publish_entry(eng_store *store, eng_store_entry *entry, eng_error *error);
 bool eng_store_entry_matches(const eng_store_entry *entry, const eng_digest *prefix, const eng_digest *ids_digest, uint32_t n_tokens);

@@ -5,7 +5,7 @@
  *
  * States of a store, by its file:
  *     detached (fd -1) --refresh: file there, header right--> attached --refresh: name leads elsewhere--> detached
- * Mappings and arrays of blocks outlive a detachment: sections handed out stay valid until eng_store_close.
+ * Mappings and views outlive a detachment: sections handed out stay valid until eng_store_close.
  */
 #include "cache-private.h"
 
@@ -14,11 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-struct eng_store_blocks {
-    eng_store_blocks *next;
-    kern_kv_block blocks[];
-};
 
 eng_status eng_store_open(eng_cache *cache, const eng_model *model, const char *document, eng_store **ret_store, eng_error *error)
 {
@@ -54,10 +49,10 @@ void eng_store_close(eng_store *store)
     eng_store_detach(store);
     const eng_fileops *ops = store->cache->ops;
     for (size_t i = 0; i < store->n_mappings; i++) ops->unmap(ops, store->mappings[i].data, store->mappings[i].n_bytes);
-    while (store->blocks) {
-        eng_store_blocks *next = store->blocks->next;
-        free(store->blocks);
-        store->blocks = next;
+    while (store->views) {
+        eng_store_view *next = store->views->next;
+        free(store->views);
+        store->views = next;
     }
     if (store->spare) munmap(store->spare, store->spare_bytes);
     free(store->mappings);
@@ -205,6 +200,18 @@ eng_status eng_store_refresh(eng_store *store, eng_error *error)
 
 /* ------------------------------------------------------------------------------------------------------- using a record */
 
+static eng_status miss_of_damage(const eng_store *store, uint64_t offset, eng_error *error)
+{
+    return eng_fail(error, ENG_MISS, "%s is damaged: the checksum of the record's payload at byte %llu differs", store->name,
+                    (unsigned long long)offset);
+}
+
+static void note_damage(eng_store *store, eng_store_entry *entry, const char *reason)
+{
+    entry->damaged = true;
+    eng_index_set_note(store->cache->index, store->name, reason, NULL); /* a hint for the list; the file is the truth */
+}
+
 eng_status eng_store_verify_entry(eng_store *store, eng_store_entry *entry, eng_error *error)
 {
     if (entry->verified) return ENG_OK;
@@ -220,11 +227,27 @@ eng_status eng_store_verify_entry(eng_store *store, eng_store_entry *entry, eng_
             if (error) *error = reason;
             return status;
         }
-        entry->damaged = true;
-        eng_index_set_note(store->cache->index, store->name, reason.message, NULL); /* a hint for the list; the file is the truth */
+        note_damage(store, entry, reason.message);
     }
-    return eng_fail(error, ENG_MISS, "%s is damaged: the checksum of the record's payload at byte %llu differs", store->name,
-                    (unsigned long long)entry->offset);
+    return miss_of_damage(store, entry->offset, error);
+}
+
+eng_status eng_store_tell_view(eng_store_view *view, bool damaged, eng_error *error)
+{
+    eng_store *store = view->store;
+    eng_store_entry *entry = NULL;
+    for (size_t i = 0; i < store->n_entries && view->generation == store->generation && !entry; i++)
+        if (store->entries[i].offset == view->header.offset) entry = &store->entries[i];
+    if (!damaged) {
+        view->verified = true;
+        if (entry) entry->verified = true;
+        return ENG_OK;
+    }
+    eng_error reason;
+    eng_status status = miss_of_damage(store, view->header.offset, &reason);
+    if (entry) note_damage(store, entry, reason.message);
+    if (error) *error = reason;
+    return status;
 }
 
 eng_status eng_store_publish_entry(eng_store *store, eng_store_entry *entry, eng_error *error)
@@ -260,7 +283,7 @@ static eng_status adopt_entry(eng_store *store, eng_store_entry *entry, eng_erro
     return eng_store_publish_entry(store, entry, error);
 }
 
-static eng_status map_entry(eng_store *store, eng_store_entry *entry, eng_error *error)
+static eng_status map_entry(eng_store *store, eng_store_entry *entry, eng_verify verify, eng_error *error)
 {
     const eng_fileops *ops = store->cache->ops;
     uint64_t end = entry->offset + entry->header.record_bytes;
@@ -283,32 +306,33 @@ static eng_status map_entry(eng_store *store, eng_store_entry *entry, eng_error 
     uint64_t n_bytes = last->offset + last->header.record_bytes - entry->offset;
     uint8_t *data = ops->map(ops, store->file.fd, (size_t)n_bytes, entry->offset);
     if (!data) return eng_fileops_fail(error, errno, "map", store->name);
+    if (verify == ENG_VERIFY_LATER) ops->expect(ops, data, (size_t)n_bytes); /* now: pages that came before would be small */
     store->mappings[store->n_mappings++] =
         (eng_store_mapping){.data = data, .offset = entry->offset, .n_bytes = n_bytes, .generation = store->generation};
     entry->data = data;
     return ENG_OK;
 }
 
-static eng_status make_blocks(eng_store *store, eng_store_entry *entry, eng_error *error)
+static eng_status make_view(eng_store *store, eng_store_entry *entry, eng_error *error)
 {
-    if (entry->blocks) return ENG_OK;
+    if (entry->view) return ENG_OK;
     uint32_t n_layers = entry->header.n_layers;
-    eng_store_blocks *blocks = malloc(sizeof *blocks + n_layers * sizeof *blocks->blocks);
-    if (!blocks) return eng_fail(error, ENG_NO_MEMORY, "out of memory");
+    eng_store_view *view = malloc(sizeof *view + n_layers * sizeof *view->blocks);
+    if (!view) return eng_fail(error, ENG_NO_MEMORY, "out of memory");
+    *view = (eng_store_view){.next = store->views, .store = store, .generation = store->generation, .header = entry->header, .data = entry->data};
     for (uint32_t layer = 0; layer < n_layers; layer++) {
-        blocks->blocks[layer] = (kern_kv_block){
+        view->blocks[layer] = (kern_kv_block){
             .data = entry->data + entry->header.blocks_offset + layer * entry->header.block_bytes,
             .n_tokens = entry->header.n_tokens,
             .capacity = entry->header.capacity,
         };
     }
-    blocks->next = store->blocks;
-    store->blocks = blocks;
-    entry->blocks = blocks->blocks;
+    store->views = entry->view = view;
     return ENG_OK;
 }
 
-eng_status eng_store_use_entry(eng_store *store, eng_store_entry *entry, const uint32_t *ids, uint32_t n_tokens, bool verify, eng_error *error)
+eng_status eng_store_use_entry(eng_store *store, eng_store_entry *entry, const uint32_t *ids, uint32_t n_tokens, eng_verify verify,
+                               eng_error *error)
 {
     size_t index = (size_t)(entry - store->entries);
     uint32_t generation = store->generation;
@@ -318,8 +342,8 @@ eng_status eng_store_use_entry(eng_store *store, eng_store_entry *entry, const u
         if (generation != store->generation) return eng_fail(error, ENG_MISS, "%s was replaced meanwhile", store->name);
         entry = &store->entries[index]; /* a refresh may have moved the array */
     }
-    if (status == ENG_OK && (verify || entry->damaged)) status = eng_store_verify_entry(store, entry, error);
-    if (status == ENG_OK) status = map_entry(store, entry, error);
+    if (status == ENG_OK && (verify == ENG_VERIFY_NOW || entry->damaged)) status = eng_store_verify_entry(store, entry, error);
+    if (status == ENG_OK) status = map_entry(store, entry, verify, error);
     if (status != ENG_OK) return status;
     if (memcmp(entry->data + ENG_CACHE_RECORD_HEADER_BYTES, ids, (size_t)n_tokens * sizeof *ids) != 0) {
         status = eng_store_verify_entry(store, entry, error);
@@ -331,7 +355,7 @@ eng_status eng_store_use_entry(eng_store *store, eng_store_entry *entry, const u
         status = eng_store_publish_entry(store, entry, error);
         if (status != ENG_OK) return status;
     }
-    return make_blocks(store, entry, error);
+    return make_view(store, entry, error);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- finding */
@@ -347,7 +371,7 @@ typedef struct find_request {
     const eng_digest *prefix, *digest;
     const uint32_t *ids;
     uint32_t n_tokens;
-    bool verify;
+    eng_verify verify;
 } find_request;
 
 /* The newest usable record; ENG_MISS with the last one's reason; ENG_NOT_FOUND: no record claims to hold these tokens. */
@@ -363,7 +387,8 @@ static eng_status find_entry(eng_store *store, const find_request *request, eng_
             *ret_section = (eng_section){
                 .ids = (const uint32_t *)(const void *)(entry->data + ENG_CACHE_RECORD_HEADER_BYTES),
                 .n_tokens = entry->header.n_tokens,
-                .blocks = entry->blocks,
+                .blocks = entry->view->blocks,
+                .view = request->verify == ENG_VERIFY_LATER && !entry->verified ? entry->view : NULL,
             };
             return ENG_OK;
         }
@@ -393,13 +418,13 @@ static eng_status miss_without_file(eng_store *store, eng_error *error)
     return eng_fail(error, ENG_MISS, "never read with this model");
 }
 
-eng_status eng_store_find(eng_store *store, const eng_digest *prefix, const uint32_t *ids, uint32_t n_tokens, bool verify_payload,
+eng_status eng_store_find(eng_store *store, const eng_digest *prefix, const uint32_t *ids, uint32_t n_tokens, eng_verify verify,
                           eng_section *ret_section, eng_error *error)
 {
     if (n_tokens < 1 || n_tokens > ENG_CACHE_TOKENS_MAX) return eng_fail(error, ENG_LIMIT, "a section of %u tokens cannot be in the cache", n_tokens);
     eng_digest digest;
     store->cache->environment.digest_ids(prefix, ids, n_tokens, &digest);
-    find_request request = {.prefix = prefix, .digest = &digest, .ids = ids, .n_tokens = n_tokens, .verify = verify_payload};
+    find_request request = {.prefix = prefix, .digest = &digest, .ids = ids, .n_tokens = n_tokens, .verify = verify};
     eng_status status = find_entry(store, &request, ret_section, error);
     if (status == ENG_NOT_FOUND || status == ENG_MISS) {
         eng_error reason;
@@ -412,7 +437,7 @@ eng_status eng_store_find(eng_store *store, const eng_digest *prefix, const uint
         status = find_entry(store, &request, ret_section, error);
     }
     /* Looking over everything to choose from it is no use of it: it would make all files equally recent, at the price of a transaction each. */
-    if (status == ENG_OK && verify_payload && !store->touched) {
+    if (status == ENG_OK && verify != ENG_VERIFY_NOT && !store->touched) {
         store->touched = true;
         eng_index_touch(store->cache->index, store->name, store->cache->environment.now_us(), NULL); /* only the order of eviction */
     }

@@ -97,6 +97,33 @@ static void os_unmap(const eng_fileops *ops, void *data, size_t n_bytes)
     munmap(data, n_bytes);
 }
 
+/* madvise wants whole pages. */
+static int advise(const void *data, size_t n_bytes, int advice)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)data / page * page, end = (uintptr_t)data + n_bytes;
+    return madvise((void *)from, end - from, advice);
+}
+
+static void os_expect(const eng_fileops *ops, const void *data, size_t n_bytes)
+{
+    (void)ops;
+    advise(data, n_bytes, MADV_HUGEPAGE);
+}
+
+/* Linux 5.14; before that, and for lack of memory, the pages come as they are touched. */
+static int os_populate(const eng_fileops *ops, const void *data, size_t n_bytes)
+{
+    (void)ops;
+#ifndef MADV_POPULATE_READ
+    enum { MADV_POPULATE_READ = 22 };
+#endif
+    int result;
+    do {
+        result = advise(data, n_bytes, MADV_POPULATE_READ);
+    } while (result != 0 && errno == EINTR);
+    return result != 0 && (errno == EFAULT || errno == EHWPOISON) ? -1 : 0;
+}
+
 static int os_lock(const eng_fileops *ops, int fd, uint64_t byte, eng_lock lock, bool wait)
 {
     (void)ops;
@@ -129,6 +156,8 @@ const eng_fileops *eng_fileops_default(void)
         .stat = os_stat,
         .map = os_map,
         .unmap = os_unmap,
+        .expect = os_expect,
+        .populate = os_populate,
         .lock = os_lock,
     };
     return &ops;

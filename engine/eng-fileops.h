@@ -39,6 +39,10 @@ struct eng_fileops {
     int (*stat)(const eng_fileops *ops, const char *path, struct stat *ret_stat); /* of a link itself, never what it points at */
     void *(*map)(const eng_fileops *ops, int fd, size_t n_bytes, uint64_t offset); /* shared, read-only; NULL: errno */
     void (*unmap)(const eng_fileops *ops, void *data, size_t n_bytes);
+    /* A mapping will be wanted as a whole: its pages may come many at a time, and be large. Only advice. */
+    void (*expect)(const eng_fileops *ops, const void *data, size_t n_bytes);
+    /* Has a mapping's pages in memory and in the page tables, where the system can do that. -1: they cannot be read. */
+    int (*populate)(const eng_fileops *ops, const void *data, size_t n_bytes);
     /* One byte of the file as an advisory lock that belongs to the open file description, so that threads and processes count
      * alike. Not waiting and not to be had: -1 with EAGAIN or EACCES. */
     int (*lock)(const eng_fileops *ops, int fd, uint64_t byte, eng_lock lock, bool wait);

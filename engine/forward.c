@@ -5,6 +5,7 @@
  *
  * Source: Qwen3ForCausalLM (pre-norm, grouped-query attention with QK-norm, SwiGLU), attention as in arXiv 2603.22300.
  */
+#include "cache-fetch.h"
 #include "gpu.h"
 
 #include <stdlib.h>
@@ -123,6 +124,7 @@ static eng_status forward_on_cpu(eng_runtime *runtime, const eng_pass *pass, siz
         if (runtime->cancel && __atomic_load_n(runtime->cancel, __ATOMIC_RELAXED)) return eng_fail(error, ENG_CANCELLED, "cancelled");
         eng_status status = project(runtime, pass, layer, n_rows, error);
         if (status == ENG_OK && pass->on_layer) status = pass->on_layer(pass->on_layer_user, layer, &runtime->queries, error);
+        if (status == ENG_OK) status = eng_fetch_layer(pass->fetch, layer, runtime->cancel, error);
         if (status == ENG_OK) status = attend(runtime, pass, layer, stats, error);
         if (status == ENG_OK) status = finish_layer(runtime, layer, n_rows, error);
         if (status != ENG_OK) return status;
@@ -150,6 +152,7 @@ eng_status eng_forward(eng_runtime *runtime, const eng_pass *pass, eng_pass_stat
     runtime->last_pass = *pass;
     memcpy(runtime->last_segments, pass->segments, pass->n_segments * sizeof *pass->segments);
     runtime->last_pass.segments = runtime->last_segments;
+    runtime->last_pass.fetch = NULL; /* all is there */
     for (size_t s = 0; s < pass->n_segments; s++) runtime->last_segments[s].mass = NULL; /* counted once */
     return status;
 }

@@ -7,6 +7,7 @@
  * text is answered by the CPU before a GPU would be ready.
  */
 #include "gpu.h"
+#include "cache-fetch.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -213,6 +214,8 @@ bool eng_gpu_forward(eng_gpu *gpu, const eng_pass *pass, const bool *cancel, eng
 {
     if (gpu && gpu->waiting && is_worth_opening(pass)) open_gpu(gpu);
     if (!eng_gpu_runs(gpu)) return false;
+    /* What it gets stays there for later passes: nothing that is not verified. */
+    if (pass->fetch && (*ret_status = eng_fetch_finish(pass->fetch, cancel, error)) != ENG_OK) return true;
     kern_gpu_segment segments[ENG_SEGMENTS_MAX];
     kern_gpu_error problem = {.message = "unknown"};
     kern_gpu_status status = KERN_GPU_BAD_ARGUMENT;

@@ -34,6 +34,7 @@ typedef struct eng_pass {
     const eng_segment *segments;
     size_t n_segments;
     float drop_mass;
+    struct eng_fetch *fetch; /* brings the sections in, layer by layer (cache-fetch.h); NULL: they are there */
     eng_layer_fn on_layer; /* NULL: none */
     void *on_layer_user;
 } eng_pass;

@@ -3,6 +3,7 @@
  * Owns: the branch's own suffix of keys and values, its position, its logits, and where its tokens looked (attention mass).
  * Does not own: the sections (their records must outlive the branch), choosing the next token (sample.c and the callers).
  */
+#include "cache-fetch.h"
 #include "gpu.h"
 
 #include <stdlib.h>
@@ -25,6 +26,8 @@ struct eng_session {
     size_t *mass_first; /* [n_sections + 1] */
     float *mass, *mass_view;
     uint64_t n_mass_rows; /* tokens recorded */
+    eng_fetch *fetch;     /* until all sections are here and verified */
+    eng_error refused;    /* they are not what they should be */
 };
 
 static eng_status allocate(eng_session *session, const eng_section *sections, eng_error *error)
@@ -65,13 +68,18 @@ eng_status eng_session_new(eng_runtime *runtime, const eng_section *sections, si
         eng_session_free(session);
         return status;
     }
-    eng_gpu_prefetch(runtime->gpu, session->sections_by_layer, n_sections);
     if (info->section_mode == ENG_SECTIONS_CONTINUOUS && session->stats.tokens_cached + n_suffix_max > info->n_context) {
         status = eng_fail(error, ENG_LIMIT, "%llu tokens to look at and a question with its answer of up to %zu are more than the %u that %s takes in at once",
                           (unsigned long long)session->stats.tokens_cached, n_suffix_max, info->n_context, info->name);
         eng_session_free(session);
         return status;
     }
+    status = eng_fetch_begin(sections, n_sections, kern_context_pool(runtime->kern), &session->fetch, error);
+    if (status != ENG_OK) {
+        eng_session_free(session);
+        return status;
+    }
+    if (!session->fetch) eng_gpu_prefetch(runtime->gpu, session->sections_by_layer, n_sections);
     session->first_position = info->section_mode == ENG_SECTIONS_INDEPENDENT ? info->end_position : (uint32_t)session->stats.tokens_cached;
     *ret_session = session;
     return ENG_OK;
@@ -80,6 +88,7 @@ eng_status eng_session_new(eng_runtime *runtime, const eng_section *sections, si
 void eng_session_free(eng_session *session)
 {
     if (!session) return;
+    eng_fetch_free(session->fetch);
     if (session->blocks) eng_gpu_forget(session->runtime->gpu, session->blocks[0]); /* ends a prefetch too */
     free(session->sections_by_layer);
     free(session->suffix);
@@ -98,9 +107,9 @@ static eng_status eval_chunk(eng_session *session, const uint32_t *ids, uint32_t
                            .blocks = session->blocks, .capacity = session->capacity, .at = session->n_suffix,
                            .sections_by_layer = session->sections_by_layer, .n_sections = session->n_sections,
                            .mass = session->record_mass ? session->mass : NULL, .mass_first = session->mass_first};
+    eng_pass pass = {.segments = &segment, .n_segments = 1, .drop_mass = session->drop_mass, .fetch = session->fetch};
     eng_pass_stats stats = {0};
-    eng_status status =
-        eng_forward(session->runtime, &(eng_pass){.segments = &segment, .n_segments = 1, .drop_mass = session->drop_mass}, &stats, error);
+    eng_status status = eng_forward(session->runtime, &pass, &stats, error);
     if (status != ENG_OK) return status;
     session->n_suffix += n;
     session->stats.tokens_computed += n;
@@ -124,9 +133,9 @@ static eng_status check_eval(const eng_session *session, const uint32_t *ids, si
 }
 
 /* ret_all NULL: only the last token's logits, into session->logits. */
-static eng_status eval(eng_session *session, const uint32_t *ids, size_t n, float *ret_all, eng_error *error)
+static eng_status run(eng_session *session, const uint32_t *ids, size_t n, float *ret_all, eng_error *error)
 {
-    eng_status status = check_eval(session, ids, n, error);
+    eng_status status = ENG_OK;
     size_t n_vocabulary = session->runtime->model->info.n_vocabulary;
     for (size_t at = 0; at < n && status == ENG_OK; at += SESSION_CHUNK_TOKENS) {
         uint32_t n_chunk = n - at < SESSION_CHUNK_TOKENS ? (uint32_t)(n - at) : SESSION_CHUNK_TOKENS;
@@ -138,6 +147,29 @@ static eng_status eval(eng_session *session, const uint32_t *ids, size_t n, floa
             status = eng_logits(session->runtime, n_chunk - 1, 1, session->logits, error);
     }
     return status;
+}
+
+/* The end of what was computed over sections that were coming in: only if all of them hold it is worth anything. */
+static eng_status conclude(eng_session *session, eng_status status, eng_error *error)
+{
+    bool is_over = status == ENG_OK || status == ENG_MISS || status == ENG_IO;
+    if (!session->fetch || !is_over) return status;
+    eng_error reason = {0};
+    eng_status held = eng_fetch_finish(session->fetch, session->runtime->cancel, &reason);
+    if (held != ENG_OK && error) *error = reason;
+    if (held == ENG_CANCELLED) return held;
+    eng_fetch_free(session->fetch);
+    session->fetch = NULL;
+    session->refused = reason;
+    return held == ENG_OK ? status : held;
+}
+
+static eng_status eval(eng_session *session, const uint32_t *ids, size_t n, float *ret_all, eng_error *error)
+{
+    if (session->refused.status != ENG_OK) return eng_fail(error, session->refused.status, "%s", session->refused.message);
+    eng_status status = check_eval(session, ids, n, error);
+    if (status != ENG_OK) return status;
+    return conclude(session, run(session, ids, n, ret_all, error), error);
 }
 
 eng_status eng_session_eval(eng_session *session, const uint32_t *ids, size_t n, const float **ret_logits, eng_error *error)

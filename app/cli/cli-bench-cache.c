@@ -48,7 +48,7 @@ eng_status cli_bench_write_cache(eng_runtime *runtime, const char *folder, const
         else
             eng_record_free(record);
         if (status == ENG_OK && i == 0) status = eng_store_sync(store, error);
-        if (status == ENG_OK && i == 0) status = eng_store_find(store, NULL, own, n, false, &section, error);
+        if (status == ENG_OK && i == 0) status = eng_store_find(store, NULL, own, n, ENG_VERIFY_NOT, &section, error);
     }
     if (status == ENG_OK) status = eng_store_sync(store, error);
     eng_store_close(store);
@@ -113,7 +113,7 @@ void cli_bench_remove_folder(const char *folder)
     g_rmdir(folder);
 }
 
-eng_status cli_bench_answer(eng_runtime *runtime, const char *folder, const uint32_t *ids, uint32_t n, size_t n_sections, bool verify,
+eng_status cli_bench_answer(eng_runtime *runtime, const char *folder, const uint32_t *ids, uint32_t n, size_t n_sections, eng_verify verify,
                             size_t n_question, size_t n_tokens, double *ret_seconds, eng_error *error)
 {
     eng_cache *cache = NULL;

@@ -31,9 +31,9 @@ bool cli_bench_book(CliBench *bench, const CliBenchBook *wanted, GError **error)
 eng_status cli_bench_write_cache(eng_runtime *runtime, const char *folder, const uint32_t *ids, uint32_t n, size_t n_sections, eng_error *error);
 void cli_bench_forget_pages(const char *folder);
 void cli_bench_read_files(const char *folder); /* from beginning to end, and nothing else: what the disk makes of it */
-/* Opens that cache (verify: with every checksum), runs a question over all of it, then n_tokens tokens one by one, whose seconds go to
+/* Opens that cache, runs a question over all of it, then n_tokens tokens one by one, whose seconds go to
  * ret_seconds. */
-eng_status cli_bench_answer(eng_runtime *runtime, const char *folder, const uint32_t *ids, uint32_t n, size_t n_sections, bool verify,
+eng_status cli_bench_answer(eng_runtime *runtime, const char *folder, const uint32_t *ids, uint32_t n, size_t n_sections, eng_verify verify,
                             size_t n_question, size_t n_tokens, double *ret_seconds, eng_error *error);
 /* Bytes of the files in a folder that are in memory. */
 uint64_t cli_bench_resident_bytes(const char *folder);

@@ -232,6 +232,7 @@ typedef struct eng_section {
     const uint32_t *ids; /* n_tokens, including the leading <|endoftext|> */
     uint32_t n_tokens;
     const kern_kv_block *blocks; /* [n_layers] */
+    struct eng_store_view *view; /* the cache's: what a session still has to verify (ENG_VERIFY_LATER); NULL: nothing */
 } eng_section;
 
 /* Reads sections: computes the keys and values of each and stores them in its `blocks` (writable, sized by eng_section_bytes).
@@ -253,12 +254,15 @@ eng_status eng_read(eng_runtime *runtime, const eng_read_job *jobs, size_t n_job
 
 /* A branch over shared, read-only sections: it holds only its own suffix (question, reply, further turns). */
 typedef struct eng_session eng_session;
-/* The sections and what they borrow from must outlive the session. n_suffix_max: most tokens of its own. */
+/* The sections and what they borrow from must outlive the session. n_suffix_max: most tokens of its own. Sections that are to be verified
+ * later (ENG_VERIFY_LATER) are read in and verified by the first eng_session_eval, which uses their stores. ENG_MISS: a file was replaced
+ * since its sections were found. */
 eng_status eng_session_new(eng_runtime *runtime, const eng_section *sections, size_t n_sections, size_t n_suffix_max,
                            eng_session **ret_session, eng_error *error);
 void eng_session_free(eng_session *session);
 /* Runs tokens at the end of the branch. *ret_logits [n_vocabulary] belong to the session until its next call and are those after
- * the last token. */
+ * the last token. The first call computes while sections come in and are verified, and returns logits when all of them hold; ENG_MISS (one is
+ * damaged; its store knows from then on), ENG_IO: the session is of no further use. */
 eng_status eng_session_eval(eng_session *session, const uint32_t *ids, size_t n, const float **ret_logits, eng_error *error);
 size_t eng_session_n_suffix(const eng_session *session);
 void eng_session_truncate(eng_session *session, size_t n_suffix); /* back to an earlier length: a branch point */
@@ -351,11 +355,18 @@ typedef struct eng_store eng_store;
 eng_status eng_store_open(eng_cache *cache, const eng_model *model, const char *document, eng_store **ret_store, eng_error *error);
 void eng_store_close(eng_store *store); /* records obtained from it become invalid */
 
+/* Whether a record's payload is compared with its checksum, at its first use in a process. */
+typedef enum eng_verify {
+    ENG_VERIFY_NOT = 0,
+    ENG_VERIFY_NOW,
+    ENG_VERIFY_LATER, /* by the session that it is given to, beside its first pass: for a cold cache, the time of one reading of the file */
+} eng_verify;
+
 /* The valid record of exactly these tokens after exactly this prefix (NULL: none, as in section mode). ENG_MISS with the reason:
- * never read, other model (and what differs), damaged (which checksum). Checks the header and, at the first use in a process, the
- * payload's checksum if verify_payload; the ids are compared, not only their hash. Only with verify_payload it counts as a use of the
- * file, which puts off its eviction. */
-eng_status eng_store_find(eng_store *store, const eng_digest *prefix, const uint32_t *ids, uint32_t n_tokens, bool verify_payload,
+ * never read, other model (and what differs), damaged (which checksum). Checks the header and, with ENG_VERIFY_NOW, the payload's
+ * checksum; the ids are compared, not only their hash. Only if it is verified, now or later, it counts as a use of the file, which puts
+ * off its eviction. */
+eng_status eng_store_find(eng_store *store, const eng_digest *prefix, const uint32_t *ids, uint32_t n_tokens, eng_verify verify,
                           eng_section *ret_section, eng_error *error);
 
 /* Writing: begin gives memory for each layer's block; commit writes and checksums it. It is visible to others only after

@@ -83,7 +83,7 @@ static cached read_all(eng_runtime *runtime, const json_t *golden)
             blocks[l] = (kern_kv_block){pointers[l], (uint32_t)n, eng_section_capacity((uint32_t)n)};
         }
         jobs[i] = (eng_read_job){.ids = ids, .n_tokens = (uint32_t)n, .blocks = pointers, .first_position = UINT32_MAX};
-        c.sections[i] = (eng_section){ids, (uint32_t)n, blocks};
+        c.sections[i] = (eng_section){.ids = ids, .n_tokens = (uint32_t)n, .blocks = blocks};
         c.n_tokens += n;
     }
     must(eng_read(runtime, jobs, c.n, &error), &error);
