@@ -157,7 +157,7 @@ static bool says_newer_sqlite(eng_index *index)
     enum { WRITE_VERSION_AT = 18, WRITE_VERSION_MAX = 2 };
     uint8_t version = 0;
     sqlite3_file *file = NULL;
-    if (sqlite3_db_readonly(index->db, "main") != 1) return false;
+    if (!index->db || sqlite3_db_readonly(index->db, "main") != 1) return false; /* without memory SQLite opens nothing at all */
     return sqlite3_file_control(index->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK && file && file->pMethods &&
            file->pMethods->xRead(file, &version, 1, WRITE_VERSION_AT) == SQLITE_OK && version > WRITE_VERSION_MAX;
 }
