@@ -8,6 +8,7 @@
  * What limits is how long a warp takes from one issue to the next: no maximum, no branch and no load is waited for in between.
  */
 #include "flash.cuh"
+#include "sm90.cuh"
 
 #define SM90_KEYS 128
 #define SM90_STAGES 4
@@ -22,53 +23,7 @@
 #define SM90_PAIR_ROWS 16384 /* from so many rows on, two thread blocks share their tiles: with fewer their waiting for each other costs more */
 #define SM90_BYTES (SM90_Q_BYTES + SM90_STAGES * SM90_STAGE_BYTES + 1024)
 
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL) && __CUDACC_VER_MAJOR__ >= 12
-__device__ __forceinline__ void barrier_init(uint32_t bar, int n)
-{
-    asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(bar), "r"(n) : "memory");
-}
-__device__ __forceinline__ void barrier_expect(uint32_t bar, int n_bytes)
-{
-    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(bar), "r"(n_bytes) : "memory");
-}
-__device__ __forceinline__ void barrier_arrive(uint32_t bar)
-{
-    asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(bar) : "memory");
-}
-__device__ __forceinline__ void barrier_wait(uint32_t bar, uint32_t parity)
-{
-    asm volatile("{\n.reg .pred done;\nwait:\nmbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n@done bra.uni end;\nbra.uni wait;\nend:\n}"
-                 ::"r"(bar), "r"(parity) : "memory");
-}
-__device__ __forceinline__ void bulk_copy(uint32_t to, const void *from, int n_bytes, uint32_t bar)
-{
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(n_bytes),
-                 "r"(bar)
-                 : "memory");
-}
-/* To the same place in both thread blocks of the cluster, each of whose barriers counts the bytes. */
-__device__ __forceinline__ void bulk_copy_to_both(uint32_t to, const void *from, int n_bytes, uint32_t bar)
-{
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], %4;" ::"r"(to), "l"(from),
-                 "r"(n_bytes), "r"(bar), "h"((uint16_t)3)
-                 : "memory");
-}
-__device__ __forceinline__ void barrier_arrive_at(uint32_t bar, uint32_t rank)
-{
-    asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\nmbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(bar),
-                 "r"(rank)
-                 : "memory");
-}
-__device__ __forceinline__ uint32_t cluster_rank(void)
-{
-    uint32_t rank;
-    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-    return rank;
-}
-__device__ __forceinline__ void cluster_sync(void)
-{
-    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
+#if KERN_SM90
 __device__ __forceinline__ void wgmma_fence(void)
 {
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
@@ -394,7 +349,7 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
 /* CLUSTER: launched as pairs of thread blocks with neighbouring rows, which see nearly the same keys. */
 template <bool CLUSTER> __device__ __forceinline__ void flash_block(const gpu_flash_args &a)
 {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL) && __CUDACC_VER_MAJOR__ >= 12
+#if KERN_SM90
     extern __shared__ uint8_t raw[];
     __shared__ __align__(8) uint64_t barriers[2 * SM90_STAGES];
     uint8_t *shared = raw + ((1024 - (smem_address(raw) & 1023)) & 1023);

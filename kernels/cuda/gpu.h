@@ -100,12 +100,22 @@ typedef struct gpu_group {
     uint32_t first_part, n_splits;
 } gpu_group;
 
+/* A thread block's tiles of a group, and the section of the first: nothing else has to be read before keys are asked for. */
+typedef struct gpu_part {
+    gpu_section section;
+    gpu_group group;
+    uint32_t section_index, section_first, section_end; /* tiles before it, and with it */
+    uint32_t first, end;                                /* of the part */
+    uint32_t padding;
+} gpu_part;
+
 typedef struct gpu_decode_args {
     gpu_format format;
     int n_heads, layer;
     const int8_t *table;
     const float *scale, *dense;
     const gpu_group *groups;
+    const gpu_part *parts;
     int n_groups, n_parts; /* n_parts: the sum of n_splits: thread blocks for each KV head */
     int first_row, n_rows; /* rows whose results are merged */
     int columns;           /* the most columns of a group */
@@ -116,7 +126,15 @@ typedef struct gpu_decode_args {
     int64_t out_stride;
     float2 *out_ml;        /* [rows][n_heads] of the merged softmax (mass); NULL: not wanted */
 } gpu_decode_args;
+/* A group's parts, from its host-side tables. Returns how many. */
+int gpu_decode_parts(const gpu_format *format, const gpu_group *g, const gpu_section *host_sections, const uint32_t *host_first_tile, gpu_part *ret_parts);
 cudaError_t gpu_decode(const gpu_decode_args *args, cudaStream_t stream);
+/* Thread blocks of it that a multiprocessor runs at once: n_parts is best such that all run. */
+int gpu_decode_blocks(const gpu_format *format);
+/* Hopper's own version, where it applies. */
+bool gpu_decode_sm90_applies(const gpu_format *format);
+cudaError_t gpu_decode_sm90(const gpu_decode_args *args, cudaStream_t stream);
+void gpu_decode_choose(int version); /* for tests and benchmarks: 0 the best, 1 the common one */
 
 /* Attention mass by parts of KERN_MASS_TOKENS tokens of one section, added: mass[part] += sum over rows and heads of weights. */
 cudaError_t gpu_mass(const gpu_decode_args *args, const gpu_section *sections, const uint32_t *first_part, int n_sections, int n_parts,

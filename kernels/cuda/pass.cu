@@ -168,7 +168,7 @@ static kern_gpu_status attend(kern_gpu *gpu, const gpu_plan *plan, uint32_t laye
 {
     for (size_t i = 0; i < plan->n_decode; i++) {
         gpu_decode_args a = decode_args(gpu, layer);
-        a.groups = plan->decode[i].groups, a.n_groups = plan->decode[i].n_groups, a.n_parts = plan->decode[i].n_parts;
+        a.groups = plan->decode[i].groups, a.parts = plan->decode[i].parts, a.n_groups = plan->decode[i].n_groups, a.n_parts = plan->decode[i].n_parts;
         a.first_row = plan->decode[i].first_row, a.n_rows = plan->decode[i].n_rows, a.columns = plan->decode[i].columns;
         GPU_TRY(gpu_decode(&a, gpu->stream), "attending");
     }

@@ -20,6 +20,12 @@ static void *describe(kern_gpu *gpu, gpu_plan *plan, size_t n_bytes, const void 
     return gpu->descriptor_host + at;
 }
 
+/* The host's twin of what was described. */
+static const void *on_host(const kern_gpu *gpu, const void *device)
+{
+    return gpu->descriptor_host + ((const uint8_t *)device - gpu->descriptor);
+}
+
 static void *grow(void *array, size_t n, size_t size)
 {
     return n % 64 ? array : realloc(array, (n + 64) * size);
@@ -101,6 +107,11 @@ static kern_gpu_status flush_decode(kern_gpu *gpu, gpu_plan *plan, decode_builde
         parts += b->groups[i].n_splits;
     }
     memcpy(groups, b->groups, b->n_groups * sizeof *groups);
+    gpu_part *part = (gpu_part *)describe(gpu, plan, parts * sizeof *part, (const void **)&d.parts);
+    if (!part) return too_large(error);
+    for (int i = 0; i < b->n_groups; i++)
+        part += gpu_decode_parts(&gpu->format, &groups[i], (const gpu_section *)on_host(gpu, groups[i].sections),
+                                 (const uint32_t *)on_host(gpu, groups[i].first_tile), part);
     d.n_groups = b->n_groups;
     d.n_parts = (int)parts;
     plan_decode *decode = (plan_decode *)grow(plan->decode, plan->n_decode, sizeof *decode);
@@ -109,6 +120,12 @@ static kern_gpu_status flush_decode(kern_gpu *gpu, gpu_plan *plan, decode_builde
     decode[plan->n_decode++] = d;
     memset(b, 0, sizeof *b);
     return KERN_GPU_OK;
+}
+
+static uint32_t splits_of(uint32_t n_tiles, uint32_t most)
+{
+    uint32_t wanted = (n_tiles + TILES_PER_SPLIT_MIN - 1) / TILES_PER_SPLIT_MIN;
+    return wanted < most ? wanted : most;
 }
 
 /* Rows first .. + n of a segment, or (n_branches > 1) one row each of as many segments that share their sections. */
@@ -124,6 +141,8 @@ static kern_gpu_status add_decode(kern_gpu *gpu, gpu_plan *plan, decode_builder 
     if (!b->n_groups) b->decode.first_row = (int)first_row;
     b->decode.n_rows = (int)(first_row + n_rows) - b->decode.first_row;
     if (b->decode.columns < (int)(n_rows * heads_each)) b->decode.columns = (int)(n_rows * heads_each);
+    uint32_t own_splits = 0; /* the shared ones leave room for them: all run at once then */
+    for (int i = 0; i < n_own; i++) own_splits += splits_of(own[i].n_tiles, 8);
     for (uint32_t h = 0; h < per_kv; h += heads_each) {
         for (int i = -1; i < n_own; i++) {
             gpu_group g = i < 0 ? *shared : own[i];
@@ -131,11 +150,11 @@ static kern_gpu_status add_decode(kern_gpu *gpu, gpu_plan *plan, decode_builder 
             if (i < 0) g.first_row = first_row, g.n_rows = n_rows;
             g.first_head = h;
             g.n_heads = per_kv - h < heads_each ? per_kv - h : heads_each;
-            uint32_t most = (uint32_t)(2 * gpu->n_multiprocessors / gpu->format.n_kv_heads), wanted = (g.n_tiles + TILES_PER_SPLIT_MIN - 1) / TILES_PER_SPLIT_MIN;
-            if (gpu->format.value_type == KERN_VALUE_F16) most /= 2; /* one block to a multiprocessor: its registers are full */
+            uint32_t most = (uint32_t)(gpu_decode_blocks(&gpu->format) * gpu->n_multiprocessors / gpu->format.n_kv_heads);
+            if (i < 0 && most > 2 * own_splits) most -= own_splits;
             if (i >= 0 && most > 8) most = 8;
             if (most > DECODE_PARTS_MAX / GROUPS_MAX) most = DECODE_PARTS_MAX / GROUPS_MAX;
-            g.n_splits = wanted < most ? wanted : most;
+            g.n_splits = splits_of(g.n_tiles, most);
             b->groups[b->n_groups++] = g;
         }
     }

@@ -7,6 +7,7 @@
 /* Attention of few rows over what is in GPU memory: one launch of the split kernel. */
 typedef struct plan_decode {
     const gpu_group *groups; /* device */
+    const gpu_part *parts;   /* device */
     int n_groups, n_parts, first_row, n_rows, columns;
 } plan_decode;
 

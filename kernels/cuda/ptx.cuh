@@ -38,7 +38,14 @@ __device__ __forceinline__ void mma_s8(int32_t c[4], const uint32_t a[4], uint32
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-/* The same on accumulators kept as floats' bits. */
+__device__ __forceinline__ void mma_s8_u8(int32_t c[4], const uint32_t a[4], uint32_t b0, uint32_t b1)
+{
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.u8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/* mma_s8 on accumulators kept as floats' bits. */
 __device__ __forceinline__ void mma_s8_bits(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1)
 {
     int32_t i[4] = {__float_as_int(c[0]), __float_as_int(c[1]), __float_as_int(c[2]), __float_as_int(c[3])};

@@ -225,17 +225,19 @@ static void bench_decode(const Rows &r, kern_value_type type, size_t n_keys, siz
     for (int i = 0; i < n_tried; i++) {
         int splits = splits_tried[i], n_groups = (branches + 3) / 4;
         std::vector<gpu_group> groups;
+        std::vector<gpu_part> parts(n_groups * splits);
         for (int g = 0; g < n_groups; g++) {
             gpu_group group = {dsections, dfirst, (uint32_t)n_sections, first.back(), (uint32_t)g * 4, (uint32_t)std::min(4, branches - g * 4), 0, 2, 0, 0,
                                (uint32_t)(g * splits), (uint32_t)splits};
+            gpu_decode_parts(&e.format, &group, sections.data(), first.data(), parts.data() + g * splits);
             groups.push_back(group);
         }
-        a.groups = gpu_copy(groups.data(), groups.size()), a.n_groups = n_groups, a.n_parts = n_groups * splits;
+        a.parts = gpu_copy(parts.data(), parts.size()), a.groups = gpu_copy(groups.data(), groups.size()), a.n_groups = n_groups, a.n_parts = n_groups * splits;
         Times t = time_it(40, true, [&] { CUDA_OK(gpu_decode(&a, 0)); });
         printf("decode %zu keys, values %s, %d branches, %d splits, %s: %.1f us (%.1f .. %.1f); bytes at copy bandwidth %.1f us: %.0f%%\n", n_keys,
                type == KERN_VALUE_Q8 ? "8-bit" : type == KERN_VALUE_F16 ? "16-bit" : "4-bit", branches, splits, r.name, t.median_us, t.low_us, t.high_us,
                moved / copy_bytes_us, 100 * moved / copy_bytes_us / t.median_us);
-        CUDA_OK(cudaFree((void *)a.groups));
+        CUDA_OK(cudaFree((void *)a.groups)); CUDA_OK(cudaFree((void *)a.parts));
     }
     if (branches == 1) {
         Times t = time_it(40, true, [&] { read_once<<<264, 512>>>((const uint4 *)memory, (size_t)moved / 16, flush_sink); });
@@ -281,12 +283,16 @@ static void bench_prefill(const Rows &r, int n, int version)
 
 static void bench_decodes(const Rows &r, int n_multiprocessors)
 {
-    int per = n_multiprocessors / KV;
-    const int tried[] = {2 * n_multiprocessors / KV, per, per * 4};
-    bench_decode(r, KERN_VALUE_Q8, 131072, SECTION, 1, tried, 3);
-    bench_decode(r, KERN_VALUE_F16, 131072, SECTION, 1, tried, 3);
-    bench_decode(r, KERN_VALUE_Q4, 131072, SECTION, 1, tried, 3);
-    bench_decode(r, KERN_VALUE_Q8, 524288, SECTION, 1, tried, 3);
+    kern_kv_format format = {D, 16, 16, 32, KERN_KEY_CODE8, KERN_VALUE_Q8};
+    gpu_format f = gpu_format_of(&format, KV);
+    int blocks = gpu_decode_blocks(&f) * n_multiprocessors;
+    const int tried[] = {blocks / KV, 2 * blocks / KV};
+    bench_decode(r, KERN_VALUE_Q8, 131072, SECTION, 1, tried, 2);
+    bench_decode(r, KERN_VALUE_F16, 131072, SECTION, 1, tried, 2);
+    bench_decode(r, KERN_VALUE_Q4, 131072, SECTION, 1, tried, 2);
+    bench_decode(r, KERN_VALUE_Q8, 524288, SECTION, 1, tried, 2);
+    bench_decode(r, KERN_VALUE_Q8, 131072, SECTION, 2, tried, 2);
+    bench_decode(r, KERN_VALUE_Q4, 131072, SECTION, 2, tried, 2);
     bench_decode(r, KERN_VALUE_Q8, 131072, SECTION, 4, tried, 2);
     bench_decode(r, KERN_VALUE_Q8, 131072, SECTION, 8, tried, 2);
     bench_decode(r, KERN_VALUE_Q8, 32768, SECTION, 1, tried, 2);
