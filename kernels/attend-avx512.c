@@ -21,18 +21,44 @@ AVX512_INLINE void fetch_ahead(const uint8_t *at, size_t n_bytes)
     for (size_t b = 0; b < n_bytes; b += 64) _mm_prefetch((const char *)((uintptr_t)at + FETCH_AHEAD_BYTES + b), _MM_HINT_T1);
 }
 
-/* Of a row's scores so far, lane by lane: the largest, and the sum of exp(score - it). */
+/* Keys come in pieces of 64 tokens, a part of attention mass each: the part FETCH_PARTS later is fetched at once, past the second cache, where
+ * the scores lie. Its address is known where keys go on elsewhere: what follows these units in memory is another head's. */
+enum { PART_UNITS = KERN_MASS_TOKENS / KERN_UNIT_TOKENS, FETCH_PARTS = 2 };
+
+AVX512_INLINE void fetch_part(const uint8_t *units, size_t u, size_t n_units, size_t unit_bytes, const uint8_t *next)
+{
+    size_t at = u + FETCH_PARTS * PART_UNITS;
+    const uint8_t *part = at < n_units ? units + at * unit_bytes : next + (at - n_units) * unit_bytes;
+    for (size_t b = 0; b < PART_UNITS * unit_bytes; b += 64) _mm_prefetch((const char *)((uintptr_t)part + b), _MM_HINT_NTA);
+}
+
+/* Of a row's scores so far: the largest in all lanes, of the present part the sum of exp(score - it) lane by lane, and those of the parts
+ * before, one a lane. */
 typedef struct row_sums {
-    __m512 max, sum;
+    __m512 max, sum, parts;
 } row_sums;
 
 AVX512_INLINE void add_row_sums(row_sums *sums, const __m512 *scores, size_t n)
 {
     __m512 max = sums->max, sum = sums->sum;
     for (size_t u = 0; u < n; u++) max = _mm512_max_ps(scores[u], max); /* the second operand is what remains of a NaN */
-    if (_mm512_cmp_ps_mask(max, sums->max, _CMP_NEQ_OQ)) sum = _mm512_mul_ps(sum, avx512_exp(_mm512_sub_ps(sums->max, max)));
+    if (_mm512_cmp_ps_mask(max, sums->max, _CMP_NEQ_OQ)) { /* seldom, once some keys have gone by */
+        max = _mm512_set1_ps(_mm512_reduce_max_ps(max));
+        __m512 keep = avx512_exp(_mm512_sub_ps(sums->max, max));
+        sum = _mm512_mul_ps(sum, keep);
+        sums->parts = _mm512_mul_ps(sums->parts, keep);
+        sums->max = max;
+    }
     for (size_t u = 0; u < n; u++) sum = _mm512_add_ps(sum, avx512_exp(_mm512_sub_ps(scores[u], max)));
-    *sums = (row_sums){max, sum};
+    sums->sum = sum;
+}
+
+AVX512_INLINE void end_part(row_sums *sums, size_t n_rows, size_t part)
+{
+    for (size_t r = 0; r < n_rows; r++) {
+        sums[r].parts = _mm512_mask_mov_ps(sums[r].parts, (__mmask16)(1u << part), _mm512_set1_ps(_mm512_reduce_add_ps(sums[r].sum)));
+        sums[r].sum = _mm512_setzero_ps();
+    }
 }
 
 /* N units of keys with 4 * J features each: kept in registers while all rows go by. sums [rows]: NULL where they are not wanted. */
@@ -70,14 +96,16 @@ AVX512_INLINE void scores_sparse(const uint8_t *units, size_t n, size_t j_count,
 }
 
 AVX512_INLINE void scores_sparse_all(const uint8_t *units, size_t n_units, size_t j_count, const kern_query_rows *rows, float *out,
-                                     size_t stride, row_sums *sums)
+                                     size_t stride, row_sums *sums, const uint8_t *next)
 {
-    size_t u = 0, unit_bytes = j_count * 128 + 32;
-    for (; u + 2 <= n_units; u += 2) {
-        fetch_ahead(units + u * unit_bytes, 2 * unit_bytes);
-        scores_sparse(units + u * unit_bytes, 2, j_count, rows, out + u * 16, stride, sums);
+    size_t unit_bytes = j_count * 128 + 32;
+    for (size_t first = 0; first < n_units; first += PART_UNITS) {
+        size_t u = first, end = n_units - first < PART_UNITS ? n_units : first + PART_UNITS;
+        fetch_part(units, first, n_units, unit_bytes, next);
+        for (; u + 2 <= end; u += 2) scores_sparse(units + u * unit_bytes, 2, j_count, rows, out + u * 16, stride, sums);
+        if (u < end) scores_sparse(units + u * unit_bytes, 1, j_count, rows, out + u * 16, stride, sums);
+        if (sums) end_part(sums, rows->n, first / PART_UNITS);
     }
-    if (u < n_units) scores_sparse(units + u * unit_bytes, 1, j_count, rows, out + u * 16, stride, sums);
 }
 
 /* N rows and one unit, any number of features, dense or sparse. */
@@ -120,10 +148,11 @@ AVX512_INLINE void scores_any_all(const uint8_t *units, size_t n_units, size_t k
 
 static void scores(const kern_kv_format *format, const uint8_t *units, size_t n_units, const kern_query_rows *rows, float *out, size_t stride)
 {
+    const uint8_t *next = units + n_units * kern_kv_unit_bytes(format);
     if (format->key_type == KERN_KEY_CODE32) generic_scores(format, units, n_units, rows, out, stride);
     else if (format->k_key == format->d) scores_any_all(units, n_units, format->k_key, true, rows, out, stride);
-    else if (format->k_key == 16) scores_sparse_all(units, n_units, 4, rows, out, stride, NULL);
-    else if (format->k_key == 8) scores_sparse_all(units, n_units, 2, rows, out, stride, NULL);
+    else if (format->k_key == 16) scores_sparse_all(units, n_units, 4, rows, out, stride, NULL, next);
+    else if (format->k_key == 8) scores_sparse_all(units, n_units, 2, rows, out, stride, NULL, next);
     else scores_any_all(units, n_units, format->k_key, false, rows, out, stride);
 }
 
@@ -154,17 +183,18 @@ static float exp_total(const float *x, size_t n, float max)
 }
 
 static bool scores_sums(const kern_kv_format *format, const uint8_t *units, size_t n_units, const kern_query_rows *rows, float *out, size_t stride,
-                        float *ret_max, float *ret_sum)
+                        const uint8_t *next, float *max, kern_part_sums *ret_sums)
 {
     bool usual = format->key_type == KERN_KEY_CODE8 && format->k_key != format->d && (format->k_key == 16 || format->k_key == 8);
-    if (!usual || rows->n > KERN_SUMS_ROWS) return false;
+    if (!usual || rows->n > KERN_SUMS_ROWS || n_units > KERN_SUMS_PARTS * PART_UNITS) return false;
     row_sums sums[KERN_SUMS_ROWS];
-    for (size_t r = 0; r < rows->n; r++) sums[r] = (row_sums){_mm512_set1_ps(-INFINITY), _mm512_setzero_ps()};
-    if (format->k_key == 16) scores_sparse_all(units, n_units, 4, rows, out, stride, sums);
-    else scores_sparse_all(units, n_units, 2, rows, out, stride, sums);
+    for (size_t r = 0; r < rows->n; r++) sums[r] = (row_sums){_mm512_set1_ps(max[r]), _mm512_setzero_ps(), _mm512_setzero_ps()};
+    if (format->k_key == 16) scores_sparse_all(units, n_units, 4, rows, out, stride, sums, next);
+    else scores_sparse_all(units, n_units, 2, rows, out, stride, sums, next);
     for (size_t r = 0; r < rows->n; r++) {
-        ret_max[r] = _mm512_reduce_max_ps(sums[r].max);
-        ret_sum[r] = _mm512_reduce_add_ps(_mm512_mul_ps(sums[r].sum, avx512_exp(_mm512_sub_ps(sums[r].max, _mm512_set1_ps(ret_max[r])))));
+        max[r] = _mm512_cvtss_f32(sums[r].max);
+        _mm512_storeu_ps(ret_sums[r].parts, sums[r].parts);
+        ret_sums[r].all = _mm512_reduce_add_ps(sums[r].parts);
     }
     return true;
 }

@@ -12,6 +12,7 @@ enum {
     KERN_TABLE_BYTES = 128,    /* an 8-bit query table */
     KERN_TILE_TOKENS = 64,     /* keys of one tile; equal to KERN_MASS_TOKENS */
     KERN_SUMS_ROWS = 16,       /* of scores_sums */
+    KERN_SUMS_PARTS = 16,      /* of KERN_MASS_TOKENS each, likewise */
     KERN_ROTATE_ROWS = 4,      /* rows that are rotated together, each as if alone */
     KERN_TILE_ROWS_MULTIPLE = 6, /* rows of a tile are padded to this: accumulators of 6 rows fill the registers */
 };
@@ -48,6 +49,11 @@ typedef struct kern_tile_ops {
     void (*product)(const void *p, const void *tile, size_t n_rows, size_t d, const float *keep, float *acc);
 } kern_tile_ops;
 
+/* Sums of one row's weights over the parts of up to KERN_SUMS_PARTS * KERN_MASS_TOKENS tokens (0 beyond them), and over all of them. */
+typedef struct kern_part_sums {
+    float parts[KERN_SUMS_PARTS], all;
+} kern_part_sums;
+
 typedef struct kern_attend_ops {
     uint8_t table_bias; /* added to the query tables that `scores` is given */
 
@@ -67,10 +73,11 @@ typedef struct kern_attend_ops {
     /* out[r * stride + t]: scores of all rows with the tokens of n_units units; returns nothing for padding to rely on */
     void (*scores)(const kern_kv_format *format, const uint8_t *units, size_t n_units, const kern_query_rows *rows, float *out,
                    size_t stride);
-    /* The same, and of each row the largest score and the sum of exp(score - it), padding included, while the next keys are on their way.
-     * False, and nothing is done: not for this format or so many rows; then, or where it is NULL, scores, max and exp_total do it. */
+    /* The same, and max [rows], the largest score of each row so far (-inf at first), is brought up to date; ret_sums [rows] are the sums of
+     * exp(score - it), padding included, formed while the next keys are on their way: those at `next` follow these units.
+     * False, and nothing is done: not for this format, or so many rows or units; then, or where it is NULL, scores, max and exp_total do it. */
     bool (*scores_sums)(const kern_kv_format *format, const uint8_t *units, size_t n_units, const kern_query_rows *rows, float *out,
-                        size_t stride, float *ret_max, float *ret_sum);
+                        size_t stride, const uint8_t *next, float *max, kern_part_sums *ret_sums);
     float (*max)(const float *x, size_t n);
     /* the sum of exp(x - max), n a multiple of 16; -inf and NaN weigh nothing */
     float (*exp_total)(const float *x, size_t n, float max);

@@ -10,7 +10,8 @@
  * scores of a span are still in the nearest cache. Cuts: with the denominator known, a row's cut is the highest score below
  * which no more than drop_mass of its mass lies. It is looked for among the highest sixteenth of the scores (a sample says where
  * that begins), and if that is too few, among the highest quarter. Values: rows where no head of the group reaches its cut are not read. What was kept is summed
- * up, so that what was dropped is known, not estimated; rows that drop too much, should there be any, are read whole.
+ * up, so that what was dropped is known, not estimated; rows that drop too much, should there be any, are read whole. Attention mass is
+ * made of sums over parts of a span that the first phase forms on its way.
  *
  * Scores of one pass (some KV heads, some query tokens) are kept in scratch; passes are made small enough for it to stay
  * near the processor, and to stay bounded for a million tokens.
@@ -22,7 +23,7 @@
 #include <string.h>
 
 enum {
-    SPAN_TOKENS = 1024,
+    SPAN_TOKENS = KERN_SUMS_PARTS * KERN_MASS_TOKENS,
     ITEMS_MAX = 32,           /* about: more would only be merging */
     SCAN_QUERIES_MAX = 128,   /* attend.c sends no job with more this way */
     SCAN_ROWS_MAX = 1024,     /* of one pass */
@@ -46,6 +47,8 @@ typedef struct scan_scratch {
     uint32_t *tokens[2]; /* [LIST_TOKENS]: chosen */
     float *weights[2];   /* [group][LIST_TOKENS]: their scores, then weights; also a row's sample */
     float *highest;      /* [stride + LIST_TOKENS]: a row's highest scores, then their weights */
+    float *span_max;           /* [rows]: the largest scores before a span */
+    kern_part_sums *span_sums; /* [rows] */
     float *tile_weights, *p, *tile, *acc, *key_scale; /* where several query tokens share the reading of values */
 } scan_scratch;
 
@@ -70,6 +73,7 @@ typedef struct scan {
     float *table_scales, *dense;   /* [row], [row][d] */
     float *scores;                 /* [row][stride] */
     float *item_max, *item_sum;    /* [item][row]: the largest score, the sum of exp(score - it) */
+    float *part_max, *part_sums;   /* [row][span], [row][span][KERN_SUMS_PARTS]: the same of parts; where mass is wanted */
     float *max, *cuts;             /* [row]; a token whose score reaches no row's cut is left out */
     double *totals, *dropped;      /* [row]: softmax mass, relative to max; of it, what was left out */
     float *item_acc, *item_kept;   /* [item][row][d], [item][row] */
@@ -145,6 +149,8 @@ static size_t carve(scan *s, void *base)
     s->scores = kern_arena_take(&arena, rows * s->stride, sizeof(float));
     s->item_max = kern_arena_take(&arena, item_rows, sizeof(float));
     s->item_sum = kern_arena_take(&arena, item_rows, sizeof(float));
+    s->part_max = kern_arena_take(&arena, s->job->mass ? rows * s->n_spans : 0, sizeof(float));
+    s->part_sums = kern_arena_take(&arena, s->job->mass ? rows * s->n_spans * KERN_SUMS_PARTS : 0, sizeof(float));
     s->max = kern_arena_take(&arena, rows, sizeof(float));
     s->cuts = kern_arena_take(&arena, rows, sizeof(float));
     s->totals = kern_arena_take(&arena, rows, sizeof(double));
@@ -165,6 +171,8 @@ static size_t carve_thread(const scan *s, void *base, scan_scratch *ret)
         ret->weights[i] = kern_arena_take(&arena, n_weights, sizeof(float));
     }
     ret->highest = kern_arena_take(&arena, s->stride + LIST_TOKENS, sizeof(float));
+    ret->span_max = kern_arena_take(&arena, rows, sizeof(float));
+    ret->span_sums = kern_arena_take(&arena, rows, sizeof(kern_part_sums));
     ret->tile_weights = kern_arena_take(&arena, s->query_step * s->group * KERN_TILE_TOKENS, sizeof(float));
     ret->p = kern_arena_take(&arena, rows * KERN_TILE_TOKENS, sizeof(float));
     ret->tile = kern_arena_take(&arena, KERN_TILE_TOKENS * s->d, sizeof(float));
@@ -248,16 +256,39 @@ static void hide(const scan *s, const key_span *span, float *scores)
     }
 }
 
-/* Joins a span's largest score and sum to the item's. */
-static void join_sums(float here, float total, float *max, float *sum)
+/* The keys that the same thread most likely reads after those of a span. */
+static const uint8_t *keys_after(const scan *s, size_t span, size_t kv_head)
 {
-    if (here == -INFINITY) return;
-    if (here > *max) {
-        *sum = *sum * expf(*max - here) + total;
-        *max = here;
-    } else {
-        *sum += total * expf(here - *max);
+    if (span + 1 < s->n_spans) return key_span_units(&s->spans[span + 1], s->params->format, kv_head, 0);
+    return key_span_units(&s->spans[0], s->params->format, kv_head + 1 < s->params->n_kv_heads ? kv_head + 1 : 0, 0);
+}
+
+/* One row's largest score so far and sums over a span, from its scores. */
+static void sum_span(const scan *s, const float *scores, size_t n, float *max, kern_part_sums *ret_sums)
+{
+    float here = s->ops->max(scores, n);
+    if (here > *max) *max = here;
+    memset(ret_sums, 0, sizeof *ret_sums);
+    for (size_t first = 0, part = 0; first < n && *max > -INFINITY; first += KERN_MASS_TOKENS, part++) {
+        ret_sums->parts[part] = s->ops->exp_total(scores + first, n - first < KERN_MASS_TOKENS ? n - first : KERN_MASS_TOKENS, *max);
+        ret_sums->all += ret_sums->parts[part];
     }
+}
+
+/* Scores and sums of one span; the largest scores of the item so far. */
+static void score_span(const scan *s, const scan_item *item, size_t index, const kern_query_rows *rows, float *max, kern_part_sums *ret_sums)
+{
+    const kern_kv_format *format = s->params->format;
+    const key_span *span = &s->spans[index];
+    size_t n_units = kern_n_units(span->n), kv_head = s->first_kv + item->kv;
+    float *scores = s->scores + item->row * s->stride + span->at;
+    const uint8_t *units = key_span_units(span, format, kv_head, 0);
+    if (s->ops->scores_sums && !hides(s, span) &&
+        s->ops->scores_sums(format, units, n_units, rows, scores, s->stride, keys_after(s, index, kv_head), max, ret_sums))
+        return;
+    s->ops->scores(format, units, n_units, rows, scores, s->stride);
+    hide(s, span, scores);
+    for (size_t r = 0; r < s->n_rows; r++) sum_span(s, scores + r * s->stride, n_units * KERN_UNIT_TOKENS, &max[r], &ret_sums[r]);
 }
 
 static void scan_scores(void *user, size_t index, unsigned thread)
@@ -265,30 +296,25 @@ static void scan_scores(void *user, size_t index, unsigned thread)
     const scan *s = user;
     if (kern_context_cancelled(s->context)) return;
     scan_item item = item_of(s, index);
-    const kern_kv_format *format = s->params->format;
     kern_query_rows rows = {
         .tables = s->tables + item.row * KERN_TABLE_BYTES,
         .scales = s->table_scales + item.row,
         .dense = s->dense + item.row * s->dense_stride,
         .n = s->n_rows,
     };
-    float *max = s->item_max + item.item_row, *sum = s->item_sum + item.item_row;
+    float *max = s->item_max + item.item_row, *sum = s->item_sum + item.item_row, *before = s->threads[thread].span_max;
+    kern_part_sums *sums = s->threads[thread].span_sums;
     for (size_t r = 0; r < s->n_rows; r++) max[r] = -INFINITY, sum[r] = 0;
-    for (size_t i = 0; i < item.n_spans; i++) {
-        const key_span *span = &s->spans[item.first_span + i];
-        size_t n_units = kern_n_units(span->n);
-        float *scores = s->scores + item.row * s->stride + span->at;
-        const uint8_t *units = key_span_units(span, format, s->first_kv + item.kv, 0);
-        float here[KERN_SUMS_ROWS], total[KERN_SUMS_ROWS];
-        if (s->ops->scores_sums && !hides(s, span) && s->ops->scores_sums(format, units, n_units, &rows, scores, s->stride, here, total)) {
-            for (size_t r = 0; r < s->n_rows; r++) join_sums(here[r], total[r], &max[r], &sum[r]);
-            continue;
-        }
-        s->ops->scores(format, units, n_units, &rows, scores, s->stride);
-        hide(s, span, scores);
+    for (size_t i = item.first_span; i < item.first_span + item.n_spans; i++) {
+        memcpy(before, max, s->n_rows * sizeof *max);
+        score_span(s, &item, i, &rows, max, sums);
         for (size_t r = 0; r < s->n_rows; r++) {
-            float *row = scores + r * s->stride, largest = s->ops->max(row, n_units * KERN_UNIT_TOKENS);
-            join_sums(largest, largest == -INFINITY ? 0 : s->ops->exp_total(row, n_units * KERN_UNIT_TOKENS, largest), &max[r], &sum[r]);
+            if (max[r] == -INFINITY) sums[r].all = 0;
+            sum[r] = (max[r] > before[r] ? sum[r] * expf(before[r] - max[r]) : sum[r]) + sums[r].all;
+            if (!s->job->mass) continue;
+            size_t at = (item.row + r) * s->n_spans + i;
+            s->part_max[at] = max[r];
+            memcpy(s->part_sums + at * KERN_SUMS_PARTS, sums[r].parts, sizeof sums[r].parts);
         }
     }
 }
@@ -500,30 +526,29 @@ static void scan_values(void *user, size_t index, unsigned thread)
 
 static size_t n_value_tasks(const scan *s, size_t n_kv) { return (n_kv * s->n_items + VALUE_ITEMS - 1) / VALUE_ITEMS; }
 
-static void scan_mass(void *user, size_t index, unsigned thread)
+/* ------------------------------------------------------------------------------------------------------ merging */
+
+/* Attention mass of all rows of one KV head. */
+static void add_mass(const scan *s, size_t kv)
 {
-    const scan *s = user;
-    scan_item item = item_of(s, index);
-    for (size_t i = 0; i < item.n_spans; i++) {
-        const key_span *span = &s->spans[item.first_span + i];
-        for (size_t first = 0; first < span->n && span->block < s->job->n_blocks; first += KERN_MASS_TOKENS) {
-            size_t n = kern_n_units(span->n - first) * KERN_UNIT_TOKENS;
-            if (n > KERN_MASS_TOKENS) n = KERN_MASS_TOKENS;
-            double sum = 0;
-            for (size_t r = item.row; r < item.row + s->n_rows; r++)
-                if (s->totals[r] > 0) sum += s->ops->exp_total(s->scores + r * s->stride + span->at + first, n, s->max[r]) / s->totals[r];
-            kern_mass_add(&s->mass[span->part + first / KERN_MASS_TOKENS], sum);
+    for (size_t i = 0; i < s->n_spans && s->spans[i].block < s->job->n_blocks; i++) {
+        double sums[KERN_SUMS_PARTS] = {0};
+        for (size_t r = kv * s->n_rows; r < (kv + 1) * s->n_rows; r++) {
+            size_t at = r * s->n_spans + i;
+            if (!(s->totals[r] > 0) || s->part_max[at] == -INFINITY) continue;
+            double share = exp((double)s->part_max[at] - (double)s->max[r]) / s->totals[r];
+            for (size_t p = 0; p < KERN_SUMS_PARTS; p++) sums[p] += share * (double)s->part_sums[at * KERN_SUMS_PARTS + p];
         }
+        for (size_t p = 0; p * KERN_MASS_TOKENS < s->spans[i].n; p++) kern_mass_add(&s->mass[s->spans[i].part + p], sums[p]);
     }
 }
-
-/* ------------------------------------------------------------------------------------------------------ merging */
 
 /* One KV head of the pass: outputs of all its rows, and what was left out. */
 static void merge_rows(void *user, size_t index, unsigned thread)
 {
     const scan *s = user;
     if (s->redo_kv != SIZE_MAX) index = s->redo_kv;
+    else if (s->job->mass) add_mass(s, index);
     size_t d = s->d, kv_head = s->first_kv + index, n_tokens = 0;
     for (size_t i = 0; i < s->n_spans; i++) n_tokens += s->spans[i].n;
     for (size_t r = 0; r < s->n_rows; r++) {
@@ -593,7 +618,6 @@ static void run_pass(scan *s)
     if (kern_context_cancelled(s->context)) return;
     kern_pool_run(pool, s->n_kv * s->n_rows, scan_cuts, s);
     if (kern_context_cancelled(s->context)) return;
-    if (s->job->mass) kern_pool_run(pool, n_tasks, scan_mass, s);
     kern_pool_run(pool, n_value_tasks(s, s->n_kv), scan_values, s);
     if (kern_context_cancelled(s->context)) return;
     kern_pool_run(pool, s->n_kv, merge_rows, s);
