@@ -51,11 +51,11 @@ __device__ __forceinline__ void ask_tile(Cursor &c, const gpu_group &g, uint32_t
     uint32_t token = (tile - c.first_tile) * GPU_TILE_TOKENS, units = c.n_tokens - token > 16 ? 2 : 1;
     *place = make_uint2(token, c.n_tokens);
     barrier_expect(bar, units * (KEY_UNIT_BYTES + 16 * ring::row_bytes + 32 * ring::groups));
-    bulk_copy(to + ring::keys_at, c.keys + (uint64_t)(token / 16) * KEY_UNIT_BYTES, units * KEY_UNIT_BYTES, bar);
-    bulk_copy(to + ring::scales_at, c.scales + (uint64_t)token * ring::groups, units * 32 * ring::groups, bar);
+    bulk_copy_once(to + ring::keys_at, c.keys + (uint64_t)(token / 16) * KEY_UNIT_BYTES, units * KEY_UNIT_BYTES, bar);
+    bulk_copy_once(to + ring::scales_at, c.scales + (uint64_t)token * ring::groups, units * 32 * ring::groups, bar);
     const uint8_t *rows = c.rows + (uint64_t)token * ring::row_bytes;
-    bulk_copy(to, rows, (ring::pad ? 16 : 16 * units) * ring::row_bytes, bar);
-    if (ring::pad && units == 2) bulk_copy(to + ring::unit_bytes, rows + 16 * ring::row_bytes, 16 * ring::row_bytes, bar);
+    bulk_copy_once(to, rows, (ring::pad ? 16 : 16 * units) * ring::row_bytes, bar);
+    if (ring::pad && units == 2) bulk_copy_once(to + ring::unit_bytes, rows + 16 * ring::row_bytes, 16 * ring::row_bytes, bar);
 }
 
 /* The lane's token and its share of the rows, as decode-integer.cuh's load_rows has them. */

@@ -32,6 +32,15 @@ __device__ __forceinline__ void bulk_copy(uint32_t to, const void *from, int n_b
                  "r"(bar)
                  : "memory");
 }
+/* The same for bytes that are read once a pass: the second-level cache gives them up first, and keeps what the next kernels read. */
+__device__ __forceinline__ void bulk_copy_once(uint32_t to, const void *from, int n_bytes, uint32_t bar)
+{
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(to), "l"(from),
+                 "r"(n_bytes), "r"(bar), "l"(policy)
+                 : "memory");
+}
 /* To the same place in both thread blocks of the cluster, each of whose barriers counts the bytes. */
 __device__ __forceinline__ void bulk_copy_to_both(uint32_t to, const void *from, int n_bytes, uint32_t bar)
 {
