@@ -239,7 +239,8 @@ eng_status eng_fetch_finish(eng_fetch *fetch, const bool *cancel, eng_error *err
 {
     if (fetch->concluded) return fetch->outcome == ENG_OK ? ENG_OK : eng_fail(error, fetch->outcome, "%s", fetch->error.message);
     eng_status status = eng_fetch_layer(fetch, fetch->n_layers - 1, cancel, &fetch->error);
-    for (size_t i = 0; i < fetch->n_records && status != ENG_CANCELLED; i++) {
+    if (status == ENG_CANCELLED) return eng_fail(error, ENG_CANCELLED, "cancelled");
+    for (size_t i = 0; i < fetch->n_records; i++) {
         const fetch_record *record = &fetch->records[i];
         bool damaged = record->status == ENG_BAD_FILE || (status == ENG_OK && !holds(record));
         if (status != ENG_OK && !damaged) continue; /* not known */
@@ -247,11 +248,7 @@ eng_status eng_fetch_finish(eng_fetch *fetch, const bool *cancel, eng_error *err
         eng_status told = eng_store_tell_view(record->view, damaged, &reason);
         if (told != ENG_OK && fetch->outcome == ENG_OK) fetch->outcome = told, fetch->error = reason;
     }
-    fetch->concluded = status != ENG_CANCELLED;
     if (fetch->outcome == ENG_OK) fetch->outcome = status;
-    if (!fetch->concluded) {
-        fetch->outcome = ENG_OK;
-        return eng_fail(error, ENG_CANCELLED, "cancelled");
-    }
+    fetch->concluded = true;
     return eng_fetch_finish(fetch, cancel, error);
 }
