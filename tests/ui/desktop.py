@@ -341,13 +341,17 @@ class Desktop:
         return self.wait(lambda: self._x_windows("^%s$" % re.escape(title))[0], "the window “%s”" % title)
 
     def fill(self, title, text):
-        """A dialog with one entry, by its title: types the text and Return into it."""
+        """A dialog with one entry, by its title: types the text and Return into it, by which it goes; until then it lies over what is clicked on."""
         subprocess.run(["xdotool", "windowfocus", "--sync", self.window_named(title), "type", "--delay", "20", text], check=True, capture_output=True)
         subprocess.run(["xdotool", "key", "Return"], check=True)
+        self.window_gone(title)
 
     def escape_from(self, title):
         """Escape, to the window of that title, which goes by it."""
         subprocess.run(["xdotool", "windowfocus", "--sync", self.window_named(title), "key", "Escape"], check=True, capture_output=True)
+        self.window_gone(title)
+
+    def window_gone(self, title):
         self.wait(lambda: not self._x_windows("^%s$" % re.escape(title)), "“%s” to go" % title)
 
     def focus_window(self):
