@@ -7,6 +7,7 @@
 #include "ui-accessible.h"
 #include "ui-config.h"
 #include "ui-preferences.h"
+#include "ui-settings-queue.h"
 #include "ui-settings.h"
 #include "ui-watchdog.h"
 #include "ui-window.h"
@@ -257,6 +258,13 @@ static void ui_application_open(GApplication *application, GFile **files, int n_
     if (window != NULL) ui_window_add_files(UI_WINDOW(window), list);
 }
 
+/* The windows have gone, and have asked for what is kept of them. */
+static void ui_application_shutdown(GApplication *application)
+{
+    G_APPLICATION_CLASS(ui_application_parent_class)->shutdown(application);
+    ui_settings_queue_flush();
+}
+
 static void ui_application_dispose(GObject *object)
 {
     UiApplication *self = UI_APPLICATION(object);
@@ -271,6 +279,7 @@ static void ui_application_class_init(UiApplicationClass *class)
     G_APPLICATION_CLASS(class)->startup = ui_application_startup;
     G_APPLICATION_CLASS(class)->activate = ui_application_activate;
     G_APPLICATION_CLASS(class)->open = ui_application_open;
+    G_APPLICATION_CLASS(class)->shutdown = ui_application_shutdown;
 }
 
 static void ui_application_init(UiApplication *self)

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "ui-settings-queue.h"
+
 typedef enum NoteKind { NOTE_LOOKING, NOTE_TEXT, NOTE_ROW, NOTE_DONE } NoteKind;
 
 typedef struct Note {
@@ -159,7 +161,7 @@ static bool begin_conversation(UiAsking *asking, const AppAskScope *scope)
 /* The second machine, where the settings let it answer. False: they say so, and it cannot be used. */
 static bool open_remote(AppRemote **ret_remote, GError **error)
 {
-    g_autoptr(AppSettings) settings = app_settings_open(NULL, NULL);
+    g_autoptr(AppSettings) settings = ui_settings_queue_open(NULL);
     if (settings == NULL || !app_settings_get_boolean(settings, APP_SETTING_REMOTE_ENABLED)) return true;
     *ret_remote = app_remote_new(settings, error);
     return *ret_remote != NULL;

@@ -9,8 +9,8 @@
 #include <glib/gi18n.h>
 
 #include "app-models.h"
-#include "app-settings.h"
 #include "app-watch.h"
+#include "ui-settings-queue.h"
 
 enum { CHANGED_DELAY_MS = 50, PROGRESS_DELAY_MS = 50, JOURNAL_DELAY_MS = 300 };
 
@@ -200,7 +200,7 @@ static void load_engine(GTask *task, gpointer source, gpointer data, GCancellabl
 {
     const Load *load = data;
     GError *error = NULL;
-    g_autoptr(AppSettings) settings = app_settings_open(NULL, NULL); /* the command line and doctor say what is wrong with them */
+    g_autoptr(AppSettings) settings = ui_settings_queue_open(NULL); /* the command line and doctor say what is wrong with them */
     g_autofree char *chosen = settings != NULL ? app_settings_get_text(settings, APP_SETTING_MODEL) : g_strdup("");
     const char *model = load->model != NULL ? load->model : *chosen != '\0' ? chosen : NULL;
     unsigned n_threads = settings != NULL ? (unsigned)app_settings_get_number(settings, APP_SETTING_THREADS) : 0;

@@ -1,14 +1,15 @@
 /* ui-general-page.c: see ui-general-page.h.
  *
- * What concerns the window alone is in GSettings; all else in app-settings.h, where the command line finds it too.
+ * What concerns the window alone is in GSettings; all else in app-settings.h, where the command line finds it too. That is read and written
+ * in ui-settings-queue.h; until it has been read, what would change it waits.
  */
 #define G_LOG_DOMAIN "ui-general-page"
 #include "ui-general-page.h"
 
 #include <glib/gi18n.h>
 
-#include "app-settings.h"
 #include "ui-preferences.h"
+#include "ui-settings-queue.h"
 #include "ui-settings.h"
 
 struct _UiGeneralPage {
@@ -16,7 +17,7 @@ struct _UiGeneralPage {
     UiContext *context;
     GtkSwitch *read_at_once, *remote_enabled;
     GtkSpinButton *threads;
-    AdwPreferencesGroup *watched;
+    AdwPreferencesGroup *watched, *remote;
     AdwEntryRow *remote_url, *remote_model;
     GtkPasswordEntry *remote_key;
     GPtrArray *folder_rows;
@@ -25,46 +26,79 @@ struct _UiGeneralPage {
 
 G_DEFINE_FINAL_TYPE(UiGeneralPage, ui_general_page, ADW_TYPE_PREFERENCES_PAGE)
 
-/* Small private files on this machine: read and written at once. */
-static AppSettings *open_settings(UiGeneralPage *self)
+static void say(UiGeneralPage *self, const GError *error)
 {
-    g_autoptr(GError) error = NULL;
-    AppSettings *settings = app_settings_open(NULL, &error);
-    if (settings == NULL) ui_preferences_say(GTK_WIDGET(self), error->message);
-    return settings;
+    if (error != NULL) ui_preferences_say(GTK_WIDGET(self), error->message);
 }
 
-static bool set(UiGeneralPage *self, const char *key, const char *value)
+static void on_set(GObject *source, GAsyncResult *result, gpointer user)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(AppSettings) settings = open_settings(self);
-    if (settings == NULL) return false;
-    if (app_settings_set(settings, key, *value != '\0' ? value : NULL, &error)) return true;
-    ui_preferences_say(GTK_WIDGET(self), error->message);
-    return false;
+    g_task_propagate_boolean(G_TASK(result), &error);
+    say(UI_GENERAL_PAGE(source), error);
+}
+
+static void set(UiGeneralPage *self, const char *key, const char *value)
+{
+    ui_settings_queue_set(G_OBJECT(self), key, value, on_set, NULL);
 }
 
 /* -------------------------------------------------------------------------------------------------------- watched folders */
 
-static void show_folders(UiGeneralPage *self);
+typedef struct FolderChange {
+    char *add, *drop; /* NULL: none */
+} FolderChange;
 
-static void set_folders(UiGeneralPage *self, const char *add, const char *drop)
+static void free_folder_change(gpointer data)
 {
-    g_autoptr(AppSettings) settings = open_settings(self);
-    if (settings == NULL) return;
+    FolderChange *change = data;
+    g_free(change->add);
+    g_free(change->drop);
+    g_free(change);
+}
+
+static char **change_folders(const FolderChange *change, GError **error)
+{
+    g_autoptr(AppSettings) settings = app_settings_open(NULL, error);
+    if (settings == NULL) return NULL;
     g_auto(GStrv) folders = app_settings_get_folders(settings, APP_SETTING_WATCH);
     g_autoptr(GPtrArray) list = g_ptr_array_new();
     for (char **at = folders; *at != NULL; at++) {
-        if (g_strcmp0(*at, drop) != 0 && g_strcmp0(*at, add) != 0) g_ptr_array_add(list, *at);
+        if (g_strcmp0(*at, change->drop) != 0 && g_strcmp0(*at, change->add) != 0) g_ptr_array_add(list, *at);
     }
-    if (add != NULL) g_ptr_array_add(list, (char *)add);
+    if (change->add != NULL) g_ptr_array_add(list, change->add);
     g_ptr_array_add(list, NULL);
+    if (!app_settings_set_folders(settings, APP_SETTING_WATCH, (const char *const *)list->pdata, error)) return NULL;
+    return g_strdupv((char **)list->pdata);
+}
+
+static void change_on_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+    GError *error = NULL;
+    char **folders = change_folders(data, &error);
+    if (folders != NULL) g_task_return_pointer(task, folders, (GDestroyNotify)g_strfreev);
+    else g_task_return_error(task, error);
+}
+
+static void show_folders(UiGeneralPage *self, char **folders);
+
+static void on_folders_changed(GObject *source, GAsyncResult *result, gpointer user)
+{
+    UiGeneralPage *self = UI_GENERAL_PAGE(source);
+    g_autoptr(UiContext) context = user;
     g_autoptr(GError) error = NULL;
-    if (!app_settings_set_folders(settings, APP_SETTING_WATCH, (const char *const *)list->pdata, &error)) {
-        ui_preferences_say(GTK_WIDGET(self), error->message);
-    }
-    show_folders(self);
-    ui_context_update_watch(self->context);
+    g_auto(GStrv) folders = g_task_propagate_pointer(G_TASK(result), &error);
+    say(self, error);
+    if (folders == NULL) return;
+    if (self->context != NULL) show_folders(self, folders);
+    ui_context_update_watch(context);
+}
+
+static void set_folders(UiGeneralPage *self, const char *add, const char *drop)
+{
+    FolderChange *change = g_new0(FolderChange, 1);
+    *change = (FolderChange){.add = g_strdup(add), .drop = g_strdup(drop)};
+    ui_settings_queue_run(G_OBJECT(self), NULL, change_on_thread, change, free_folder_change, on_folders_changed, g_object_ref(self->context));
 }
 
 static void on_drop_folder(UiGeneralPage *self, GtkButton *button)
@@ -73,13 +107,11 @@ static void on_drop_folder(UiGeneralPage *self, GtkButton *button)
     set_folders(self, NULL, folder);
 }
 
-static void show_folders(UiGeneralPage *self)
+static void show_folders(UiGeneralPage *self, char **folders)
 {
     for (guint i = 0; i < self->folder_rows->len; i++) adw_preferences_group_remove(self->watched, self->folder_rows->pdata[i]);
     g_ptr_array_set_size(self->folder_rows, 0);
-    g_autoptr(AppSettings) settings = open_settings(self);
-    g_auto(GStrv) folders = settings != NULL ? app_settings_get_folders(settings, APP_SETTING_WATCH) : NULL;
-    for (char **at = folders; at != NULL && *at != NULL; at++) {
+    for (char **at = folders; *at != NULL; at++) {
         GtkWidget *row = adw_action_row_new(), *button = gtk_button_new_from_icon_name("list-remove-symbolic");
         g_autofree char *name = g_filename_display_name(*at), *title = g_markup_escape_text(name, -1), *words = g_strdup_printf(_("Stop watching %s"), name);
         adw_preferences_row_set_title(ADW_PREFERENCES_ROW(row), title);
@@ -137,32 +169,67 @@ static void on_remote_model(UiGeneralPage *self)
     set(self, APP_SETTING_REMOTE_MODEL, gtk_editable_get_text(GTK_EDITABLE(self->remote_model)));
 }
 
-static void on_remote_key(UiGeneralPage *self)
+/* Kept, and never shown. */
+static void on_key_set(GObject *source, GAsyncResult *result, gpointer user)
 {
-    if (set(self, APP_SETTING_REMOTE_KEY, gtk_editable_get_text(GTK_EDITABLE(self->remote_key)))) {
-        gtk_editable_set_text(GTK_EDITABLE(self->remote_key), ""); /* kept, and never shown */
-    }
+    UiGeneralPage *self = UI_GENERAL_PAGE(source);
+    g_autofree char *key = user;
+    g_autoptr(GError) error = NULL;
+    bool is_kept = g_task_propagate_boolean(G_TASK(result), &error);
+    say(self, error);
+    if (!is_kept || self->context == NULL || !g_str_equal(gtk_editable_get_text(GTK_EDITABLE(self->remote_key)), key)) return;
+    gtk_editable_set_text(GTK_EDITABLE(self->remote_key), "");
 }
 
-static void show(UiGeneralPage *self)
+static void on_remote_key(UiGeneralPage *self)
 {
-    g_autoptr(AppSettings) settings = open_settings(self);
-    if (settings == NULL) return;
+    const char *key = gtk_editable_get_text(GTK_EDITABLE(self->remote_key));
+    ui_settings_queue_set(G_OBJECT(self), APP_SETTING_REMOTE_KEY, key, on_key_set, g_strdup(key));
+}
+
+static void set_usable(UiGeneralPage *self, bool usable)
+{
+    GtkWidget *const widgets[] = {GTK_WIDGET(self->threads), GTK_WIDGET(self->watched), GTK_WIDGET(self->remote)};
+    for (size_t i = 0; i < G_N_ELEMENTS(widgets); i++) gtk_widget_set_sensitive(widgets[i], usable);
+}
+
+static void show(UiGeneralPage *self, AppSettings *settings)
+{
     self->is_showing = true;
     g_autofree char *url = app_settings_get_text(settings, APP_SETTING_REMOTE_URL), *model = app_settings_get_text(settings, APP_SETTING_REMOTE_MODEL);
+    g_auto(GStrv) folders = app_settings_get_folders(settings, APP_SETTING_WATCH);
     gtk_spin_button_set_value(self->threads, (double)app_settings_get_number(settings, APP_SETTING_THREADS));
     gtk_switch_set_active(self->remote_enabled, app_settings_get_boolean(settings, APP_SETTING_REMOTE_ENABLED));
     gtk_editable_set_text(GTK_EDITABLE(self->remote_url), url);
     gtk_editable_set_text(GTK_EDITABLE(self->remote_model), model);
     self->is_showing = false;
-    show_folders(self);
+    show_folders(self, folders);
+    set_usable(self, true);
+}
+
+static void open_settings(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+    GError *error = NULL;
+    AppSettings *settings = app_settings_open(NULL, &error);
+    if (settings != NULL) g_task_return_pointer(task, settings, (GDestroyNotify)app_settings_free);
+    else g_task_return_error(task, error);
+}
+
+static void on_opened(GObject *source, GAsyncResult *result, gpointer user)
+{
+    UiGeneralPage *self = UI_GENERAL_PAGE(source);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(AppSettings) settings = g_task_propagate_pointer(G_TASK(result), &error);
+    say(self, error);
+    if (settings != NULL && self->context != NULL) show(self, settings);
 }
 
 GtkWidget *ui_general_page_new(UiContext *context)
 {
     UiGeneralPage *self = g_object_new(UI_TYPE_GENERAL_PAGE, NULL);
     self->context = g_object_ref(context);
-    show(self);
+    set_usable(self, false);
+    ui_settings_queue_run(G_OBJECT(self), NULL, open_settings, NULL, NULL, on_opened, NULL);
     return GTK_WIDGET(self);
 }
 
@@ -189,6 +256,7 @@ static void ui_general_page_class_init(UiGeneralPageClass *class)
     gtk_widget_class_bind_template_child(widget_class, UiGeneralPage, read_at_once);
     gtk_widget_class_bind_template_child(widget_class, UiGeneralPage, threads);
     gtk_widget_class_bind_template_child(widget_class, UiGeneralPage, watched);
+    gtk_widget_class_bind_template_child(widget_class, UiGeneralPage, remote);
     gtk_widget_class_bind_template_child(widget_class, UiGeneralPage, remote_enabled);
     gtk_widget_class_bind_template_child(widget_class, UiGeneralPage, remote_url);
     gtk_widget_class_bind_template_child(widget_class, UiGeneralPage, remote_model);

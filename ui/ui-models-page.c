@@ -13,12 +13,12 @@
 #include "app-download.h"
 #include "app-model-details.h"
 #include "app-models.h"
-#include "app-settings.h"
 #include "ui-accessible.h"
 #include "ui-calibration.h"
 #include "ui-format.h"
 #include "ui-job.h"
 #include "ui-preferences.h"
+#include "ui-settings-queue.h"
 
 enum { PAGES_OF_A_BOOK = 300, TOKENS_A_PAGE = 420 };
 
@@ -101,17 +101,29 @@ static void list(GTask *task, gpointer source, gpointer data, GCancellable *canc
     g_task_return_boolean(task, TRUE);
 }
 
+typedef struct Choice {
+    UiModelsPage *page;
+    char *name;
+} Choice;
+
+static void on_choice_kept(GObject *source, GAsyncResult *result, gpointer user)
+{
+    Choice *choice = user;
+    g_autoptr(GError) error = NULL;
+    if (g_task_propagate_boolean(G_TASK(result), &error)) ui_context_load_engine(UI_CONTEXT(source), choice->name);
+    if (error != NULL) ui_preferences_say(GTK_WIDGET(choice->page), error->message);
+    g_object_unref(choice->page);
+    g_free(choice->name);
+    g_free(choice);
+}
+
 static void on_chosen(UiModelsPage *self, GtkCheckButton *button)
 {
     if (self->is_showing || !gtk_check_button_get_active(button)) return;
     const char *name = g_object_get_data(G_OBJECT(button), "model");
-    g_autoptr(GError) error = NULL;
-    g_autoptr(AppSettings) settings = app_settings_open(NULL, &error);
-    if (settings == NULL || !app_settings_set(settings, APP_SETTING_MODEL, name, &error)) {
-        ui_preferences_say(GTK_WIDGET(self), error->message);
-        return;
-    }
-    ui_context_load_engine(self->context, name);
+    Choice *choice = g_new0(Choice, 1);
+    *choice = (Choice){.page = g_object_ref(self), .name = g_strdup(name)};
+    ui_settings_queue_set(G_OBJECT(self->context), APP_SETTING_MODEL, name, on_choice_kept, choice);
 }
 
 static void reload(UiModelsPage *self);
@@ -382,7 +394,7 @@ static bool run_download(UiJob *job, gpointer data, GError **error)
 {
     Work *work = data;
     work->job = job;
-    g_autoptr(AppSettings) settings = app_settings_open(NULL, error);
+    g_autoptr(AppSettings) settings = ui_settings_queue_open(error);
     if (settings == NULL) return false;
     AppDownloadWish wish = {.what = work->what, .weights = APP_MODEL_WEIGHTS_8_BITS};
     work->name = app_download_run(work->folder, settings, &wish, tell_downloaded, work, ui_job_cancel_flag(job), error);

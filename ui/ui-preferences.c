@@ -52,7 +52,12 @@ static void say(GtkWidget *widget, const char *words, bool stays)
 
 void ui_preferences_say(GtkWidget *widget, const char *words)
 {
-    say(widget, words, true);
+    if (gtk_widget_get_ancestor(widget, UI_TYPE_PREFERENCES) != NULL) {
+        say(widget, words, true);
+        return;
+    }
+    GtkWindow *window = gtk_application_get_active_window(GTK_APPLICATION(g_application_get_default()));
+    if (window != NULL) ui_window_say(GTK_WIDGET(window), words);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- removals */

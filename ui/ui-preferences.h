@@ -18,7 +18,7 @@ G_DECLARE_FINAL_TYPE(UiPreferences, ui_preferences, UI, PREFERENCES, AdwPreferen
 /* page: "general", "models", "storage". Presents the one that is open, if there is one. */
 void ui_preferences_present(UiContext *context, GtkWindow *parent, const char *page);
 
-/* For its pages: says what failed, in the window that holds `widget`. */
+/* For its pages: says what failed, in the window that holds `widget`, or in the main one when that is closed by now. */
 void ui_preferences_say(GtkWidget *widget, const char *words);
 
 /* For its pages, which tell and remove what they list by a key. `changed` lists anew, without what is in `hidden`. */

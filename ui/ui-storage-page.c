@@ -11,6 +11,7 @@
 #include "ui-format.h"
 #include "ui-job.h"
 #include "ui-preferences.h"
+#include "ui-settings-queue.h"
 
 #define BYTES_A_GB 1e9
 
@@ -156,7 +157,7 @@ static void on_listed(GObject *source, GAsyncResult *result, gpointer user)
     bool is_done = g_task_propagate_boolean(G_TASK(result), &error);
     if (self->context == NULL) return;
     if (is_done) show_listing(self, g_task_get_task_data(G_TASK(result)));
-    else ui_preferences_say(GTK_WIDGET(self), error->message);
+    else if (error != NULL) ui_preferences_say(GTK_WIDGET(self), error->message); /* without: a later one follows */
 }
 
 static void run_listing(UiStoragePage *self, Listing *listing)
@@ -197,7 +198,7 @@ static void on_remove(UiStoragePage *self, GtkButton *button)
                                                                     .changed = reload_page});
 }
 
-/* A moment after the last change, so that typing 20 is not taken for 2 first. */
+/* A moment after the last change, so that typing 20 is not taken for 2 first; or as the page goes. It may be one of the settings. */
 static gboolean set_budget(gpointer user)
 {
     UiStoragePage *self = user;
@@ -205,7 +206,7 @@ static gboolean set_budget(gpointer user)
     Listing *listing = listing_new(self);
     listing->sets_budget = true;
     listing->budget_bytes = (uint64_t)(gtk_spin_button_get_value(self->budget) * BYTES_A_GB);
-    run_listing(self, listing);
+    ui_settings_queue_run(G_OBJECT(self), "budget", list, listing, free_listing, on_listed, NULL);
     return G_SOURCE_REMOVE;
 }
 
@@ -331,6 +332,16 @@ GtkWidget *ui_storage_page_new(UiContext *context)
     return GTK_WIDGET(self);
 }
 
+static void ui_storage_page_unmap(GtkWidget *widget)
+{
+    UiStoragePage *self = UI_STORAGE_PAGE(widget);
+    if (self->budget_source != 0) {
+        g_source_remove(self->budget_source);
+        set_budget(self);
+    }
+    GTK_WIDGET_CLASS(ui_storage_page_parent_class)->unmap(widget);
+}
+
 static void ui_storage_page_dispose(GObject *object)
 {
     UiStoragePage *self = UI_STORAGE_PAGE(object);
@@ -357,6 +368,7 @@ static void ui_storage_page_class_init(UiStoragePageClass *class)
     GtkWidgetClass *widget_class = GTK_WIDGET_CLASS(class);
     G_OBJECT_CLASS(class)->dispose = ui_storage_page_dispose;
     G_OBJECT_CLASS(class)->finalize = ui_storage_page_finalize;
+    widget_class->unmap = ui_storage_page_unmap;
     gtk_widget_class_set_template_from_resource(widget_class, "/org/lectern/Lectern/ui/storage-page.ui");
     gtk_widget_class_bind_template_child(widget_class, UiStoragePage, states);
     gtk_widget_class_bind_template_child(widget_class, UiStoragePage, used_row);

@@ -1,12 +1,59 @@
 #!/usr/bin/python3
 """Preferences: what each model costs here, what each document's saved states cost, verifying, removing; settings that the command line sees."""
+import os
+
 from desktop import Desktop
 
 TEXT = "# A note\n\nThe gardener planted three apple trees in 1805.\n"
 
 
 def settings(desktop):
-    return {line["key"]: line for line in desktop.lectern("settings")}
+    return {line["key"]: line["value"] for line in desktop.lectern("settings")}
+
+
+# As the two are called: by themselves, and by the rows they stand in.
+AT_ONCE, ELSEWHERE = "Read added documents at once Read added documents at once", "Answer on a second machine Answer there"
+
+
+def set_number(desktop, name, number, before=None):
+    """In a spin button, once it has the value of before."""
+    value, spin = desktop.atspi.Value, desktop.find("spin button", contains=name)
+    desktop.wait(lambda: before is None or value.get_current_value(spin) == before, "%s to be %s" % (name, before))
+    desktop.wait(lambda: value.set_current_value(spin, number), "%s to be set to %s" % (name, number))
+
+
+def check_never_waits(desktop):
+    """On a disk that takes its time: no setting is written by the main loop, and none is lost when the window is closed at once."""
+    config, told = os.path.join(desktop.folder, "config"), os.path.join(desktop.folder, "changes")
+    desktop.start(env={"LD_PRELOAD": os.environ["LECTERN_FULL_DISK"], "LECTERN_FULL_FOLDER": config, "LECTERN_SLOW_MS": "700",
+                       "LECTERN_CHANGES": told})
+    desktop.call_action("preferences")
+    desktop.press(AT_ONCE, "check box")
+    desktop.press(ELSEWHERE, "check box")
+    for number in range(1, 9):
+        set_number(desktop, "Threads", number)
+    desktop.call_action("storage")
+    set_number(desktop, "Budget", 7, before=20)
+    assert desktop.stop() == 0
+    changes = [line.split(" ", 1) for line in open(told).read().splitlines()]
+    assert {os.path.basename(path) for _, path in changes} >= {"settings.conf", "keyfile"}, changes
+    assert {thread for thread, _ in changes} == {"thread"}, changes
+    now = settings(desktop)
+    assert now["remote.enabled"] is True and now["compute.threads"] == 8, now
+    assert desktop.lectern("cache", "limit")[0]["limit"] == 7000000000
+    keyfile = open(os.path.join(config, "glib-2.0/settings/keyfile")).read()
+    assert "read-at-once=false" in keyfile, keyfile
+
+
+def check_full_disk(desktop):
+    """What cannot be written is told, and what was set before stays."""
+    desktop.start(env={"LD_PRELOAD": os.environ["LECTERN_FULL_DISK"], "LECTERN_FULL_FOLDER": os.path.join(desktop.folder, "config"),
+                       "LECTERN_FULL_BYTES": "0"})
+    desktop.call_action("preferences")
+    desktop.press(ELSEWHERE, "check box")
+    desktop.find("label", contains="the settings cannot be written")
+    assert desktop.stop() == 0
+    assert settings(desktop)["remote.enabled"] is True, settings(desktop)
 
 
 with Desktop() as desktop:
@@ -39,5 +86,8 @@ with Desktop() as desktop:
     # General: the second machine is off until it is switched on, and an address that is none is refused in words.
     desktop.call_action("preferences")
     desktop.find("label", "A Second Machine")
-    assert settings(desktop)["remote.enabled"]["value"] in (False, "no"), settings(desktop)["remote.enabled"]
+    assert settings(desktop)["remote.enabled"] is False, settings(desktop)["remote.enabled"]
     assert desktop.stop() == 0
+    for check in (check_never_waits, check_full_disk):
+        check(desktop)
+        print(check.__name__)
