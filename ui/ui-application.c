@@ -6,6 +6,7 @@
 
 #include "ui-accessible.h"
 #include "ui-config.h"
+#include "ui-icons.h"
 #include "ui-preferences.h"
 #include "ui-settings-queue.h"
 #include "ui-settings.h"
@@ -226,6 +227,7 @@ static void on_read_at_once(GSettings *settings, const char *key, UiApplication 
 static void ui_application_startup(GApplication *application)
 {
     UiApplication *self = UI_APPLICATION(application);
+    ui_icons_keep();
     G_APPLICATION_CLASS(ui_application_parent_class)->startup(application);
     gtk_window_set_default_icon_name(UI_APPLICATION_ID);
     g_action_map_add_action_entries(G_ACTION_MAP(self), ACTIONS, G_N_ELEMENTS(ACTIONS), self);
