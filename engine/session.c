@@ -168,8 +168,12 @@ static eng_status eval(eng_session *session, const uint32_t *ids, size_t n, floa
 {
     if (session->refused.status != ENG_OK) return eng_fail(error, session->refused.status, "%s", session->refused.message);
     eng_status status = check_eval(session, ids, n, error);
+    if (status == ENG_OK && ret_all) status = conclude(session, ENG_OK, error); /* first: logits go to the caller's memory as they come */
     if (status != ENG_OK) return status;
-    return conclude(session, run(session, ids, n, ret_all, error), error);
+    uint32_t n_suffix = session->n_suffix;
+    status = conclude(session, run(session, ids, n, ret_all, error), error);
+    if (status != ENG_OK) session->n_suffix = n_suffix; /* who asks again begins where this call did */
+    return status;
 }
 
 eng_status eng_session_eval(eng_session *session, const uint32_t *ids, size_t n, const float **ret_logits, eng_error *error)
@@ -193,7 +197,16 @@ void eng_session_truncate(eng_session *session, size_t n_suffix)
 
 void eng_session_set_drop_mass(eng_session *session, float drop_mass) { session->drop_mass = drop_mass > 0 ? drop_mass : 0; }
 
-void eng_session_get_stats(const eng_session *session, eng_session_stats *ret_stats) { *ret_stats = session->stats; }
+/* C11 for what is told beside the logits. */
+static bool is_held(const eng_session *session) { return !session->fetch && session->refused.status == ENG_OK; }
+
+void eng_session_get_stats(const eng_session *session, eng_session_stats *ret_stats)
+{
+    *ret_stats = session->stats;
+    if (is_held(session)) return;
+    ret_stats->value_rows = ret_stats->value_rows_read = 0;
+    ret_stats->dropped_mass_max = 0;
+}
 
 void eng_session_record_mass(eng_session *session, bool on)
 {
@@ -211,7 +224,7 @@ void eng_session_record_mass(eng_session *session, bool on)
 
 void eng_session_get_mass(const eng_session *session, size_t index, const float **ret_mass, size_t *ret_n_parts)
 {
-    if (index >= session->n_sections || !session->mass_view) {
+    if (index >= session->n_sections || !session->mass_view || !is_held(session)) {
         *ret_mass = NULL;
         *ret_n_parts = 0;
         return;

@@ -262,7 +262,8 @@ eng_status eng_session_new(eng_runtime *runtime, const eng_section *sections, si
 void eng_session_free(eng_session *session);
 /* Runs tokens at the end of the branch. *ret_logits [n_vocabulary] belong to the session until its next call and are those after
  * the last token. The first call computes while sections come in and are verified, and returns logits when all of them hold; ENG_MISS (one is
- * damaged; its store knows from then on), ENG_IO: the session is of no further use. */
+ * damaged; its store knows from then on), ENG_IO: the session is of no further use. After another failure (ENG_CANCELLED, ENG_NO_MEMORY) the
+ * session is as long as before, and the call may be made again. */
 eng_status eng_session_eval(eng_session *session, const uint32_t *ids, size_t n, const float **ret_logits, eng_error *error);
 size_t eng_session_n_suffix(const eng_session *session);
 void eng_session_truncate(eng_session *session, size_t n_suffix); /* back to an earlier length: a branch point */
@@ -276,12 +277,13 @@ typedef struct eng_session_stats {
     uint64_t value_rows, value_rows_read;
     double dropped_mass_max;
 } eng_session_stats;
+/* Value rows and dropped mass are 0 until all sections hold. */
 void eng_session_get_stats(const eng_session *session, eng_session_stats *ret_stats);
 
 /* Attention mass of the session's tokens so far, by section and part of KERN_MASS_TOKENS tokens, averaged over heads and the
  * layers that retrieve (all of them by default). Off until switched on; switching on clears. */
 void eng_session_record_mass(eng_session *session, bool on);
-/* Parts of section `index`: ret_mass borrowed until the next call on the session. */
+/* Parts of section `index`: ret_mass borrowed until the next call on the session. None (NULL) until all sections hold. */
 void eng_session_get_mass(const eng_session *session, size_t index, const float **ret_mass, size_t *ret_n_parts);
 
 /* Ranks sections by the model's own key codes: runs `ids` over `session`'s sections and scores every section of `all` with the

@@ -1,7 +1,8 @@
-/* test-cache-fetch.c: sections that are verified while a question is computed over them (engine/cache-fetch.h): promises 3, 6, 7, 8 on that way.
+/* test-cache-fetch.c: sections that are verified while a question is computed over them (engine/cache-fetch.h): promises 3, 5, 6, 7, 8 on that way.
  *
- * Owns: damage that was there and damage that comes meanwhile, disks that fail, files that are cut or replaced, being cancelled, a GPU.
- * Does not own: the same for sections that are verified first (test-cache-damage.c, test-cache-io.c, test-refused.c).
+ * Owns: damage that was there and damage that comes meanwhile, disks that fail, files that are cut or replaced, being cancelled, allocations that
+ *       fail, a GPU.
+ * Does not own: the same for sections that are verified first (test-cache-damage.c, test-cache-io.c, test-memory.c, test-refused.c).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "cache-fixture.h"
+#include "fault-allocations.h"
 #include "gpu.h"
 #include "select-tests.h"
 
@@ -122,12 +124,28 @@ static eng_session *new_session(const place *p)
     return session;
 }
 
+/* Of a session whose sections do not hold, or not yet. */
+static void assert_gives_nothing_out(const eng_session *session)
+{
+    eng_session_stats stats;
+    const float *mass;
+    size_t n_parts;
+    eng_session_get_stats(session, &stats);
+    assert_true(stats.value_rows == 0 && stats.value_rows_read == 0 && stats.dropped_mass_max == 0);
+    for (size_t s = 0; s < N_SECTIONS; s++) {
+        eng_session_get_mass(session, s, &mass, &n_parts);
+        assert_null(mass);
+        assert_int_equal(n_parts, 0);
+    }
+}
+
 /* ENG_OK with the right logits, or the failure, after which the session says the same again and gives nothing out. */
 static eng_status ask(const place *p, eng_error *ret_error)
 {
     static const float nothing;
     const float *logits = &nothing;
     eng_session *session = new_session(p);
+    eng_session_record_mass(session, true);
     eng_status status = eng_session_eval(session, all.question, N_QUESTION, &logits, ret_error);
     if (status == ENG_OK) {
         assert_memory_equal(logits, all.expected, all.n_logit_bytes);
@@ -137,6 +155,7 @@ static eng_status ask(const place *p, eng_error *ret_error)
         assert_int_equal(eng_session_eval(session, all.question, N_QUESTION, &logits, &again), status);
         assert_string_equal(again.message, ret_error->message);
         assert_ptr_equal(logits, &nothing);
+        assert_gives_nothing_out(session);
     }
     eng_session_free(session);
     return status;
@@ -253,6 +272,26 @@ static void test_promise_06_garbage_is_computed_over_and_refused(void **state)
     }
 }
 
+/* Logits of every row are written to the caller's memory. */
+static void test_promise_06_every_rows_logits_wait_for_it(void **state)
+{
+    float *logits = calloc(N_QUESTION, all.n_logit_bytes);
+    for (int damaged = 1; damaged >= 0; damaged--) {
+        place p = {0};
+        open_place(&p);
+        if (damaged) fixture_file_flip(p.path, all.offsets[2] - 1, 1);
+        find_all(&p, ENG_VERIFY_LATER);
+        eng_session *session = new_session(&p);
+        assert_int_equal(eng_session_eval_all(session, all.question, N_QUESTION, logits, NULL), damaged ? ENG_MISS : ENG_OK);
+        const float *last = logits + (N_QUESTION - 1) * all.n_logit_bytes / sizeof *logits;
+        for (size_t i = 0; damaged && i < N_QUESTION * all.n_logit_bytes / sizeof *logits; i++) assert_true(logits[i] == 0);
+        if (!damaged) assert_memory_equal(last, all.expected, all.n_logit_bytes);
+        eng_session_free(session);
+        close_place(&p);
+    }
+    free(logits);
+}
+
 static void flip_the_end(void) { fixture_file_flip(disk.path, all.offsets[N_SECTIONS] - 1, 0x40); }
 
 static void test_promise_06_damage_that_comes_meanwhile(void **state)
@@ -333,8 +372,11 @@ static void test_cancelled_meanwhile(void **state)
         disk.happen = cancel;
         eng_runtime_set_cancel(all.runtime, &disk.cancel);
         eng_session *session = new_session(&p);
+        eng_session_record_mass(session, true);
         eng_status status = eng_session_eval(session, all.question, N_QUESTION, &logits, NULL);
         if (status != ENG_CANCELLED) fail_msg("at reading %d: %d", at, status);
+        assert_int_equal(eng_session_n_suffix(session), 0);
+        assert_gives_nothing_out(session);
         assert_in_range(disk.n_reads, at, at + 1); /* at once: another thread may be in one */
         if (at % 4 == 1) { /* goes on where it ended */
             disk.cancel = false;
@@ -373,9 +415,98 @@ static void test_replaced_before_it_was_verified(void **state)
     close_place(&p);
 }
 
+/* ------------------------------------------------------------------------------------------------- allocations that fail */
+
+typedef struct cold {
+    bool damaged;
+    int cancel_at; /* the reading, from 1, that it is cancelled at, and asked again; 0: it is not */
+} cold;
+
+/* Asks until it is known whether all sections hold: without one allocation, and cancelled, nothing is lost but the time. The first failure. */
+static eng_status ask_until_known(eng_session *session, const cold *c, eng_error *error)
+{
+    static const float nothing;
+    const float *logits = &nothing;
+    eng_error reason = {0}, *ret_reason = error;
+    eng_status status, first = ENG_OK;
+    do {
+        status = eng_session_eval(session, all.question, N_QUESTION, &logits, ret_reason);
+        if (first == ENG_OK && status == ENG_NO_MEMORY) first = status, ret_reason = &reason;
+        if (status != ENG_OK) assert_ptr_equal(logits, &nothing);
+        if (status != ENG_OK) assert_gives_nothing_out(session);
+        if (status == ENG_CANCELLED) assert_true(c->cancel_at && disk.cancel);
+        disk.cancel = false;
+    } while (status == ENG_CANCELLED || status == ENG_NO_MEMORY);
+    if (status != (c->damaged ? ENG_MISS : ENG_OK)) fail_msg("allocation %llu: %d", (unsigned long long)fault_allocations_failing(), status);
+    if (status == ENG_OK) assert_memory_equal(logits, all.expected, all.n_logit_bytes);
+    if (status == ENG_MISS) assert_non_null(strstr(ret_reason->message, "payload"));
+    return first;
+}
+
+static eng_status open_and_ask(place *p, const cold *c, eng_error *error)
+{
+    eng_cache_environment environment = {.ops = &disk.ops};
+    eng_runtime *runtime = NULL;
+    eng_session *session = NULL;
+    eng_status status = eng_cache_open_with(p->folder, NULL, &environment, &p->cache, error);
+    if (status == ENG_OK) status = eng_store_open(p->cache, all.model, "book", &p->store, error);
+    for (uint32_t s = 0; s < N_SECTIONS && status == ENG_OK; s++) status = find(p, s, ENG_VERIFY_LATER, error);
+    fault_allocations_count(true);
+    disk.n_reads = 0;
+    disk.at = c->cancel_at;
+    disk.happen = cancel;
+    if (status == ENG_OK) status = eng_runtime_new(all.model, &(eng_runtime_options){.n_threads = 2, .gpu = ENG_GPU_NEVER}, &runtime, error);
+    if (status == ENG_OK) status = eng_session_new(runtime, p->sections, N_SECTIONS, 64, &session, error);
+    if (status == ENG_OK) {
+        eng_runtime_set_cancel(runtime, &disk.cancel);
+        eng_session_record_mass(session, true);
+        status = ask_until_known(session, c, error);
+        if (status == ENG_OK && c->cancel_at) assert_true(disk.n_reads > c->cancel_at);
+    }
+    eng_session_free(session);
+    eng_runtime_free(runtime);
+    eng_store_close(p->store);
+    eng_cache_close(p->cache);
+    return status;
+}
+
+static eng_status work_on_asking(void *user, eng_error *error)
+{
+    const cold *c = user;
+    place p = {0};
+    fault_allocations_count(false);
+    open_place(&p);
+    if (c->damaged) fixture_file_flip(p.path, all.offsets[2] - 1, 1);
+    fault_allocations_count(!c->damaged && !c->cancel_at); /* opening is the same for all */
+    eng_status status = open_and_ask(&p, c, error);
+    fault_allocations_count(false);
+    fixture_folder_free(p.folder);
+    free(p.path);
+    fault_allocations_count(true);
+    return status;
+}
+
+static void test_promise_05_asking_over_a_cold_cache(void **state)
+{
+    cold c = {0};
+    fault_allocations_every(work_on_asking, &c, 500);
+}
+
+static void test_promise_05_asking_over_a_damaged_one(void **state)
+{
+    cold c = {.damaged = true};
+    fault_allocations_every(work_on_asking, &c, 20);
+}
+
+static void test_promise_05_asking_that_is_cancelled(void **state)
+{
+    cold c = {.cancel_at = N_SECTIONS + 2};
+    fault_allocations_every(work_on_asking, &c, 20);
+}
+
 /* ------------------------------------------------------------------------------------------------------------------ a GPU */
 
-static int n_forwards;
+static int n_forwards, cancelled_at;
 
 static size_t gpu_probe(kern_gpu_device *ret_devices, size_t n_max, kern_gpu_error *error)
 {
@@ -393,7 +524,7 @@ static void gpu_close(kern_gpu *gpu) {}
 
 static kern_gpu_status gpu_forward(kern_gpu *gpu, const kern_gpu_segment *segments, size_t n, const bool *stop, kern_gpu_error *error)
 {
-    n_forwards++;
+    if (++n_forwards == cancelled_at) cancel();
     *error = (kern_gpu_error){.status = KERN_GPU_BAD_ARGUMENT, .message = "not this one"};
     return KERN_GPU_BAD_ARGUMENT;
 }
@@ -412,13 +543,50 @@ static void gpu_get_stats(const kern_gpu *gpu, kern_gpu_stats *ret_stats) { *ret
 static const kern_gpu_module module = {KERN_GPU_ABI, "test",   gpu_probe, gpu_open,     gpu_close,  gpu_forward,
                                        gpu_rows,     gpu_rows, gpu_prefetch, gpu_forget, gpu_get_stats};
 
+static void use_test_gpu(eng_runtime **ret_runtime)
+{
+    eng_gpu_set_module(&module);
+    assert_int_equal(eng_runtime_new(all.model, &(eng_runtime_options){.n_threads = 2, .gpu = ENG_GPU_WANTED}, ret_runtime, NULL), ENG_OK);
+}
+
+/* A question of two passes, the second of which is not run: asked again, it does not stand there twice. */
+static void test_cancelled_between_two_passes(void **state)
+{
+    enum { N_LONG = 520 };
+    uint32_t ids[N_LONG];
+    float *expected = malloc(all.n_logit_bytes);
+    const float *logits;
+    eng_runtime *runtime;
+    eng_session *session;
+    for (uint32_t i = 0; i < N_LONG; i++) ids[i] = (i * 7907 + 11) % 5000;
+    assert_int_equal(eng_session_new(all.runtime, NULL, 0, N_LONG, &session, NULL), ENG_OK);
+    assert_int_equal(eng_session_eval(session, ids, N_LONG, &logits, NULL), ENG_OK);
+    memcpy(expected, logits, all.n_logit_bytes);
+    eng_session_free(session);
+    use_test_gpu(&runtime);
+    disk.cancel = false;
+    n_forwards = 0;
+    cancelled_at = 2;
+    eng_runtime_set_cancel(runtime, &disk.cancel);
+    assert_int_equal(eng_session_new(runtime, NULL, 0, N_LONG, &session, NULL), ENG_OK);
+    assert_int_equal(eng_session_eval(session, ids, N_LONG, &logits, NULL), ENG_CANCELLED);
+    assert_int_equal(eng_session_n_suffix(session), 0);
+    disk.cancel = false;
+    assert_int_equal(eng_session_eval(session, ids, N_LONG, &logits, NULL), ENG_OK);
+    assert_memory_equal(logits, expected, all.n_logit_bytes);
+    cancelled_at = 0;
+    eng_session_free(session);
+    eng_runtime_free(runtime);
+    eng_gpu_set_module(NULL);
+    free(expected);
+}
+
 /* What a GPU gets stays in its memory: only what holds. */
 static void test_promise_06_a_gpu_gets_nothing_unverified(void **state)
 {
     eng_runtime *cpu = all.runtime;
     eng_error error = {0};
-    eng_gpu_set_module(&module);
-    assert_int_equal(eng_runtime_new(all.model, &(eng_runtime_options){.n_threads = 2, .gpu = ENG_GPU_WANTED}, &all.runtime, NULL), ENG_OK);
+    use_test_gpu(&all.runtime);
     for (int damaged = 1; damaged >= 0; damaged--) {
         place p = {0};
         open_place(&p);
@@ -443,6 +611,7 @@ static int before_all(void **state)
     eng_section sections[N_SECTIONS];
     eng_session *session;
     const float *logits;
+    fault_allocations_begin();
     all.folder = fixture_folder_new();
     if (eng_model_random("starter", 8, &all.model, NULL) != ENG_OK) return -1;
     if (eng_runtime_new(all.model, &(eng_runtime_options){.n_threads = 2, .gpu = ENG_GPU_NEVER}, &all.runtime, NULL) != ENG_OK) return -1;
@@ -489,12 +658,17 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_what_holds_is_verified_once),
         cmocka_unit_test(test_promise_06_damage_is_found_before_anything_is_given_out),
         cmocka_unit_test(test_promise_06_garbage_is_computed_over_and_refused),
+        cmocka_unit_test(test_promise_06_every_rows_logits_wait_for_it),
         cmocka_unit_test(test_promise_06_damage_that_comes_meanwhile),
         cmocka_unit_test(test_promise_03_a_reading_fails),
         cmocka_unit_test(test_promise_03_a_page_is_lost),
         cmocka_unit_test(test_promise_07_cut_meanwhile),
         cmocka_unit_test(test_cancelled_meanwhile),
         cmocka_unit_test(test_replaced_before_it_was_verified),
+        cmocka_unit_test(test_promise_05_asking_over_a_cold_cache),
+        cmocka_unit_test(test_promise_05_asking_over_a_damaged_one),
+        cmocka_unit_test(test_promise_05_asking_that_is_cancelled),
+        cmocka_unit_test(test_cancelled_between_two_passes),
         cmocka_unit_test(test_promise_06_a_gpu_gets_nothing_unverified),
     };
     return RUN_SELECTED_TESTS(tests, argc, argv, before_all, after_all);
