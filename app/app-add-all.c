@@ -6,6 +6,7 @@
  * then taken in like any other. Its path is that of the archive, "/", and its name in there.
  */
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -66,7 +67,7 @@ GPtrArray *app_reader_find_files(const char *path, const bool *cancel, uint32_t 
     if (strcmp(path, "-") != 0 && stat(path, &info) != 0) {
         int code = errno;
         g_autofree char *shown = g_filename_display_name(path);
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "Cannot read “%s”: %s", shown, g_strerror(code));
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, _("Cannot read “%s”: %s"), shown, g_strerror(code));
         g_ptr_array_unref(w.files);
         return NULL;
     }
@@ -98,7 +99,7 @@ typedef struct All {
 
 static bool stop(GError **error)
 {
-    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_CANCELLED, "stopped");
+    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_CANCELLED, _("stopped"));
     return false;
 }
 
@@ -148,12 +149,12 @@ static bool on_member_end(void *user, bool is_whole, const char *reason, GError 
     if (is_whole) {
         const char *format = app_source_format(&all->member, &problem);
         if (format != NULL && strcmp(format, "archive") == 0) {
-            app_source_fail(&problem, &all->member, APP_LIBRARY_ERROR_INVALID, "archives within archives are left out; unpack it first");
+            app_source_fail(&problem, &all->member, APP_LIBRARY_ERROR_INVALID, _("archives within archives are left out; unpack it first"));
         } else if (format != NULL) {
             document = app_add_source(all->library, &all->member, format, all->options, &added, &problem);
         }
     } else {
-        g_autofree char *why = g_strdup_printf("it could not be unpacked: %s", reason);
+        g_autofree char *why = g_strdup_printf(_("it could not be unpacked: %s"), *reason != '\0' ? _(reason) : "");
         app_source_fail(&problem, &all->member, APP_LIBRARY_ERROR_INVALID, why);
     }
     bool goes_on = tell(all, all->member.path, document, added, problem, error);
@@ -185,12 +186,12 @@ static bool unpack(All *all, const AppSource *archive, GError **error)
     all->archive = archive;
     all->n_members = 0;
     if (all->options->title != NULL) {
-        return app_source_fail(error, archive, APP_LIBRARY_ERROR_INVALID, "a title is for one document, and this is an archive of several files");
+        return app_source_fail(error, archive, APP_LIBRARY_ERROR_INVALID, _("a title is for one document, and this is an archive of several files"));
     }
     bool ok = app_extract_run(archive->fd, archive->name, &options, all->options->cancel, &sink, all, &problem);
     close_member(all);
     if (!ok) return app_add_translate_error(problem, error);
-    return all->n_members > 0 || app_source_fail(error, archive, APP_LIBRARY_ERROR_INVALID, "there is no file in it that can be read");
+    return all->n_members > 0 || app_source_fail(error, archive, APP_LIBRARY_ERROR_INVALID, _("there is no file in it that can be read"));
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- all */
@@ -227,7 +228,7 @@ bool app_reader_add_all(AppLibrary *library, const char *path, const AppAddOptio
     if (files == NULL) return false;
     if (files->len == 0) {
         g_autofree char *shown = g_filename_display_name(path);
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "“%s” holds no file that can be read", shown);
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, _("“%s” holds no file that can be read"), shown);
         return false;
     }
     bool ok = true;

@@ -7,6 +7,7 @@
 #include "app-add.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -148,7 +149,7 @@ int64_t app_reader_add_file(AppLibrary *library, const char *path, const AppAddO
     const char *format = app_source_open(&source, library, path, options, error) ? app_source_format(&source, error) : NULL;
     int64_t document = -1;
     if (format != NULL && strcmp(format, "archive") == 0) {
-        app_source_fail(error, &source, APP_LIBRARY_ERROR_INVALID, "it is an archive of several files, not a document");
+        app_source_fail(error, &source, APP_LIBRARY_ERROR_INVALID, _("it is an archive of several files, not a document"));
     } else if (format != NULL) {
         document = app_add_source(library, &source, format, options, ret_added, error);
     }

@@ -1,6 +1,7 @@
 /* app-address.c: see app-address.h. */
 #include "app-address.h"
 
+#include <glib/gi18n.h>
 #include <gio/gio.h>
 #include <string.h>
 
@@ -58,27 +59,27 @@ static bool find_reach(const char *host, AppAddressReach *ret_reach)
 static const char *find_odd(const char *text)
 {
     size_t n = strlen(text);
-    if (n == 0) return "is empty";
-    if (n > ADDRESS_BYTES_MAX) return "is too long";
+    if (n == 0) return _("is empty");
+    if (n > ADDRESS_BYTES_MAX) return _("is too long");
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)text[i] <= ' ' || (unsigned char)text[i] >= 0x7f || text[i] == '\\')
-            return "holds spaces or characters that an address cannot have";
+            return _("holds spaces or characters that an address cannot have");
     return NULL;
 }
 
 static const char *find_fault(GUri *uri, bool encrypted, AppAddressReach least, bool with_query, AppAddressReach *ret_reach)
 {
     const char *host = g_uri_get_host(uri);
-    if (host == NULL || host[0] == '\0') return "names no machine";
+    if (host == NULL || host[0] == '\0') return _("names no machine");
     if (host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:")] != '\0')
-        return "names no machine"; /* curl is given the text: what it could read in another way is refused */
-    if (g_uri_get_userinfo(uri) != NULL) return "holds a user's name or password; a key has a setting of its own";
-    if (g_uri_get_fragment(uri) != NULL) return "holds a “#”";
-    if (!with_query && g_uri_get_query(uri) != NULL) return "holds a “?”";
-    if (!find_reach(host, ret_reach)) return "names a machine by an odd number";
+        return _("names no machine"); /* curl is given the text: what it could read in another way is refused */
+    if (g_uri_get_userinfo(uri) != NULL) return _("holds a user's name or password; a key has a setting of its own");
+    if (g_uri_get_fragment(uri) != NULL) return _("holds a “#”");
+    if (!with_query && g_uri_get_query(uri) != NULL) return _("holds a “?”");
+    if (!find_reach(host, ret_reach)) return _("names a machine by an odd number");
     if (!encrypted && *ret_reach < least)
-        return least == APP_ADDRESS_LOOPBACK ? "is not encrypted (http) and does not point to this machine: https is needed"
-                                             : "is not encrypted (http) and points outside your own network: https is needed";
+        return least == APP_ADDRESS_LOOPBACK ? _("is not encrypted (http) and does not point to this machine: https is needed")
+                                             : _("is not encrypted (http) and points outside your own network: https is needed");
     return NULL;
 }
 
@@ -86,9 +87,9 @@ bool app_address_parse(const char *text, AppAddressReach least, bool with_query,
 {
     const char *reason = find_odd(text);
     g_autoptr(GUri) uri = reason == NULL ? g_uri_parse(text, G_URI_FLAGS_ENCODED, NULL) : NULL;
-    if (reason == NULL && uri == NULL) reason = "is not of the form https://machine/path";
+    if (reason == NULL && uri == NULL) reason = _("is not of the form https://machine/path");
     bool encrypted = uri != NULL && strcmp(g_uri_get_scheme(uri), "https") == 0;
-    if (uri != NULL && !encrypted && strcmp(g_uri_get_scheme(uri), "http") != 0) reason = "begins with neither https:// nor http://";
+    if (uri != NULL && !encrypted && strcmp(g_uri_get_scheme(uri), "http") != 0) reason = _("begins with neither https:// nor http://");
     AppAddressReach reach = APP_ADDRESS_PUBLIC;
     if (reason == NULL) reason = find_fault(uri, encrypted, least, with_query, &reach);
     if (reason != NULL) {

@@ -8,6 +8,8 @@
  */
 #include "app-ask-internal.h"
 
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -64,7 +66,7 @@ bool app_ask_get_conversation_scope(AppLibrary *library, int64_t conversation, G
         if (candidate->id == conversation) wanted = candidate;
     }
     if (!wanted) {
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "there is no conversation %" G_GINT64_FORMAT, conversation);
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, _("there is no conversation %" PRId64), conversation);
         return false;
     }
     GArray *documents = g_array_new(FALSE, FALSE, sizeof(int64_t));

@@ -3,6 +3,7 @@
  * Owns: the order of documents, rows, CSV, the turn that keeps a table. Does not own: answering (app-ask.c), layout (cli/, ui/).
  */
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "app-ask-internal.h"
@@ -135,7 +136,7 @@ GPtrArray *app_asker_ask_each(AppAsker *asker, const AppAskScope *scope, const c
     g_autoptr(GArray) ids = list_scope(asker->library, scope, error);
     if (!ids) return NULL;
     if (ids->len == 0) {
-        g_set_error_literal(error, APP_ASK_ERROR, APP_ASK_ERROR_EMPTY, "there are no documents to ask");
+        g_set_error_literal(error, APP_ASK_ERROR, APP_ASK_ERROR_EMPTY, _("there are no documents to ask"));
         return NULL;
     }
     AppAskOptions each = options ? *options : (AppAskOptions){0};

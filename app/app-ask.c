@@ -7,6 +7,7 @@
 #include "app-ask-internal.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "app-choose.h"
@@ -95,7 +96,7 @@ void app_asking_send(const AppAsking *asking, AppAskEvent event)
 static bool check_cancel(const AppAsking *asking, GError **error)
 {
     if (!asking->cancel || !__atomic_load_n(asking->cancel, __ATOMIC_RELAXED)) return true;
-    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "stopped");
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("stopped"));
     return false;
 }
 
@@ -273,12 +274,12 @@ static bool fit_reply(AppAsking *asking, GError **error)
         return true;
     }
     if (n_taken == asking->prompt.n)
-        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_QUESTION, "the question has %zu tokens; with an answer it is longer than the %u tokens that %s keeps",
+        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_QUESTION, _("the question has %zu tokens; with an answer it is longer than the %u tokens that %s keeps"),
                     asking->prompt.n, info->n_context, info->name);
     else
         g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_QUESTION,
-                    "what is asked and the question have %zu tokens, and %s takes in %u at once. Ask fewer documents, or let it read section by section "
-                    "(`lectern model sections %s independent`), which is an approximation", n_taken, info->name, info->n_context, info->name);
+                    _("what is asked and the question have %zu tokens, and %s takes in %u at once. Ask fewer documents, or let it read section by section "
+                      "(`lectern model sections %s independent`), which is an approximation"), n_taken, info->name, info->n_context, info->name);
     return false;
 }
 
@@ -314,7 +315,7 @@ static bool decode(AppAsking *asking, GError **error)
     }
     if (g_error_matches(failure, APP_EVIDENCE_ERROR, APP_EVIDENCE_ERROR_CANCELLED)) {
         g_clear_error(&failure);
-        g_set_error_literal(&failure, G_IO_ERROR, G_IO_ERROR_CANCELLED, "stopped");
+        g_set_error_literal(&failure, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("stopped"));
     }
     g_propagate_error(error, failure);
     return false;
@@ -509,7 +510,7 @@ static bool ask(AppAsking *asking, const AppAskScope *scope, GError **error)
 {
     AppAsker *asker = asking->asker;
     if (!asking->question[0]) {
-        g_set_error_literal(error, APP_ASK_ERROR, APP_ASK_ERROR_QUESTION, "there is no question");
+        g_set_error_literal(error, APP_ASK_ERROR, APP_ASK_ERROR_QUESTION, _("there is no question"));
         return false;
     }
     if (!open_shelf(asker, scope, error) || !prepare_prompt(asking, error)) return false;

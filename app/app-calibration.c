@@ -2,6 +2,7 @@
 #include "app-calibration.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <jansson.h>
 #include <math.h>
@@ -184,7 +185,7 @@ static AppCalibration *load_file(const char *file, GError **error)
     json_t *root = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &json_error);
     if (!json_is_object(root)) {
         json_decref(root);
-        g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_FAILED, "%s is damaged; calibrate again, or delete it", file);
+        g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_FAILED, _("%s is damaged; calibrate again, or delete it"), file);
         return NULL;
     }
     AppCalibration *calibration = from_json(root);
@@ -250,7 +251,7 @@ static AppCalibration *prepare_choice(const char *data_folder, const char *path,
     eng_model *opened;
     if (!open_model(data_folder, path, wished, &opened, error)) return NULL;
     if (wants_continuous && eng_model_get_info(opened)->section_mode != ENG_SECTIONS_CONTINUOUS) {
-        g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_INVALID, "%s was trained to read each section by itself, and does",
+        g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_INVALID, _("%s was trained to read each section by itself, and does"),
                     eng_model_get_info(opened)->name);
         eng_model_close(opened);
         return NULL;
@@ -272,13 +273,13 @@ bool app_calibration_choose(const char *data_folder, const char *model, uint32_t
 {
     g_autofree char *path = app_models_find(data_folder, model, error);
     if (path == NULL) return false;
-    if (k_key > UINT16_MAX || k_query > UINT16_MAX) return fail(error, APP_CALIBRATION_ERROR_INVALID, "no model has so many features");
+    if (k_key > UINT16_MAX || k_query > UINT16_MAX) return fail(error, APP_CALIBRATION_ERROR_INVALID, _("no model has so many features"));
     g_autofree char *file = file_of(data_folder, path), *rotation = NULL, *name = name_of(path);
     eng_model_options wished = {.k_key = (uint16_t)k_key, .k_query = (uint16_t)k_query};
     if (rotated) {
         g_autoptr(AppCalibration) stored = load_file(file, error);
         if (stored == NULL || stored->rotation[0] == '\0')
-            return error != NULL && *error != NULL ? false : fail(error, APP_CALIBRATION_ERROR_INVALID, "No rotation was measured yet; calibrate first");
+            return error != NULL && *error != NULL ? false : fail(error, APP_CALIBRATION_ERROR_INVALID, _("No rotation was measured yet; calibrate first"));
         wished.rotation_path = rotation = rotation_file_of(data_folder, path, stored->rotation);
     }
     g_autoptr(AppCalibration) calibration = prepare_choice(data_folder, path, file, &wished, false, error);
@@ -328,7 +329,7 @@ static bool get_tokens(const eng_model *model, const char *file, size_t n_wanted
     gsize n_bytes;
     if (!g_file_get_contents(file, &text, &n_bytes, error)) return false;
     if (n_bytes > TEXT_BYTES_MAX || !g_utf8_validate_len(text, n_bytes, NULL)) {
-        g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_TEXT, "%s: not a text in UTF-8 of at most %d MB", file, TEXT_BYTES_MAX >> 20);
+        g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_TEXT, _("%s: not a text in UTF-8 of at most %d MB"), file, TEXT_BYTES_MAX >> 20);
         return false;
     }
     size_t n_taken = MIN(n_bytes, n_wanted * BYTES_PER_TOKEN_MAX), start = n_bytes > n_taken ? (n_bytes - n_taken) / 2 : 0;
@@ -342,7 +343,7 @@ static bool get_tokens(const eng_model *model, const char *file, size_t n_wanted
         if (!tokenize(model, text + start, MIN(n_bytes - start, n_taken), n_wanted, other, error)) return false;
     }
     if (tokens->n >= TOKENS_MIN) return true;
-    g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_TEXT, "%s: too short: %zu tokens, at least %d are needed", file, tokens->n, TOKENS_MIN);
+    g_set_error(error, APP_CALIBRATION_ERROR, APP_CALIBRATION_ERROR_TEXT, _("%s: too short: %zu tokens, at least %d are needed"), file, tokens->n, TOKENS_MIN);
     return false;
 }
 
@@ -430,7 +431,7 @@ static bool check_engine(eng_status status, const eng_error *engine_error, GErro
 {
     if (status == ENG_OK) return true;
     return fail(error, status == ENG_CANCELLED ? APP_CALIBRATION_ERROR_CANCELLED : APP_CALIBRATION_ERROR_FAILED,
-                status == ENG_CANCELLED ? "Stopped; nothing was stored" : engine_error->message);
+                status == ENG_CANCELLED ? _("Stopped; nothing was stored") : engine_error->message);
 }
 
 /* The rotation to `rotation_file`, and with it the rows. */

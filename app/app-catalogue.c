@@ -5,6 +5,7 @@
  */
 #include "app-download.h"
 
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <jansson.h>
 #include <string.h>
@@ -42,10 +43,10 @@ static char *take_text(const json_t *object, const char *key, const char *missin
 /* What is wrong with an entry; NULL: nothing. */
 static const char *find_fault(const AppCatalogueEntry *entry)
 {
-    if (!app_hub_is_file_name(entry->name)) return "“name” is missing or is no plain name";
-    if (!app_hub_is_repository(entry->repository)) return "“repository” is missing or is not of the form OWNER/NAME";
-    if (!app_hub_is_revision(entry->revision)) return "“revision” is no name of a branch, tag or commit";
-    if (entry->file != NULL && !app_hub_is_file_name(entry->file)) return "“file” is no plain name of a file";
+    if (!app_hub_is_file_name(entry->name)) return _("“name” is missing or is no plain name");
+    if (!app_hub_is_repository(entry->repository)) return _("“repository” is missing or is not of the form OWNER/NAME");
+    if (!app_hub_is_revision(entry->revision)) return _("“revision” is no name of a branch, tag or commit");
+    if (entry->file != NULL && !app_hub_is_file_name(entry->file)) return _("“file” is no plain name of a file");
     return NULL;
 }
 
@@ -85,9 +86,9 @@ static bool add_file(GPtrArray *entries, const char *path, bool is_own, GError *
     const json_t *models = json_object_get(root, "models");
     bool good = json_is_array(models) && json_array_size(models) <= ENTRIES_MAX;
     if (root == NULL)
-        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_INVALID, "%s: line %d: %s", path, reason.line, reason.text);
+        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_INVALID, _("%s: line %d: %s"), path, reason.line, reason.text);
     else if (!good)
-        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_INVALID, "%s: there is no list “models” of up to %d entries", path, ENTRIES_MAX);
+        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_INVALID, _("%s: there is no list “models” of up to %d entries"), path, ENTRIES_MAX);
     for (size_t i = 0; good && i < json_array_size(models); i++) {
         AppCatalogueEntry *entry = take_entry(json_array_get(models, i), is_own);
         const char *fault = find_fault(entry);
@@ -95,7 +96,7 @@ static bool add_file(GPtrArray *entries, const char *path, bool is_own, GError *
             lay_over(entries, entry);
             continue;
         }
-        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_INVALID, "%s: entry %zu: %s", path, i + 1, fault);
+        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_INVALID, _("%s: entry %zu: %s"), path, i + 1, fault);
         app_catalogue_entry_free(entry);
         good = false;
     }

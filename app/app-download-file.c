@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <glib/gstdio.h>
 #include <nettle/sha1.h>
 #include <nettle/sha2.h>
@@ -43,13 +45,13 @@ static bool fail_errno(const char *path, GError **error)
 {
     int code = errno;
     g_set_error(error, APP_DOWNLOAD_ERROR, code == ENOSPC || code == EDQUOT ? APP_DOWNLOAD_ERROR_SPACE : APP_DOWNLOAD_ERROR_FAILED, "%s: %s%s",
-                path, g_strerror(code), code == ENOSPC ? "; free some space, then run it again: it goes on from here" : "");
+                path, g_strerror(code), code == ENOSPC ? _("; free some space, then run it again: it goes on from here") : "");
     return false;
 }
 
 static bool fail_damaged(const AppFetch *fetch, const char *reason, GError **error)
 {
-    g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_DAMAGED, "%s of %s: %s; nothing was installed", fetch->file->path,
+    g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_DAMAGED, _("%s of %s: %s; nothing was installed"), fetch->file->path,
                 fetch->repository, reason);
     return false;
 }
@@ -127,9 +129,9 @@ static bool begin_anew(Piece *piece, GError **error)
 static bool check_version(const AppFetch *fetch, const AppHttpReply *reply, GError **error)
 {
     const char *linked = reply->linked_etag;
-    if (reply->encoded) return fail_damaged(fetch, "it comes compressed, which was not asked for", error);
+    if (reply->encoded) return fail_damaged(fetch, _("it comes compressed, which was not asked for"), error);
     if (fetch->file->sha256 == NULL || linked == NULL || strlen(linked) != 64 || g_ascii_strcasecmp(linked, fetch->file->sha256) == 0) return true;
-    return fail_damaged(fetch, "the server has another version than its list says", error);
+    return fail_damaged(fetch, _("the server has another version than its list says"), error);
 }
 
 static bool take_reply(void *user, const AppHttpReply *reply, GError **error)
@@ -141,16 +143,16 @@ static bool take_reply(void *user, const AppHttpReply *reply, GError **error)
     if (reply->status == 206 && piece->n_start > 0) {
         if (same && range_fits(reply->content_range, piece->n_start, file->n_bytes)) return true;
         piece->restart = true;
-        g_set_error_literal(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_CUT, "the file changed on the server");
+        g_set_error_literal(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_CUT, _("the file changed on the server"));
         return false;
     }
     if (reply->status != 200) {
-        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_FAILED, "%s answers with status %ld for %s", reply->host, reply->status, file->path);
+        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_FAILED, _("%s answers with status %ld for %s"), reply->host, reply->status, file->path);
         return false;
     }
     /* The whole file: the range was ignored, or what is there is of another version. */
     if (reply->n_bytes >= 0 && (uint64_t)reply->n_bytes != file->n_bytes) {
-        g_autofree char *reason = g_strdup_printf("it has %" G_GINT64_FORMAT " bytes, the list says %" G_GUINT64_FORMAT, reply->n_bytes, file->n_bytes);
+        g_autofree char *reason = g_strdup_printf(_("it has %" PRId64 " bytes, the list says %" PRIu64), reply->n_bytes, file->n_bytes);
         return fail_damaged(piece->fetch, reason, error);
     }
     if (!begin_anew(piece, error)) return false;
@@ -165,7 +167,7 @@ static bool take_bytes(void *user, const char *bytes, size_t n, GError **error)
     Piece *piece = user;
     const AppFetch *fetch = piece->fetch;
     if (n > fetch->file->n_bytes - piece->n_there) {
-        fail_damaged(fetch, "the server sends more than its list says", error);
+        fail_damaged(fetch, _("the server sends more than its list says"), error);
         app_fetch_forget(fetch->folder, fetch->file->path);
         return false;
     }
@@ -203,7 +205,7 @@ static Outcome judge_status(Piece *piece, const AppHttpReply *reply, int64_t *re
     const AppFetch *fetch = piece->fetch;
     if (reply->status == 416 && piece->n_start > 0) {
         piece->restart = true;
-        g_set_error_literal(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_CUT, "the server does not go on from there");
+        g_set_error_literal(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_CUT, _("the server does not go on from there"));
         return OUTCOME_AGAIN;
     }
     app_hub_set_status_error(reply, fetch->repository, fetch->hub->token[0] != '\0', error);
@@ -230,7 +232,7 @@ static Outcome request_piece(Piece *piece, int64_t *ret_wait_ms, GError **error)
     }
     if (reply.status < 200 || reply.status > 299) return judge_status(piece, &reply, ret_wait_ms, error);
     if (piece->n_there == fetch->file->n_bytes) return OUTCOME_DONE;
-    g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_CUT, "the connection to %s ended early", reply.host);
+    g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_CUT, _("the connection to %s ended early"), reply.host);
     return OUTCOME_AGAIN;
 }
 
@@ -267,7 +269,7 @@ static void set_kept_error(GError *failure, const AppFetch *fetch, GError **erro
     int code = g_error_matches(failure, APP_HTTP_ERROR, APP_HTTP_ERROR_OFFLINE) ? APP_DOWNLOAD_ERROR_OFFLINE
                : failure->domain == APP_HTTP_ERROR                              ? APP_DOWNLOAD_ERROR_CUT
                                                                                 : failure->code;
-    g_set_error(error, APP_DOWNLOAD_ERROR, code, "%s: %s. What was fetched is kept: the same command goes on from there", fetch->file->path,
+    g_set_error(error, APP_DOWNLOAD_ERROR, code, _("%s: %s. What was fetched is kept: the same command goes on from there"), fetch->file->path,
                 failure->message);
     g_error_free(failure);
 }
@@ -296,7 +298,7 @@ static bool fetch_part(Piece *piece, GError **error)
             set_kept_error(failure, fetch, error);
             return false;
         }
-        g_autofree char *message = g_strdup_printf("%s; going on in %" G_GINT64_FORMAT " s", failure->message, (wait_ms + 999) / 1000);
+        g_autofree char *message = g_strdup_printf(_("%s; going on in %" PRId64 " s"), failure->message, (wait_ms + 999) / 1000);
         g_error_free(failure);
         fetch->progress(fetch->user, APP_DOWNLOAD_WAITING, piece->n_there, message);
         if (!app_http_wait(wait_ms, fetch->hub->cancel, error)) return false;
@@ -361,7 +363,7 @@ static char *hash_file(const AppFetch *fetch, const char *path, GError **error)
         n_done += (uint64_t)n;
         fetch->progress(fetch->user, APP_DOWNLOAD_CHECKING, n_done, NULL);
         if (fetch->hub->cancel != NULL && __atomic_load_n(fetch->hub->cancel, __ATOMIC_RELAXED)) {
-            g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "stopped");
+            g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("stopped"));
             good = false;
         }
     }
@@ -380,7 +382,7 @@ static bool check_part(const Piece *piece, bool *ret_damaged, GError **error)
     if (strcmp(hash, expected) == 0) return true;
     *ret_damaged = true;
     app_fetch_forget(fetch->folder, file->path);
-    g_autofree char *reason = g_strdup_printf("its %s is %s, the list says %s. It was deleted", file->sha256 != NULL ? "SHA-256" : "hash", hash, expected);
+    g_autofree char *reason = g_strdup_printf(_("its %s is %s, the list says %s. It was deleted"), file->sha256 != NULL ? "SHA-256" : _("hash"), hash, expected);
     return fail_damaged(fetch, reason, error);
 }
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <jansson.h>
 #include <string.h>
@@ -80,12 +81,12 @@ static bool take_wish(Download *download, const AppDownloadWish *wish, GError **
     if (catalogue == NULL) return false;
     const AppCatalogueEntry *entry = find_entry(catalogue, wish->what);
     if (entry == NULL && !app_hub_is_repository(wish->what))
-        return fail_invalid(wish->what, "is neither a name of `lectern model catalogue` nor a repository (OWNER/NAME)", error);
+        return fail_invalid(wish->what, _("is neither a name of `lectern model catalogue` nor a repository (OWNER/NAME)"), error);
     download->repository = g_strdup(entry != NULL ? entry->repository : wish->what);
     download->revision = g_strdup(wish->revision != NULL ? wish->revision : entry != NULL ? entry->revision : "main");
     download->file = g_strdup(wish->file != NULL ? wish->file : entry != NULL ? entry->file : NULL);
-    if (!app_hub_is_revision(download->revision)) return fail_invalid(download->revision, "is no name of a branch, tag or commit", error);
-    if (download->file != NULL && !app_hub_is_file_name(download->file)) return fail_invalid(download->file, "is no plain name of a file", error);
+    if (!app_hub_is_revision(download->revision)) return fail_invalid(download->revision, _("is no name of a branch, tag or commit"), error);
+    if (download->file != NULL && !app_hub_is_file_name(download->file)) return fail_invalid(download->file, _("is no plain name of a file"), error);
     const char *slash = strchr(download->repository, '/');
     download->weights = wish->weights;
     download->name = g_strdup(wish->name != NULL ? wish->name : entry != NULL ? entry->name : slash + 1);
@@ -112,7 +113,7 @@ static int lock_folder(const char *folder, const char *repository, GError **erro
     }
     struct stat info; /* a lock without a name is of a download that was finished or discarded meanwhile */
     if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &info) == 0 && info.st_nlink > 0) return fd;
-    g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_BUSY, "%s is being downloaded already, by this or another Lectern", repository);
+    g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_BUSY, _("%s is being downloaded already, by this or another Lectern"), repository);
     close(fd);
     return -1;
 }
@@ -273,7 +274,7 @@ static bool check_space(const Download *download, uint64_t needed_bytes, GError 
     if (needed_bytes + SPARE_BYTES <= free_bytes) return true;
     g_autofree char *needed = app_format_bytes(needed_bytes + SPARE_BYTES), *there = app_format_bytes(free_bytes);
     g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_SPACE,
-                "%s needs %s of free space in %s, and there are %s. Free some (`lectern cache list` and `lectern model list` show what takes it), then try again",
+                _("%s needs %s of free space in %s, and there are %s. Free some (`lectern cache list` and `lectern model list` show what takes it), then try again"),
                 download->repository, needed, download->folder, there);
     return false;
 }
@@ -288,7 +289,7 @@ static bool check_config(const Download *download, GError **error)
     if (!good) {
         g_autofree char *shown = g_strndup(type != NULL ? type : "unknown", 40), *safe = g_utf8_make_valid(shown, -1);
         g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_INVALID,
-                    "%s is a model of type “%s”; Lectern runs “qwen3” (dense). Nothing more was fetched", download->repository, safe);
+                    _("%s is a model of type “%s”; Lectern runs “qwen3” (dense). Nothing more was fetched"), download->repository, safe);
     }
     json_decref(root);
     return good;
@@ -393,11 +394,11 @@ static bool install(Download *download, const char *data_folder, GError **error)
     }
     if (g_error_matches(failure, APP_MODELS_ERROR, APP_MODELS_ERROR_CANCELLED)) {
         g_clear_error(&failure);
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Stopped");
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Stopped"));
         return false;
     }
-    g_prefix_error(&failure, "%s was fetched and checked, but not installed: ", download->repository);
-    g_autofree char *advice = g_strdup_printf("%s. What was fetched is kept; `lectern model downloads --discard %s` deletes it", failure->message, download->repository);
+    g_prefix_error(&failure, _("%s was fetched and checked, but not installed: "), download->repository);
+    g_autofree char *advice = g_strdup_printf(_("%s. What was fetched is kept; `lectern model downloads --discard %s` deletes it"), failure->message, download->repository);
     g_free(failure->message);
     failure->message = g_steal_pointer(&advice);
     return take_models_error(failure, error);
@@ -477,7 +478,7 @@ static bool take_http_error(Download *download, GError *failure, GError **error)
     static const int codes[] = {[APP_HTTP_ERROR_FAILED] = APP_DOWNLOAD_ERROR_FAILED,   [APP_HTTP_ERROR_OFFLINE] = APP_DOWNLOAD_ERROR_OFFLINE,
                                 [APP_HTTP_ERROR_CUT] = APP_DOWNLOAD_ERROR_CUT,         [APP_HTTP_ERROR_STALLED] = APP_DOWNLOAD_ERROR_CUT,
                                 [APP_HTTP_ERROR_REFUSED] = APP_DOWNLOAD_ERROR_REFUSED, [APP_HTTP_ERROR_LIMIT] = APP_DOWNLOAD_ERROR_INVALID};
-    g_set_error(error, APP_DOWNLOAD_ERROR, codes[failure->code], "%s cannot be downloaded: %s", download->repository, failure->message);
+    g_set_error(error, APP_DOWNLOAD_ERROR, codes[failure->code], _("%s cannot be downloaded: %s"), download->repository, failure->message);
     g_error_free(failure);
     return false;
 }
@@ -557,7 +558,7 @@ bool app_download_discard(const char *data_folder, const char *repository, GErro
     const char *wanted = entry != NULL ? entry->repository : repository;
     g_autofree char *folder = app_hub_is_repository(wanted) ? folder_of(data_folder, wanted) : NULL;
     if (folder == NULL || !g_file_test(folder, G_FILE_TEST_IS_DIR)) {
-        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_NOT_FOUND, "nothing of “%s” was fetched; `lectern model downloads` lists what was", repository);
+        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_NOT_FOUND, _("nothing of “%s” was fetched; `lectern model downloads` lists what was"), repository);
         return false;
     }
     int fd = lock_folder(folder, wanted, error);

@@ -5,6 +5,7 @@
 #include "app-engine-internal.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 
 #include "app-calibration-internal.h"
 #include "app-models.h"
@@ -29,7 +30,7 @@ struct AppEngine {
 void app_engine_set_error(GError **error, eng_status status, const eng_error *engine_error)
 {
     if (status == ENG_CANCELLED) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Stopped");
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Stopped"));
     } else {
         g_set_error_literal(error, APP_ENGINE_ERROR, (int)status, engine_error->message);
     }

@@ -6,6 +6,7 @@
  */
 #include "app-evidence.h"
 
+#include <glib/gi18n.h>
 #include <math.h>
 #include <string.h>
 
@@ -217,7 +218,7 @@ static bool run(Decoding *decoding, const uint32_t *prompt, size_t n_prompt, GEr
     if (!decoder->step(decoder->user, prompt, n_prompt, &logits, error)) return false;
     while (decoding->n_tokens < n_max) {
         if (is_cancelled(decoding->options)) {
-            g_set_error_literal(error, APP_EVIDENCE_ERROR, APP_EVIDENCE_ERROR_CANCELLED, "stopped");
+            g_set_error_literal(error, APP_EVIDENCE_ERROR, APP_EVIDENCE_ERROR_CANCELLED, _("stopped"));
             return false;
         }
         uint32_t id;

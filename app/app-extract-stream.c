@@ -4,6 +4,7 @@
  */
 #include "app-extract-stream.h"
 
+#include <glib/gi18n.h>
 #include <math.h>
 #include <string.h>
 
@@ -44,7 +45,7 @@ void app_extract_stream_free(AppExtractStream *stream)
 static bool refuse(AppExtractStream *stream, GError **error, const char *what)
 {
     stream->is_broken = true;
-    g_set_error(error, APP_EXTRACT_ERROR, APP_EXTRACT_ERROR_STREAM, "the extractor's output is not valid: %s", what);
+    g_set_error(error, APP_EXTRACT_ERROR, APP_EXTRACT_ERROR_STREAM, _("the extractor's output is not valid: %s"), what);
     return false;
 }
 
@@ -192,7 +193,7 @@ static bool count_bytes(AppExtractStream *stream, size_t n_bytes, GError **error
     stream->n_text_bytes += n_bytes;
     if (stream->n_text_bytes <= stream->max_text_bytes) return true;
     stream->is_broken = true;
-    g_set_error(error, APP_EXTRACT_ERROR, APP_EXTRACT_ERROR_LIMIT, "it holds more than is allowed");
+    g_set_error(error, APP_EXTRACT_ERROR, APP_EXTRACT_ERROR_LIMIT, _("it holds more than is allowed"));
     return false;
 }
 

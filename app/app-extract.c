@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -65,7 +66,7 @@ static unsigned max_cpu_s(const AppExtractOptions *options)
 static bool start(Child *child, int fd, const char *name, const AppExtractOptions *options, GError **error)
 {
     g_autofree char *program = app_extract_find_program();
-    if (!program) return fail(error, name, APP_EXTRACT_ERROR_FAILED, "the program lectern-extract is missing from the installation");
+    if (!program) return fail(error, name, APP_EXTRACT_ERROR_FAILED, _("the program lectern-extract is missing from the installation"));
     uint64_t max_memory_bytes = options->max_memory_bytes ? options->max_memory_bytes : UINT64_C(1) << 30;
     uint64_t max_text_bytes = options->max_text_bytes ? options->max_text_bytes : APP_TEXT_MAX_BYTES;
     g_autofree char *memory = g_strdup_printf("%" G_GUINT64_FORMAT, (guint64)max_memory_bytes);
@@ -95,7 +96,7 @@ static bool start(Child *child, int fd, const char *name, const AppExtractOption
         return true;
     }
     if (ends[0] >= 0) close(ends[0]);
-    return fail(error, name, APP_EXTRACT_ERROR_FAILED, "%s could not be started: %s", program, g_strerror(failed));
+    return fail(error, name, APP_EXTRACT_ERROR_FAILED, _("%s could not be started: %s"), program, g_strerror(failed));
 }
 
 /* -------------------------------------------------------------------------------------------------------------- ending */
@@ -140,21 +141,22 @@ static bool judge(const Child *child, const AppExtractStream *stream, const char
     uint64_t max_memory_bytes = options->max_memory_bytes ? options->max_memory_bytes : UINT64_C(1) << 30;
     bool is_ended = app_extract_stream_is_ended(stream, &status, &message);
     if (child->is_timed_out) {
-        return fail(error, name, APP_EXTRACT_ERROR_LIMIT, "it made no progress for %u s and was given up", options->max_s ? options->max_s : DEFAULT_S);
+        return fail(error, name, APP_EXTRACT_ERROR_LIMIT, _("it made no progress for %u s and was given up"), options->max_s ? options->max_s : DEFAULT_S);
     }
     bool is_over = WIFSIGNALED(child->status) && WTERMSIG(child->status) == SIGXCPU;
     if (is_over || (is_ended && status == EX_LIMIT_TIME)) {
-        return fail(error, name, APP_EXTRACT_ERROR_LIMIT, "it takes too long to read (more than %u s of computing)", max_cpu_s(options));
+        return fail(error, name, APP_EXTRACT_ERROR_LIMIT, _("it takes too long to read (more than %u s of computing)"), max_cpu_s(options));
     }
     if (is_ended && status == EX_LIMIT_MEMORY) {
         g_autofree char *size = g_format_size_full(max_memory_bytes, G_FORMAT_SIZE_IEC_UNITS);
-        return fail(error, name, APP_EXTRACT_ERROR_LIMIT, "it needs more memory to read than is allowed (%s)", size);
+        return fail(error, name, APP_EXTRACT_ERROR_LIMIT, _("it needs more memory to read than is allowed (%s)"), size);
     }
-    if (is_ended && status != EX_OK && *message) return fail(error, name, error_of_status(status), "%s", message);
+    /* The extractor has no language: what it marks is translated here. */
+    if (is_ended && status != EX_OK && *message) return fail(error, name, error_of_status(status), "%s", _(message));
     if (WIFSIGNALED(child->status)) {
-        return fail(error, name, APP_EXTRACT_ERROR_FAILED, "the extractor crashed on it (%s)", g_strsignal(WTERMSIG(child->status)));
+        return fail(error, name, APP_EXTRACT_ERROR_FAILED, _("the extractor crashed on it (%s)"), g_strsignal(WTERMSIG(child->status)));
     }
-    if (!is_ended || status != EX_OK) return fail(error, name, APP_EXTRACT_ERROR_FAILED, "the extractor stopped before its end");
+    if (!is_ended || status != EX_OK) return fail(error, name, APP_EXTRACT_ERROR_FAILED, _("the extractor stopped before its end"));
     return true;
 }
 
@@ -173,7 +175,7 @@ static bool pump(Child *child, AppExtractStream *stream, const char *name, uint3
     for (;;) {
         if (is_cancelled(cancel)) {
             stop(child);
-            return fail(error, name, APP_EXTRACT_ERROR_CANCELLED, "cancelled");
+            return fail(error, name, APP_EXTRACT_ERROR_CANCELLED, _("cancelled"));
         }
         struct pollfd wait = {.fd = child->out, .events = POLLIN};
         int n_ready = poll(&wait, 1, POLL_MS);
@@ -203,7 +205,7 @@ bool app_extract_run(int fd, const char *name, const AppExtractOptions *options,
 {
     static const AppExtractOptions defaults = {0};
     if (!options) options = &defaults;
-    if (is_cancelled(cancel)) return fail(error, name, APP_EXTRACT_ERROR_CANCELLED, "cancelled");
+    if (is_cancelled(cancel)) return fail(error, name, APP_EXTRACT_ERROR_CANCELLED, _("cancelled"));
     Child child = {.pid = -1, .out = -1};
     if (!start(&child, fd, name, options, error)) return false;
     uint64_t max_text_bytes = options->max_text_bytes ? options->max_text_bytes : APP_TEXT_MAX_BYTES;
@@ -225,7 +227,7 @@ bool app_extract_can_ocr(const char *languages, char **ret_reason)
     int status = 1;
     bool is_run = program && g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &reason, NULL, &status, NULL);
     if (is_run && status == 0) return true;
-    if (ret_reason) *ret_reason = g_strdup(reason && *reason ? g_strchomp(reason) : "the program lectern-extract is missing from the installation");
+    if (ret_reason) *ret_reason = g_strdup(reason && *reason ? _(g_strchomp(reason)) : _("the program lectern-extract is missing from the installation"));
     return false;
 }
 

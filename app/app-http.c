@@ -3,6 +3,8 @@
 
 #include <curl/curl.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -184,7 +186,7 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *user)
         return n;
     }
     if (transfer->n_received > transfer->request->n_body_bytes_max) {
-        g_set_error(&transfer->error, APP_HTTP_ERROR, APP_HTTP_ERROR_LIMIT, "%s sends more than the %" G_GUINT64_FORMAT " bytes allowed here",
+        g_set_error(&transfer->error, APP_HTTP_ERROR, APP_HTTP_ERROR_LIMIT, _("%s sends more than the %" PRIu64 " bytes allowed here"),
                     transfer->address->host, transfer->request->n_body_bytes_max);
         return 0;
     }
@@ -253,7 +255,7 @@ static void set_options(Transfer *transfer, struct curl_slist *headers, char *me
 static bool is_cancelled(const bool *cancel, GError **error)
 {
     if (cancel == NULL || !__atomic_load_n(cancel, __ATOMIC_RELAXED)) return false;
-    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "stopped");
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("stopped"));
     return true;
 }
 
@@ -266,12 +268,12 @@ static bool drive(Transfer *transfer, CURLcode *ret_code)
         if (is_cancelled(transfer->request->cancel, &transfer->error)) return false;
         int64_t seconds = (g_get_monotonic_time() - transfer->begun_us) / G_USEC_PER_SEC;
         if (transfer->request->total_s_max > 0 && seconds > transfer->request->total_s_max) {
-            g_set_error(&transfer->error, APP_HTTP_ERROR, APP_HTTP_ERROR_LIMIT, "%s took longer than the %" G_GINT64_FORMAT " s allowed",
+            g_set_error(&transfer->error, APP_HTTP_ERROR, APP_HTTP_ERROR_LIMIT, _("%s took longer than the %" PRId64 " s allowed"),
                         transfer->address->host, transfer->request->total_s_max);
             return false;
         }
         if (curl_multi_perform(multi, &n_running) != CURLM_OK || (n_running > 0 && curl_multi_poll(multi, NULL, 0, POLL_MS, NULL) != CURLM_OK)) {
-            g_set_error_literal(&transfer->error, APP_HTTP_ERROR, APP_HTTP_ERROR_FAILED, "libcurl refused to go on");
+            g_set_error_literal(&transfer->error, APP_HTTP_ERROR, APP_HTTP_ERROR_FAILED, _("libcurl refused to go on"));
             return false;
         }
     }
@@ -288,14 +290,14 @@ static void set_connection_error(const Transfer *transfer, CURLcode code, const 
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
         g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_OFFLINE,
-                    "“%s” cannot be found: this machine is offline, or the name is wrong", code == CURLE_COULDNT_RESOLVE_PROXY ? "the proxy" : host);
+                    _("“%s” cannot be found: this machine is offline, or the name is wrong"), code == CURLE_COULDNT_RESOLVE_PROXY ? _("the proxy") : host);
         return;
     case CURLE_COULDNT_CONNECT:
-        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_OFFLINE, "%s does not answer: this machine is offline, or nothing runs there (%s)", host,
+        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_OFFLINE, _("%s does not answer: this machine is offline, or nothing runs there (%s)"), host,
                     detail);
         return;
     case CURLE_OPERATION_TIMEDOUT:
-        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_STALLED, "%s sent nothing for %u s", host, transfer->http->stall_s);
+        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_STALLED, _("%s sent nothing for %u s"), host, transfer->http->stall_s);
         return;
     case CURLE_PARTIAL_FILE:
     case CURLE_GOT_NOTHING:
@@ -303,12 +305,12 @@ static void set_connection_error(const Transfer *transfer, CURLcode code, const 
     case CURLE_SEND_ERROR:
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
-        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_CUT, "the connection to %s was cut (%s)", host, detail);
+        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_CUT, _("the connection to %s was cut (%s)"), host, detail);
         return;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CACERT_BADFILE:
-        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_REFUSED, "%s does not show a certificate that this machine trusts (%s)", host, detail);
+        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_REFUSED, _("%s does not show a certificate that this machine trusts (%s)"), host, detail);
         return;
     default:
         g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_FAILED, "%s: %s", host, detail);
@@ -354,16 +356,16 @@ static bool follow(AppHttp *http, const AppHttpRequest *request, unsigned n_foll
     AppAddress next = {0};
     curl_easy_getinfo(http->easy, CURLINFO_REDIRECT_URL, &target);
     if (request->n_redirects_max == 0)
-        reason = "leads elsewhere, which is not followed here";
+        reason = _("leads elsewhere, which is not followed here");
     else if (n_followed >= request->n_redirects_max)
-        reason = "leads around in circles";
+        reason = _("leads around in circles");
     else if (target == NULL)
-        reason = "leads nowhere";
+        reason = _("leads nowhere");
     else if (app_address_parse(target, request->least_plain, true, &next, &reason)) {
         if (!next.encrypted && address->encrypted)
-            reason = "leads from https to http";
+            reason = _("leads from https to http");
         else if (next.reach > first->reach)
-            reason = "leads from outside into your own network";
+            reason = _("leads from outside into your own network");
     }
     if (reason == NULL) {
         app_address_clear(address);
@@ -371,8 +373,10 @@ static bool follow(AppHttp *http, const AppHttpRequest *request, unsigned n_foll
         return true;
     }
     g_autofree char *shown = g_strndup(target != NULL ? target : "", 120);
-    g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_REFUSED, "%s redirects%s%s; that is refused: the address %s", address->host,
-                shown[0] != '\0' ? " to " : "", shown, reason);
+    if (shown[0] != '\0')
+        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_REFUSED, _("%s redirects to %s; that is refused: the address %s"), address->host, shown, reason);
+    else
+        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_REFUSED, _("%s redirects; that is refused: the address %s"), address->host, reason);
     app_address_clear(&next);
     return false;
 }
@@ -384,7 +388,7 @@ bool app_http_fetch(AppHttp *http, const AppHttpRequest *request, AppHttpReply *
     const char *reason = NULL;
     if (!app_address_parse(request->url, request->least_plain, true, &first, &reason) ||
         !app_address_parse(request->url, request->least_plain, true, &address, &reason)) {
-        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_REFUSED, "the address “%.200s” %s", request->url, reason);
+        g_set_error(error, APP_HTTP_ERROR, APP_HTTP_ERROR_REFUSED, _("the address “%.200s” %s"), request->url, reason);
         return false;
     }
     for (unsigned n_followed = 0;; n_followed++) {

@@ -1,6 +1,8 @@
 /* app-hub.c: see app-hub.h. */
 #include "app-hub.h"
 
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -72,40 +74,40 @@ static char *take_digits(const char *text, size_t n)
 static bool fail_answer(const AppHub *hub, const char *what, GError **error)
 {
     g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_INVALID,
-                "%s does not answer as Hugging Face does: %s. Is the setting download.endpoint right?", hub->endpoint, what);
+                _("%s does not answer as Hugging Face does: %s. Is the setting download.endpoint right?"), hub->endpoint, what);
     return false;
 }
 
 void app_hub_set_status_error(const AppHttpReply *reply, const char *repository, bool has_token, GError **error)
 {
-    g_autofree char *said = reply->problem != NULL ? g_strdup_printf(" (%s says: %s)", reply->host, reply->problem) : g_strdup("");
+    g_autofree char *said = reply->problem != NULL ? g_strdup_printf(_(" (%s says: %s)"), reply->host, reply->problem) : g_strdup("");
     switch (reply->status) {
     case 401:
         g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_REFUSED,
-                    has_token ? "%s: there is no such repository, or the token does not open it%s. `lectern settings download.token -` sets another"
-                              : "%s: there is no such repository, or it asks for a token%s. `lectern settings download.token -` sets one",
+                    has_token ? _("%s: there is no such repository, or the token does not open it%s. `lectern settings download.token -` sets another")
+                              : _("%s: there is no such repository, or it asks for a token%s. `lectern settings download.token -` sets one"),
                     repository, said);
         return;
     case 403:
         g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_REFUSED,
-                    "%s may not be downloaded%s: its licence may have to be accepted on its page first, with the account of the token", repository, said);
+                    _("%s may not be downloaded%s: its licence may have to be accepted on its page first, with the account of the token"), repository, said);
         return;
     case 404:
     case 410:
-        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_NOT_FOUND, "%s: there is no such repository, revision or file on %s%s",
+        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_NOT_FOUND, _("%s: there is no such repository, revision or file on %s%s"),
                     repository, reply->host, said);
         return;
     case 429: {
         g_autofree char *wait = reply->retry_after_s >= 0
-                                    ? g_strdup_printf("; it asks to wait %" G_GINT64_FORMAT " min", (reply->retry_after_s + 59) / 60)
+                                    ? g_strdup_printf(_("; it asks to wait %" PRId64 " min"), (reply->retry_after_s + 59) / 60)
                                     : g_strdup("");
-        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_BUSY, "%s was asked too often%s%s. What was fetched is kept: try again later",
+        g_set_error(error, APP_DOWNLOAD_ERROR, APP_DOWNLOAD_ERROR_BUSY, _("%s was asked too often%s%s. What was fetched is kept: try again later"),
                     reply->host, wait, said);
         return;
     }
     default:
         g_set_error(error, APP_DOWNLOAD_ERROR, reply->status >= 500 ? APP_DOWNLOAD_ERROR_BUSY : APP_DOWNLOAD_ERROR_FAILED,
-                    "%s answers with status %ld for %s%s", reply->host, reply->status, repository, said);
+                    _("%s answers with status %ld for %s%s"), reply->host, reply->status, repository, said);
     }
 }
 
@@ -123,7 +125,7 @@ static json_t *fetch_json(const AppHub *hub, const char *url, const char *reposi
         return NULL;
     }
     json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
-    if (root == NULL) fail_answer(hub, "what it sends is no JSON", error);
+    if (root == NULL) fail_answer(hub, _("what it sends is no JSON"), error);
     if (root != NULL && ret_next != NULL) *ret_next = g_steal_pointer(&reply.next_url);
     return root;
 }
@@ -138,7 +140,7 @@ static bool list_revision(const AppHub *hub, const char *repository, const char 
     bool sound = licence != NULL && strlen(licence) < 64 && licence[strspn(licence, LICENCE_CHARACTERS)] == '\0';
     listed->licence = g_strdup(sound ? licence : "");
     json_decref(root);
-    return listed->commit != NULL || fail_answer(hub, "the commit is missing", error);
+    return listed->commit != NULL || fail_answer(hub, _("the commit is missing"), error);
 }
 
 /* One entry of the list; false: it is not what a list may hold. What is no plain file of the top folder is passed over. */
@@ -167,20 +169,20 @@ static bool list_files(const AppHub *hub, const char *repository, AppHubRevision
 {
     g_auto(AppAddress) endpoint = {0};
     g_autofree char *url = g_strdup_printf("%s/api/models/%s/tree/%s", hub->endpoint, repository, listed->commit);
-    if (!app_address_parse(hub->endpoint, APP_ADDRESS_LOOPBACK, false, &endpoint, NULL)) return fail_answer(hub, "it is no address", error);
+    if (!app_address_parse(hub->endpoint, APP_ADDRESS_LOOPBACK, false, &endpoint, NULL)) return fail_answer(hub, _("it is no address"), error);
     listed->files = g_ptr_array_new_with_free_func((GDestroyNotify)app_hub_file_free);
     for (unsigned page = 0; url != NULL; page++) {
         g_auto(AppAddress) address = {0};
         g_autofree char *next = NULL;
-        if (page >= PAGES_MAX || listed->files->len > FILES_MAX) return fail_answer(hub, "the list of files does not end", error);
+        if (page >= PAGES_MAX || listed->files->len > FILES_MAX) return fail_answer(hub, _("the list of files does not end"), error);
         if (!app_address_parse(url, APP_ADDRESS_LOOPBACK, true, &address, NULL) || strcmp(address.origin, endpoint.origin) != 0)
-            return fail_answer(hub, "the list of files goes on elsewhere", error);
+            return fail_answer(hub, _("the list of files goes on elsewhere"), error);
         json_t *root = fetch_json(hub, url, repository, &next, error);
         if (root == NULL) return false;
         bool good = json_is_array(root);
         for (size_t i = 0; good && i < json_array_size(root); i++) good = take_entry(json_array_get(root, i), listed->files);
         json_decref(root);
-        if (!good) return fail_answer(hub, "the list of files is not of the form known", error);
+        if (!good) return fail_answer(hub, _("the list of files is not of the form known"), error);
         g_free(url);
         url = g_steal_pointer(&next);
     }
@@ -233,9 +235,9 @@ static bool check_file(const char *repository, const AppHubFile *file, uint64_t 
 {
     g_autofree char *reason = NULL;
     if (file->n_bytes == 0 || file->n_bytes > n_bytes_max)
-        reason = g_strdup_printf("%s has %" G_GUINT64_FORMAT " bytes, which no such file has", file->path, file->n_bytes);
+        reason = g_strdup_printf(_("%s has %" PRIu64 " bytes, which no such file has"), file->path, file->n_bytes);
     else if (file->sha256 == NULL && (is_weights || file->git_sha1 == NULL))
-        reason = g_strdup_printf("the list gives no hash of %s; without one it cannot be checked, and is not taken", file->path);
+        reason = g_strdup_printf(_("the list gives no hash of %s; without one it cannot be checked, and is not taken"), file->path);
     return reason == NULL || fail_repository(repository, reason, error);
 }
 
@@ -257,7 +259,7 @@ static bool choose_folder(const char *repository, GPtrArray *files, GPtrArray *c
     for (size_t i = 0; i < G_N_ELEMENTS(small_files); i++) {
         AppHubFile *file = find(files, small_files[i].path);
         if (file == NULL && small_files[i].needed) {
-            g_autofree char *reason = g_strdup_printf("there is no %s in it: not a model in the form that Lectern reads", small_files[i].path);
+            g_autofree char *reason = g_strdup_printf(_("there is no %s in it: not a model in the form that Lectern reads"), small_files[i].path);
             return fail_repository(repository, reason, error);
         }
         if (file == NULL) continue;
@@ -271,7 +273,7 @@ static bool choose_folder(const char *repository, GPtrArray *files, GPtrArray *c
         if (!check_file(repository, file, WEIGHTS_BYTES_MAX, true, error)) return false;
         g_ptr_array_add(chosen, file);
     }
-    if (chosen->len - first > SHARDS_MAX) return fail_repository(repository, "it holds too many files of weights", error);
+    if (chosen->len - first > SHARDS_MAX) return fail_repository(repository, _("it holds too many files of weights"), error);
     return true;
 }
 
@@ -289,11 +291,11 @@ static bool choose_gguf(const char *repository, GPtrArray *files, const char *wa
     }
     AppHubFile *file = wanted != NULL ? find(files, wanted) : n == 1 ? only : eight;
     if (file == NULL) {
-        g_autofree char *reason = n == 0 ? g_strdup("it holds neither weights as safetensors nor a GGUF file")
-                                         : g_strdup_printf("%s it holds: %s. Choose with --file", wanted ? "that file is not in it;" : "which file?", names->str);
+        g_autofree char *reason = n == 0 ? g_strdup(_("it holds neither weights as safetensors nor a GGUF file"))
+                                         : g_strdup_printf(wanted ? _("that file is not in it; it holds: %s. Choose with --file") : _("which file? it holds: %s. Choose with --file"), names->str);
         return fail_repository(repository, reason, error);
     }
-    if (strstr(file->path, "-of-") != NULL) return fail_repository(repository, "a GGUF file in several parts is not read", error);
+    if (strstr(file->path, "-of-") != NULL) return fail_repository(repository, _("a GGUF file in several parts is not read"), error);
     if (!check_file(repository, file, WEIGHTS_BYTES_MAX, true, error)) return false;
     g_ptr_array_add(chosen, file);
     return true;

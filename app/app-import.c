@@ -8,6 +8,7 @@
  */
 #include "app-document.h"
 
+#include <glib/gi18n.h>
 #include <jansson.h>
 #include <string.h>
 #include <unistd.h>
@@ -281,10 +282,10 @@ bool app_import_add_text(AppImport *import, const char *text, size_t n_bytes, GE
     /* One pass for what is not allowed: bytes that are not UTF-8, and NULs, which g_utf8_validate stops at. */
     const char *end = text;
     while (end < text + n_bytes && !g_utf8_validate(end, (gssize)(n_bytes - (size_t)(end - text)), &end) && *end == '\0') end++;
-    if (end < text + n_bytes && *end != '\0') return refuse(error, import, APP_LIBRARY_ERROR_INVALID, "text that is not UTF-8 came out of it");
+    if (end < text + n_bytes && *end != '\0') return refuse(error, import, APP_LIBRARY_ERROR_INVALID, _("text that is not UTF-8 came out of it"));
     if (app_import_position(import) + n_bytes > APP_TEXT_MAX_BYTES) {
         return refuse(error, import, APP_LIBRARY_ERROR_INVALID,
-                      "it holds more than 512 MB of text, which is the most that one document may have; split it into several");
+                      _("it holds more than 512 MB of text, which is the most that one document may have; split it into several"));
     }
     const char *at = text, *nul;
     while ((nul = memchr(at, '\0', n_bytes - (size_t)(at - text))) != NULL) {
@@ -328,7 +329,7 @@ bool app_import_heading(AppImport *import, uint32_t rank, bool is_chapter, const
 
 bool app_import_page(AppImport *import, const char *label, float width, float height, GError **error)
 {
-    if (import->pages->len >= APP_PAGES_MAX) return refuse(error, import, APP_LIBRARY_ERROR_INVALID, "it has more than 100,000 pages");
+    if (import->pages->len >= APP_PAGES_MAX) return refuse(error, import, APP_LIBRARY_ERROR_INVALID, _("it has more than 100,000 pages"));
     Page page = {app_import_position(import), label != NULL ? tidy_line(label, 64) : g_strdup(""), width, height};
     g_array_append_val(import->pages, page);
     return true;
@@ -338,7 +339,7 @@ bool app_import_offset(AppImport *import, uint64_t text_char, uint32_t item, uin
 {
     GArray *runs = import->offsets;
     AppOffsetRun *last = runs->len > 0 ? &g_array_index(runs, AppOffsetRun, runs->len - 1) : NULL;
-    if (last != NULL && text_char < last->text_char) return refuse(error, import, APP_LIBRARY_ERROR_FAILED, "places in it came out of order");
+    if (last != NULL && text_char < last->text_char) return refuse(error, import, APP_LIBRARY_ERROR_FAILED, _("places in it came out of order"));
     if (last != NULL && last->item == item && source_char - last->source_char == text_char - last->text_char) return true;
     AppOffsetRun run = {text_char, source_char, item};
     if (last != NULL && last->text_char == text_char) {
@@ -364,7 +365,7 @@ bool app_import_box(AppImport *import, uint64_t start, float x0, float y0, float
 
 bool app_import_begin_table(AppImport *import, GError **error)
 {
-    if (import->in_table) return refuse(error, import, APP_LIBRARY_ERROR_FAILED, "a table within a table came out of it");
+    if (import->in_table) return refuse(error, import, APP_LIBRARY_ERROR_FAILED, _("a table within a table came out of it"));
     import->in_table = true;
     import->table_start = app_import_position(import);
     return true;
@@ -469,7 +470,7 @@ static bool put_passages(AppImport *import, AppDb *db, GError **error)
 static bool flush(AppImport *import, GError **error)
 {
     if (import->cancel != NULL && __atomic_load_n(import->cancel, __ATOMIC_RELAXED)) {
-        return refuse(error, import, APP_LIBRARY_ERROR_CANCELLED, "stopped");
+        return refuse(error, import, APP_LIBRARY_ERROR_CANCELLED, _("stopped"));
     }
     AppDb *db = app_library_begin_write(import->library, error);
     if (db == NULL) return false;

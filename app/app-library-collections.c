@@ -2,6 +2,8 @@
  *
  * Owns: their rows and members. Does not own: documents.
  */
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +57,7 @@ GPtrArray *app_library_list_collections_of(AppLibrary *library, int64_t document
 static bool name_is_good(const char *name, GError **error)
 {
     if (name != NULL && name[0] != '\0' && g_utf8_validate(name, -1, NULL) && strpbrk(name, "\r\n") == NULL) return true;
-    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "A collection's name is one line of text");
+    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, _("A collection's name is one line of text"));
     return false;
 }
 
@@ -80,7 +82,7 @@ int64_t app_library_resolve_collection(AppLibrary *library, const char *name, GE
         ok = app_db_get_int(db, error, -1, &id, "SELECT id FROM collections WHERE id=?", "i", g_ascii_strtoll(name, NULL, 10));
     }
     app_library_end_read(library, db);
-    if (ok && id < 0) g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "There is no collection “%s”", name);
+    if (ok && id < 0) g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, _("There is no collection “%s”"), name);
     return ok ? id : -1;
 }
 
@@ -92,7 +94,7 @@ static bool change(AppLibrary *library, const char *sql, const char *types, int6
     if (db == NULL) return false;
     bool ok = name != NULL ? app_db_run(db, error, sql, types, name, first) : app_db_run(db, error, sql, types, first, second);
     if (ok && sqlite3_changes(app_db_handle(db)) < n_least) {
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "There is no collection with number %" G_GINT64_FORMAT, first);
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, _("There is no collection with number %" PRId64), first);
         ok = false;
     }
     return app_library_end_write(library, db, ok, 0, error);

@@ -2,6 +2,8 @@
  *
  * Owns: their rows. A quotation keeps its text when its document goes. Does not own: how an answer comes about (app-ask).
  */
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "app-library-internal.h"
@@ -79,7 +81,7 @@ GPtrArray *app_library_list_conversations(AppLibrary *library, uint32_t limit, G
 
 static void set_missing(GError **error, int64_t id)
 {
-    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "There is no conversation %" G_GINT64_FORMAT, id);
+    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, _("There is no conversation %" PRId64), id);
 }
 
 AppConversation *app_library_get_conversation(AppLibrary *library, int64_t id, GError **error)
@@ -114,9 +116,9 @@ int64_t app_library_resolve_conversation(AppLibrary *library, const char *refere
     if (exact != NULL) return exact->id;
     if (part != NULL && second == NULL) return part->id;
     if (part == NULL) {
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "There is no conversation “%s”", reference);
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, _("There is no conversation “%s”"), reference);
     } else {
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_AMBIGUOUS, "“%s” fits several conversations: “%s” (%d), “%s” (%d)", reference,
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_AMBIGUOUS, _("“%s” fits several conversations: “%s” (%d), “%s” (%d)"), reference,
                     part->title, (int)part->id, second->title, (int)second->id);
     }
     return -1;

@@ -4,6 +4,7 @@
  * Does not own: how a document comes in (app-import.c), places (app-places.c), search (app-library-search.c).
  */
 #include <fnmatch.h>
+#include <glib/gi18n.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +72,7 @@ static AppDocument *read_document(sqlite3_stmt *row)
 
 static bool not_found(GError **error, const char *reference)
 {
-    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "No document in the library is “%s”", reference);
+    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, _("No document in the library is “%s”"), reference);
     return false;
 }
 
@@ -207,7 +208,7 @@ static bool match_titles(AppDb *db, const char *text, bool is_glob, Reference *f
 static GArray *resolve(AppLibrary *library, const char *text, bool many, GError **error)
 {
     if (text == NULL || text[0] == '\0' || !g_utf8_validate(text, -1, NULL)) {
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "An empty or garbled name cannot stand for a document");
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, _("An empty or garbled name cannot stand for a document"));
         return NULL;
     }
     AppDb *db = app_library_begin_read(library, error);
@@ -220,7 +221,7 @@ static GArray *resolve(AppLibrary *library, const char *text, bool many, GError 
     if (ok && found.ids->len == 0) ok = not_found(error, text);
     if (ok && found.ids->len > 1 && !is_glob) {
         ok = false;
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_AMBIGUOUS, "“%s” could be any of %u documents; use a number:%s%s", text,
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_AMBIGUOUS, _("“%s” could be any of %u documents; use a number:%s%s"), text,
                     found.ids->len, found.examples->str, found.ids->len > 4 ? "\n  …" : "");
     }
     g_string_free(found.examples, TRUE);
@@ -260,7 +261,7 @@ bool app_library_retitle_passages(AppDb *db, int64_t document, const char *old_t
 static bool set_title(AppLibrary *library, int64_t id, const char *title, bool also_head, GError **error)
 {
     if (title == NULL || title[0] == '\0' || !g_utf8_validate(title, -1, NULL) || strpbrk(title, "\r\n") != NULL) {
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "A title is one line of text");
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, _("A title is one line of text"));
         return false;
     }
     g_autofree char *normal = g_utf8_normalize(title, -1, G_NORMALIZE_NFC);

@@ -2,6 +2,8 @@
  *
  * Owns: their rows. Does not own: how texts are cut (app-sections.c), what is cached (engine/).
  */
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "app-library-internal.h"
@@ -130,7 +132,7 @@ uint32_t *app_library_get_section_ids(AppLibrary *library, int64_t document, con
     }
     app_library_end_read(library, db);
     if (found == 0) {
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "Document %" G_GINT64_FORMAT " has no section %u", document,
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, _("Document %" PRId64 " has no section %u"), document,
                     ordinal);
     }
     return ids;

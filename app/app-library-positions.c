@@ -2,6 +2,8 @@
  *
  * Owns: the rows of `positions`. Does not own: what a position looks like (ui/).
  */
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <math.h>
 
 #include "app-library-internal.h"
@@ -43,7 +45,7 @@ bool app_library_set_reading_position(AppLibrary *library, int64_t document, con
                          "iiididd", document, (int64_t)position->start, (int64_t)position->page, (double)position->page_y,
                          (int64_t)position->view, (double)position->text_zoom, (double)position->page_zoom);
     if (ok && sqlite3_changes(app_db_handle(db)) == 0) {
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, "There is no document %" G_GINT64_FORMAT, document);
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NOT_FOUND, _("There is no document %" PRId64), document);
         ok = false;
     }
     return app_library_end_write(library, db, ok, -1, error);

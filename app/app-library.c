@@ -5,6 +5,7 @@
  */
 #include "app-library-internal.h"
 
+#include <glib/gi18n.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -130,7 +131,7 @@ static bool migrate(AppDb *db, const char *path, GError **error)
     bool ok = app_db_get_int(db, error, 0, &version, "PRAGMA user_version", "");
     if (ok && version > (int64_t)G_N_ELEMENTS(migrations)) {
         g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NEWER,
-                    "The library “%s” was written by a newer version of Lectern (schema %d; this one knows %d)", path, (int)version,
+                    _("The library “%s” was written by a newer version of Lectern (schema %d; this one knows %d)"), path, (int)version,
                     (int)G_N_ELEMENTS(migrations));
         ok = false;
     }

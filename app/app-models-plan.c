@@ -4,6 +4,7 @@
  */
 #include "app-models.h"
 
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -87,13 +88,13 @@ bool app_models_check_plan(const AppModelPlan *plan, GError **error)
     if (plan->disk_free_bytes < plan->disk_bytes + DISK_BESIDES_BYTES) {
         g_autofree char *there = app_format_bytes(plan->disk_free_bytes);
         g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_TOO_LARGE,
-                    "The model takes %s on the disk, and %s are free. Free some, or store it with 4 bits", disk, there);
+                    _("The model takes %s on the disk, and %s are free. Free some, or store it with 4 bits"), disk, there);
         return false;
     }
     if (plan->memory_total_bytes != 0 && plan->memory_bytes > plan->memory_total_bytes) {
         g_autofree char *there = app_format_bytes(plan->memory_total_bytes);
         g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_TOO_LARGE,
-                    "The model needs about %s of memory, and this machine has %s. Store it with 4 bits, or take a smaller one", memory, there);
+                    _("The model needs about %s of memory, and this machine has %s. Store it with 4 bits, or take a smaller one"), memory, there);
         return false;
     }
     return true;

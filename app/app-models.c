@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -18,7 +19,7 @@ G_DEFINE_QUARK(app - models - error - quark, app_models_error)
 #define EXTENSION ".safetensors"
 #define EXTENSION_GGUF ".gguf"
 #define DEFAULT_NAME "starter"
-#define NO_SPACE_ADVICE "; free some space, then try again"
+#define NO_SPACE_ADVICE N_("; free some space, then try again")
 
 enum {
     NAME_BYTES_MAX = 64,
@@ -37,7 +38,7 @@ static bool fail_errno(GError **error, const char *path)
 {
     int code = errno;
     g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_FAILED, "%s: %s%s", path, g_strerror(code),
-                code == ENOSPC || code == EDQUOT ? NO_SPACE_ADVICE : "");
+                code == ENOSPC || code == EDQUOT ? _(NO_SPACE_ADVICE) : "");
     return false;
 }
 
@@ -117,10 +118,10 @@ char *app_models_find(const char *data_folder, const char *model, GError **error
     if (found == NULL && model == NULL && models->len > 0) found = g_ptr_array_index(models, 0);
     if (found != NULL) return g_strdup(found->path);
     if (model != NULL && g_file_test(model, G_FILE_TEST_EXISTS)) return g_strdup(model);
-    g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_NOT_FOUND,
-                model != NULL ? "There is no model “%s”; `lectern model list` shows what there is"
-                              : "There is no model%s; import one with `lectern model import`",
-                model != NULL ? model : "");
+    if (model != NULL)
+        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_NOT_FOUND, _("There is no model “%s”; `lectern model list` shows what there is"), model);
+    else
+        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_NOT_FOUND, _("There is no model; import one with `lectern model import`"));
     return NULL;
 }
 
@@ -138,7 +139,7 @@ static bool copy_bytes(Import *import, int from, int to, const char *path, GErro
     g_autofree char *buffer = g_malloc(COPY_BYTES);
     for (;;) {
         if (import->cancel != NULL && __atomic_load_n(import->cancel, __ATOMIC_RELAXED)) {
-            g_set_error_literal(error, APP_MODELS_ERROR, APP_MODELS_ERROR_CANCELLED, "Stopped; nothing was imported");
+            g_set_error_literal(error, APP_MODELS_ERROR, APP_MODELS_ERROR_CANCELLED, _("Stopped; nothing was imported"));
             return false;
         }
         ssize_t n = read(from, buffer, COPY_BYTES);
@@ -207,7 +208,7 @@ static bool take_engine_error(GError **error, eng_status status, const eng_error
 {
     if (status == ENG_OK) return true;
     g_set_error(error, APP_MODELS_ERROR, status == ENG_CANCELLED ? APP_MODELS_ERROR_CANCELLED : APP_MODELS_ERROR_FAILED, "%s%s",
-                engine_error->message, status == ENG_NO_SPACE ? NO_SPACE_ADVICE : "");
+                engine_error->message, status == ENG_NO_SPACE ? _(NO_SPACE_ADVICE) : "");
     return false;
 }
 
@@ -245,7 +246,7 @@ static char *choose_name(const char *source, const char *name, GError **error)
     if (name == NULL && g_str_has_suffix(base, EXTENSION_GGUF)) base[strlen(base) - strlen(EXTENSION_GGUF)] = '\0';
     if (app_paths_is_plain_name(base, strlen(base), NAME_BYTES_MAX)) return g_steal_pointer(&base);
     g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID,
-                "“%s” is not a name for a model: up to %d letters, digits, dots, dashes and underscores", base, NAME_BYTES_MAX);
+                _("“%s” is not a name for a model: up to %d letters, digits, dots, dashes and underscores"), base, NAME_BYTES_MAX);
     return NULL;
 }
 
@@ -257,7 +258,7 @@ bool app_models_check_new_name(const char *data_folder, const char *name, GError
     for (size_t i = 0; i < G_N_ELEMENTS(extensions); i++) {
         g_autofree char *entry = g_strconcat(name, extensions[i], NULL), *path = g_build_filename(data_folder, "models", entry, NULL);
         if (!g_file_test(path, G_FILE_TEST_EXISTS)) continue;
-        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS, "There is a model “%s” already; remove it first or give another name", name);
+        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_EXISTS, _("There is a model “%s” already; remove it first or give another name"), name);
         return false;
     }
     return true;
@@ -365,11 +366,11 @@ bool app_models_remove(const char *data_folder, const char *name, GError **error
     g_autoptr(GPtrArray) models = app_models_list(data_folder);
     AppModel *model = find_named(models, name);
     if (model == NULL) {
-        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_NOT_FOUND, "There is no model “%s”", name);
+        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_NOT_FOUND, _("There is no model “%s”"), name);
         return false;
     }
     if (model->shipped) {
-        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID, "“%s” comes with the program and cannot be removed", name);
+        g_set_error(error, APP_MODELS_ERROR, APP_MODELS_ERROR_INVALID, _("“%s” comes with the program and cannot be removed"), name);
         return false;
     }
     app_calibration_forget(data_folder, name);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,21 +56,25 @@ const char *app_paths_resources(void)
     return named != NULL && named[0] != '\0' ? named : LECTERN_PKGDATADIR;
 }
 
-static bool fail_errno(GError **error, const char *what, const char *path)
+static bool fail_errno(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static bool fail_errno(GError **error, const char *format, ...)
 {
-    int code = errno;
-    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(code), "%s “%s”: %s", what, path, g_strerror(code));
+    va_list arguments;
+    int code = g_io_error_from_errno(errno);
+    va_start(arguments, format);
+    g_propagate_error(error, g_error_new_valist(G_IO_ERROR, code, format, arguments));
+    va_end(arguments);
     return false;
 }
 
 bool app_paths_make_private_folder(const char *folder, GError **error)
 {
-    if (g_mkdir_with_parents(folder, 0700) != 0) return fail_errno(error, "Cannot make the folder", folder);
+    if (g_mkdir_with_parents(folder, 0700) != 0) return fail_errno(error, _("Cannot make the folder “%s”: %s"), folder, g_strerror(errno));
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return fail_errno(error, "Cannot open the folder", folder);
+    if (fd < 0) return fail_errno(error, _("Cannot open the folder “%s”: %s"), folder, g_strerror(errno));
     struct stat info;
     bool ok = fstat(fd, &info) == 0 && ((info.st_mode & 077) == 0 || info.st_uid != getuid() || fchmod(fd, 0700) == 0);
-    if (!ok) fail_errno(error, "Cannot make private the folder", folder);
+    if (!ok) fail_errno(error, _("Cannot make private the folder “%s”: %s"), folder, g_strerror(errno));
     close(fd);
     return ok;
 }
@@ -78,7 +83,7 @@ bool app_paths_make_private_folder(const char *folder, GError **error)
 bool app_paths_make_private_file(const char *path, GError **error)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 && errno != EEXIST) return fail_errno(error, "Cannot make the file", path);
+    if (fd < 0 && errno != EEXIST) return fail_errno(error, _("Cannot make the file “%s”: %s"), path, g_strerror(errno));
     if (fd >= 0) close(fd);
     struct stat info;
     bool ok = lstat(path, &info) == 0;
@@ -87,7 +92,7 @@ bool app_paths_make_private_file(const char *path, GError **error)
         ok = false;
     }
     ok = ok && ((info.st_mode & 077) == 0 || chmod(path, 0600) == 0);
-    return ok || fail_errno(error, "Cannot make private the file", path);
+    return ok || fail_errno(error, _("Cannot make private the file “%s”: %s"), path, g_strerror(errno));
 }
 
 bool app_paths_is_plain_name(const char *name, size_t n, size_t n_max)

@@ -4,6 +4,7 @@
  */
 #include "app-places.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "app-library-internal.h"
@@ -149,7 +150,7 @@ static bool count_chars(AppDb *db, int64_t document, uint64_t *at, uint64_t *ret
 
 static bool damaged(GError **error)
 {
-    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_FAILED, "The library's record of places in the source is damaged; read the file again");
+    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_FAILED, _("The library's record of places in the source is damaged; read the file again"));
     return false;
 }
 
@@ -234,7 +235,7 @@ static bool locate_boxes(AppDb *db, int64_t document, AppPlace *place, GError **
 AppPlace *app_library_locate(AppLibrary *library, int64_t document, uint64_t start, uint64_t end, GError **error)
 {
     if (end < start) {
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "A range ends before it begins");
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, _("A range ends before it begins"));
         return NULL;
     }
     AppDb *db = app_library_begin_read(library, error);

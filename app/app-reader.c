@@ -9,6 +9,7 @@
 #include "app-reader.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "app-engine-internal.h"
@@ -53,7 +54,7 @@ static bool engine_failed(Job *job, eng_status status, const eng_error *engine_e
 static bool is_cancelled(const bool *cancel, GError **error)
 {
     if (cancel == NULL || !__atomic_load_n(cancel, __ATOMIC_RELAXED)) return false;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Stopped");
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Stopped"));
     return true;
 }
 
@@ -64,8 +65,8 @@ static bool check_length(Job *job, const AppDocument *document)
     if (!job->is_continuous || job->now.tokens_total <= info->n_context) return true;
     g_autofree char *tokens = app_format_count(job->now.tokens_total), *most = app_format_count(info->n_context);
     g_set_error(job->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID,
-                "“%s” has %s tokens, and %s reads up to %s in one go. Section by section it reads any length, which is an approximation: "
-                "`lectern model sections %s independent`", document->title, tokens, info->name, most, info->name);
+                _("“%s” has %s tokens, and %s reads up to %s in one go. Section by section it reads any length, which is an approximation: "
+                  "`lectern model sections %s independent`"), document->title, tokens, info->name, most, info->name);
     return false;
 }
 
@@ -299,7 +300,7 @@ bool app_reader_read(AppEngine *engine, int64_t document, const bool *cancel, Ap
     g_autoptr(AppDocument) known = app_library_get_document(job.library, document, error);
     if (known == NULL) return false;
     if (known->state == APP_DOCUMENT_NO_TEXT) {
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "“%s” has no text to read", known->title);
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, _("“%s” has no text to read"), known->title);
         return false;
     }
     bool ok = app_library_set_document_state(job.library, document, APP_DOCUMENT_READING, "", &failure) && open_job(&job);

@@ -1,6 +1,7 @@
 /* app-remote-stream.c: see app-remote-stream.h. */
 #include "app-remote-stream.h"
 
+#include <glib/gi18n.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -48,7 +49,7 @@ void app_remote_stream_free(AppRemoteStream *stream)
 
 static bool fail(GError **error, const char *reason)
 {
-    g_set_error(error, APP_REMOTE_ERROR, APP_REMOTE_ERROR_ANSWER, "the second machine does not answer as an OpenAI-compatible server does: %s", reason);
+    g_set_error(error, APP_REMOTE_ERROR, APP_REMOTE_ERROR_ANSWER, _("the second machine does not answer as an OpenAI-compatible server does: %s"), reason);
     return false;
 }
 
@@ -79,11 +80,11 @@ static void add_visible(void *user, const char *text, size_t n, bool is_thought)
 static bool fail_said(const json_t *problem, GError **error)
 {
     const char *said = json_string_value(json_is_object(problem) ? json_object_get(problem, "message") : problem);
-    if (said == NULL) said = "an error without words";
+    if (said == NULL) said = _("an error without words");
     g_autofree char *shown = g_utf8_substring(said, 0, MIN(g_utf8_strlen(said, -1), SAID_CHARS_MAX));
     for (char *at = shown; *at != '\0'; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7f) *at = ' ';
-    g_set_error(error, APP_REMOTE_ERROR, APP_REMOTE_ERROR_ANSWER, "the second machine says: %s", shown);
+    g_set_error(error, APP_REMOTE_ERROR, APP_REMOTE_ERROR_ANSWER, _("the second machine says: %s"), shown);
     return false;
 }
 
@@ -99,13 +100,13 @@ static bool take_object(AppRemoteStream *stream, const json_t *root, GError **er
 {
     const json_t *problem = json_object_get(root, "error");
     if (problem != NULL && !json_is_null(problem)) return fail_said(problem, error);
-    if (!json_is_object(root)) return fail(error, "an event holds no object");
+    if (!json_is_object(root)) return fail(error, _("an event holds no object"));
     take_usage(stream, json_object_get(root, "usage"));
     const json_t *choices = json_object_get(root, "choices"), *choice = json_array_get(choices, 0);
-    if (!json_is_array(choices)) return fail(error, "there is no list “choices”");
+    if (!json_is_array(choices)) return fail(error, _("there is no list “choices”"));
     if (choice == NULL) return true; /* a chunk of figures alone */
     const json_t *delta = json_object_get(choice, "delta"), *content = json_object_get(delta != NULL ? delta : json_object_get(choice, "message"), "content");
-    if (content != NULL && !json_is_null(content) && !json_is_string(content)) return fail(error, "the text is no text");
+    if (content != NULL && !json_is_null(content) && !json_is_string(content)) return fail(error, _("the text is no text"));
     if (json_is_string(content) && json_string_length(content) > 0) {
         app_think_feed(&stream->think, json_string_value(content), json_string_length(content), add_visible, stream);
         stream->n_pieces++;
@@ -122,7 +123,7 @@ static bool take_json(AppRemoteStream *stream, const GString *text, GError **err
 {
     g_autofree char *valid = g_utf8_make_valid(text->str, (gssize)text->len);
     json_t *root = json_loads(valid, 0, NULL);
-    if (root == NULL) return fail(error, "what it sends is no JSON");
+    if (root == NULL) return fail(error, _("what it sends is no JSON"));
     bool good = take_object(stream, root, error);
     json_decref(root);
     return good;
@@ -154,7 +155,7 @@ static bool take_line(AppRemoteStream *stream, GError **error)
         const char *value = line->str + strlen("data:");
         if (stream->data->len > 0) g_string_append_c(stream->data, '\n');
         g_string_append(stream->data, value[0] == ' ' ? value + 1 : value);
-        if (stream->data->len > EVENT_BYTES_MAX) good = fail(error, "an event has no end");
+        if (stream->data->len > EVENT_BYTES_MAX) good = fail(error, _("an event has no end"));
     }
     g_string_truncate(line, 0);
     return good;
@@ -166,7 +167,7 @@ static bool take_events(AppRemoteStream *stream, const char *bytes, size_t n, GE
         if (bytes[i] == '\n') {
             if (!take_line(stream, error)) return false;
         } else {
-            if (stream->line->len >= EVENT_BYTES_MAX) return fail(error, "a line has no end");
+            if (stream->line->len >= EVENT_BYTES_MAX) return fail(error, _("a line has no end"));
             g_string_append_c(stream->line, bytes[i] != '\0' ? bytes[i] : ' ');
         }
     }
@@ -182,7 +183,7 @@ bool app_remote_stream_take(AppRemoteStream *stream, const char *bytes, size_t n
         stream->is_events = !stream->is_object;
     }
     if (stream->is_events) return take_events(stream, bytes + at, n - at, error);
-    if (stream->data->len + (n - at) > EVENT_BYTES_MAX) return fail(error, "it has no end");
+    if (stream->data->len + (n - at) > EVENT_BYTES_MAX) return fail(error, _("it has no end"));
     g_string_append_len(stream->data, bytes + at, (gssize)(n - at));
     return true;
 }
@@ -203,7 +204,7 @@ bool app_remote_stream_end(AppRemoteStream *stream, GError **error)
     if (stream->is_events && ((stream->line->len > 0 && !take_line(stream, error)) || !end_event(stream, error))) return false;
     if (!stream->saw_end && !stream->cut) {
         g_set_error_literal(error, APP_REMOTE_ERROR, stream->is_events ? APP_REMOTE_ERROR_OFFLINE : APP_REMOTE_ERROR_ANSWER,
-                            stream->is_events ? "the second machine stopped in the middle of its answer" : "the second machine's answer is empty");
+                            stream->is_events ? _("the second machine stopped in the middle of its answer") : _("the second machine's answer is empty"));
         return false;
     }
     app_think_end(&stream->think, add_visible, stream); /* "<thi" was all of it */

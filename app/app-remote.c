@@ -5,6 +5,8 @@
 #include "app-remote-internal.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -43,9 +45,12 @@ AppRemote *app_remote_new(AppSettings *settings, GError **error)
     AppAddress address = {0};
     const char *reason = NULL;
     if (url[0] == '\0' || !app_address_parse(url, APP_ADDRESS_PRIVATE, false, &address, &reason)) {
-        g_set_error(error, APP_REMOTE_ERROR, APP_REMOTE_ERROR_UNSET,
-                    "no second machine is set to answer. `lectern settings remote.url http://MACHINE:8000/v1` sets one%s%s", reason != NULL ? "; the present address " : "",
-                    reason != NULL ? reason : "");
+        if (reason != NULL)
+            g_set_error(error, APP_REMOTE_ERROR, APP_REMOTE_ERROR_UNSET,
+                        _("no second machine is set to answer. `lectern settings remote.url http://MACHINE:8000/v1` sets one; the present address %s"), reason);
+        else
+            g_set_error(error, APP_REMOTE_ERROR, APP_REMOTE_ERROR_UNSET,
+                        _("no second machine is set to answer. `lectern settings remote.url http://MACHINE:8000/v1` sets one"));
         return NULL;
     }
     AppRemote *remote = g_new0(AppRemote, 1);
@@ -106,7 +111,7 @@ static bool take_http_error(const AppRemote *remote, GError *failure, GError **e
     int code = failure->code == APP_HTTP_ERROR_REFUSED                                            ? APP_REMOTE_ERROR_REFUSED
                : failure->code == APP_HTTP_ERROR_LIMIT || failure->code == APP_HTTP_ERROR_FAILED ? APP_REMOTE_ERROR_ANSWER
                                                                                                   : APP_REMOTE_ERROR_OFFLINE;
-    g_set_error(error, APP_REMOTE_ERROR, code, "the second machine (%s) gave no answer: %s", remote->host, failure->message);
+    g_set_error(error, APP_REMOTE_ERROR, code, _("the second machine (%s) gave no answer: %s"), remote->host, failure->message);
     g_error_free(failure);
     return false;
 }
@@ -114,16 +119,16 @@ static bool take_http_error(const AppRemote *remote, GError *failure, GError **e
 static bool check_status(const AppRemote *remote, const AppHttpReply *reply, GError **error)
 {
     if (reply->status == 200) return true;
-    g_autofree char *said = reply->problem != NULL ? g_strdup_printf(" It says: %s", reply->problem) : g_strdup("");
-    g_autofree char *wait = reply->retry_after_s >= 0 ? g_strdup_printf(", and asks to wait %" G_GINT64_FORMAT " s", reply->retry_after_s) : g_strdup("");
-    const char *words = reply->status == 401 || reply->status == 403 ? "does not accept the key; `lectern settings remote.key -` sets another"
-                        : reply->status == 404 ? "has no such address or model; the setting remote.url usually ends in /v1, and remote.model must be one it has"
-                        : reply->status == 429 ? "was asked too often"
-                        : reply->status == 400 || reply->status == 413 || reply->status == 422 ? "does not take the question, perhaps because it is too long for it (--budget-tokens makes it shorter)"
-                        : reply->status >= 500 ? "is in trouble"
-                                               : "answers in a way that is not known";
+    g_autofree char *said = reply->problem != NULL ? g_strdup_printf(_(" It says: %s"), reply->problem) : g_strdup("");
+    g_autofree char *wait = reply->retry_after_s >= 0 ? g_strdup_printf(_(", and asks to wait %" PRId64 " s"), reply->retry_after_s) : g_strdup("");
+    const char *words = reply->status == 401 || reply->status == 403 ? _("does not accept the key; `lectern settings remote.key -` sets another")
+                        : reply->status == 404 ? _("has no such address or model; the setting remote.url usually ends in /v1, and remote.model must be one it has")
+                        : reply->status == 429 ? _("was asked too often")
+                        : reply->status == 400 || reply->status == 413 || reply->status == 422 ? _("does not take the question, perhaps because it is too long for it (--budget-tokens makes it shorter)")
+                        : reply->status >= 500 ? _("is in trouble")
+                                               : _("answers in a way that is not known");
     bool refused = reply->status < 500 && reply->status >= 400;
-    g_set_error(error, APP_REMOTE_ERROR, refused ? APP_REMOTE_ERROR_REFUSED : APP_REMOTE_ERROR_OFFLINE, "the second machine (%s) %s%s (status %ld).%s", remote->host,
+    g_set_error(error, APP_REMOTE_ERROR, refused ? APP_REMOTE_ERROR_REFUSED : APP_REMOTE_ERROR_OFFLINE, _("the second machine (%s) %s%s (status %ld).%s"), remote->host,
                 words, wait, reply->status, said);
     return false;
 }
@@ -157,7 +162,7 @@ GPtrArray *app_remote_check(AppRemote *remote, const bool *cancel, GError **erro
     }
     json_decref(root);
     if (models->len > 0) return g_steal_pointer(&models);
-    g_set_error(error, APP_REMOTE_ERROR, APP_REMOTE_ERROR_ANSWER, "the second machine (%s) lists no model; is its address (remote.url) right?", remote->host);
+    g_set_error(error, APP_REMOTE_ERROR, APP_REMOTE_ERROR_ANSWER, _("the second machine (%s) lists no model; is its address (remote.url) right?"), remote->host);
     return NULL;
 }
 
@@ -233,7 +238,7 @@ bool app_remote_ask(AppRemote *remote, const AppRemoteQuestion *question, AppRem
     if (!app_remote_stream_end(stream, error)) return false;
     if (app_remote_stream_get_text(stream)[0] == '\0') {
         g_set_error_literal(error, APP_REMOTE_ERROR, APP_REMOTE_ERROR_ANSWER,
-                            "the second machine's model said nothing that can be shown; if it thinks aloud, --max-tokens leaves it more room");
+                            _("the second machine's model said nothing that can be shown; if it thinks aloud, --max-tokens leaves it more room"));
         return false;
     }
     *ret_reply = (AppRemoteReply){.text = g_strchomp(g_strdup(app_remote_stream_get_text(stream))), .model = g_strdup(remote->model),

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <nettle/sha2.h>
 #include <poll.h>
 #include <signal.h>
@@ -112,8 +113,8 @@ static bool fail_ended(GError **error, AppRenderer *renderer)
     bool is_signalled = WIFSIGNALED(status);
     const char *signal_name = is_signalled ? g_strsignal(WTERMSIG(status)) : "";
     stop(renderer);
-    if (is_signalled) return fail(error, renderer, APP_RENDER_ERROR_FAILED, "the page cannot be shown: drawing it crashed (%s)", signal_name);
-    return fail(error, renderer, APP_RENDER_ERROR_FAILED, "the page cannot be shown: drawing it stopped");
+    if (is_signalled) return fail(error, renderer, APP_RENDER_ERROR_FAILED, _("the page cannot be shown: drawing it crashed (%s)"), signal_name);
+    return fail(error, renderer, APP_RENDER_ERROR_FAILED, _("the page cannot be shown: drawing it stopped"));
 }
 
 static bool receive(AppRenderer *renderer, void *to, size_t n_bytes, gint64 deadline_us, const bool *cancel, GError **error)
@@ -123,11 +124,11 @@ static bool receive(AppRenderer *renderer, void *to, size_t n_bytes, gint64 dead
         int n_ready = poll(&wait, 1, POLL_MS);
         if (is_cancelled(cancel)) {
             stop(renderer);
-            return fail(error, renderer, APP_RENDER_ERROR_CANCELLED, "stopped");
+            return fail(error, renderer, APP_RENDER_ERROR_CANCELLED, _("stopped"));
         }
         if (g_get_monotonic_time() > deadline_us) {
             stop(renderer);
-            return fail(error, renderer, APP_RENDER_ERROR_LIMIT, "the page takes more than %d s to draw and was given up", PAGE_S);
+            return fail(error, renderer, APP_RENDER_ERROR_LIMIT, _("the page takes more than %d s to draw and was given up"), PAGE_S);
         }
         if (n_ready <= 0) continue;
         ssize_t n = read(renderer->replies, at, n_bytes);
@@ -142,12 +143,12 @@ static bool receive(AppRenderer *renderer, void *to, size_t n_bytes, gint64 dead
 static bool fail_status(GError **error, const AppRenderer *renderer, uint32_t status)
 {
     switch ((RnStatus)status) {
-    case RN_PASSWORD: return fail(error, renderer, APP_RENDER_ERROR_PASSWORD, "it is encrypted and needs a password");
-    case RN_DAMAGED: return fail(error, renderer, APP_RENDER_ERROR_DAMAGED, "it is damaged and cannot be drawn");
+    case RN_PASSWORD: return fail(error, renderer, APP_RENDER_ERROR_PASSWORD, _("it is encrypted and needs a password"));
+    case RN_DAMAGED: return fail(error, renderer, APP_RENDER_ERROR_DAMAGED, _("it is damaged and cannot be drawn"));
     case RN_OK:
     case RN_FAILED: break;
     }
-    return fail(error, renderer, APP_RENDER_ERROR_FAILED, "it cannot be drawn: the process for it could not be locked in or lacks memory");
+    return fail(error, renderer, APP_RENDER_ERROR_FAILED, _("it cannot be drawn: the process for it could not be locked in or lacks memory"));
 }
 
 static bool receive_reply(AppRenderer *renderer, uint32_t id, uint64_t n_bytes, RnReply *ret_reply, gint64 deadline_us, const bool *cancel,
@@ -157,7 +158,7 @@ static bool receive_reply(AppRenderer *renderer, uint32_t id, uint64_t n_bytes, 
     bool is_believed = ret_reply->magic == RN_MAGIC && ret_reply->id == id && ret_reply->n_bytes == (ret_reply->status == RN_OK ? n_bytes : 0);
     if (!is_believed) {
         stop(renderer);
-        return fail(error, renderer, APP_RENDER_ERROR_FAILED, "the page cannot be shown: drawing it went wrong");
+        return fail(error, renderer, APP_RENDER_ERROR_FAILED, _("the page cannot be shown: drawing it went wrong"));
     }
     return ret_reply->status == RN_OK || fail_status(error, renderer, ret_reply->status);
 }
@@ -174,7 +175,7 @@ static int spawn(AppRenderer *renderer, const char *program, int document, int r
 static bool start(AppRenderer *renderer, gint64 deadline_us, const bool *cancel, GError **error)
 {
     g_autofree char *program = app_program_find("lectern-render", "LECTERN_RENDER");
-    if (program == NULL) return fail(error, renderer, APP_RENDER_ERROR_FAILED, "the program lectern-render is missing from the installation");
+    if (program == NULL) return fail(error, renderer, APP_RENDER_ERROR_FAILED, _("the program lectern-render is missing from the installation"));
     int requests[2] = {-1, -1}, replies[2] = {-1, -1};
     bool is_ready = pipe2(requests, O_CLOEXEC) == 0 && pipe2(replies, O_CLOEXEC) == 0;
     int document = fcntl(renderer->document, F_DUPFD_CLOEXEC, 10);
@@ -187,7 +188,7 @@ static bool start(AppRenderer *renderer, gint64 deadline_us, const bool *cancel,
         renderer->pid = -1;
         if (requests[1] >= 0) close(requests[1]);
         if (replies[0] >= 0) close(replies[0]);
-        return fail(error, renderer, APP_RENDER_ERROR_FAILED, "%s could not be started: %s", program, g_strerror(failed));
+        return fail(error, renderer, APP_RENDER_ERROR_FAILED, _("%s could not be started: %s"), program, g_strerror(failed));
     }
     renderer->requests = requests[1];
     renderer->replies = replies[0];
@@ -249,7 +250,7 @@ static GBytes *render_once(AppRenderer *renderer, const AppRenderPart *part, gin
 {
     if (renderer->pid < 0 && !start(renderer, deadline_us, cancel, error)) return NULL;
     if (part->page >= renderer->n_pages) {
-        fail(error, renderer, APP_RENDER_ERROR_DAMAGED, "it has no page %u", part->page + 1);
+        fail(error, renderer, APP_RENDER_ERROR_DAMAGED, _("it has no page %u"), part->page + 1);
         return NULL;
     }
     RnRequest request = {.magic = RN_MAGIC, .id = ++renderer->last_id, .page = part->page, .page_width = part->page_width,
@@ -264,7 +265,7 @@ static GBytes *render_once(AppRenderer *renderer, const AppRenderPart *part, gin
     guint8 *pixels = g_try_malloc(n_bytes);
     if (pixels == NULL) {
         stop(renderer);
-        fail(error, renderer, APP_RENDER_ERROR_LIMIT, "there is not enough memory to show the page");
+        fail(error, renderer, APP_RENDER_ERROR_LIMIT, _("there is not enough memory to show the page"));
         return NULL;
     }
     if (receive(renderer, pixels, n_bytes, deadline_us, cancel, error)) return g_bytes_new_take(pixels, n_bytes);
@@ -276,7 +277,7 @@ GBytes *app_renderer_render(AppRenderer *renderer, const AppRenderPart *part, co
 {
     gint64 deadline_us = g_get_monotonic_time() + (gint64)PAGE_S * G_USEC_PER_SEC;
     if (!is_acceptable(part)) {
-        fail(error, renderer, APP_RENDER_ERROR_LIMIT, "the page is too large to draw at this size");
+        fail(error, renderer, APP_RENDER_ERROR_LIMIT, _("the page is too large to draw at this size"));
         return NULL;
     }
     bool was_running = renderer->pid >= 0;

@@ -6,6 +6,7 @@
  */
 #include "app-sections.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "app-engine-internal.h"
@@ -76,7 +77,7 @@ bool app_section_tokens(const eng_model *model, const char *head, const char *te
 static bool is_cancelled(const Cutter *c)
 {
     if (c->cancel == NULL || !__atomic_load_n(c->cancel, __ATOMIC_RELAXED)) return false;
-    g_set_error(c->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_CANCELLED, "Stopped");
+    g_set_error(c->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_CANCELLED, _("Stopped"));
     return true;
 }
 
@@ -221,7 +222,7 @@ static bool put_section(Cutter *c, const char *head, uint64_t start, uint64_t ch
         size_t part = app_unit_length(text, n_bytes, n_bytes / 2, true);
         if (part >= n_bytes || part == 0) part = app_unit_split(text, n_bytes, n_bytes / 2);
         if (part >= n_bytes || part == 0) {
-            g_set_error(c->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "The head “%s” leaves no room for text in a section", head);
+            g_set_error(c->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, _("The head “%s” leaves no room for text in a section"), head);
             return false;
         }
         uint64_t part_chars = (uint64_t)g_utf8_strlen(text, (gssize)part);
@@ -276,7 +277,7 @@ static bool cut_document(Cutter *c)
     const eng_model_info *info = eng_model_get_info(c->model);
     c->section_tokens_max = info->section_tokens_max;
     if (c->section_tokens_max < SECTION_TOKENS_LEAST) {
-        g_set_error(c->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "The model “%s” takes sections of only %u tokens", info->name,
+        g_set_error(c->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, _("The model “%s” takes sections of only %u tokens"), info->name,
                     c->section_tokens_max);
         return false;
     }

@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 #include <sys/file.h>
@@ -61,7 +63,7 @@ const AppSettingInfo *app_settings_find(const char *key, GError **error)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(infos); i++)
         if (strcmp(infos[i].key, key) == 0) return &infos[i];
-    g_set_error(error, APP_SETTINGS_ERROR, APP_SETTINGS_ERROR_UNKNOWN, "there is no setting “%s”; `lectern settings` shows them all", key);
+    g_set_error(error, APP_SETTINGS_ERROR, APP_SETTINGS_ERROR_UNKNOWN, _("there is no setting “%s”; `lectern settings` shows them all"), key);
     return NULL;
 }
 
@@ -116,16 +118,16 @@ static bool parse_number(const AppSettingInfo *info, const char *text, uint64_t 
 
 static bool refuse(const AppSettingInfo *info, const char *reason, GError **error)
 {
-    g_set_error(error, APP_SETTINGS_ERROR, APP_SETTINGS_ERROR_INVALID, "the value for %s %s", info->key, reason);
+    g_set_error(error, APP_SETTINGS_ERROR, APP_SETTINGS_ERROR_INVALID, _("the value for %s %s"), info->key, reason);
     return false;
 }
 
 static bool check_line(const AppSettingInfo *info, const char *text, GError **error)
 {
-    if (strlen(text) > VALUE_BYTES_MAX) return refuse(info, "is too long", error);
-    if (!g_utf8_validate(text, -1, NULL)) return refuse(info, "is not UTF-8", error);
+    if (strlen(text) > VALUE_BYTES_MAX) return refuse(info, _("is too long"), error);
+    if (!g_utf8_validate(text, -1, NULL)) return refuse(info, _("is not UTF-8"), error);
     for (const char *at = text; *at != '\0'; at = g_utf8_next_char(at))
-        if (g_unichar_iscntrl(g_utf8_get_char(at))) return refuse(info, "holds line breaks or other control characters", error);
+        if (g_unichar_iscntrl(g_utf8_get_char(at))) return refuse(info, _("holds line breaks or other control characters"), error);
     return true;
 }
 
@@ -143,7 +145,7 @@ static bool check_address(const AppSettingInfo *info, const char *text, GError *
 
 static bool check_folder(const AppSettingInfo *info, const char *folder, GError **error)
 {
-    if (!g_path_is_absolute(folder)) return refuse(info, "is not an absolute path", error);
+    if (!g_path_is_absolute(folder)) return refuse(info, _("is not an absolute path"), error);
     return check_line(info, folder, error);
 }
 
@@ -152,7 +154,7 @@ static bool check_value(const AppSettingInfo *info, const char *text, GError **e
 {
     uint64_t number;
     bool yes;
-    if (text[0] == '\0') return info->initial[0] == '\0' || refuse(info, "is empty", error);
+    if (text[0] == '\0') return info->initial[0] == '\0' || refuse(info, _("is empty"), error);
     if (!check_line(info, text, error)) return false;
     switch (info->kind) {
     case APP_SETTING_KIND_URL:
@@ -161,15 +163,15 @@ static bool check_value(const AppSettingInfo *info, const char *text, GError **e
         return check_address(info, text, error);
     case APP_SETTING_KIND_SECRET:
         for (const char *at = text; *at != '\0'; at++)
-            if (!g_ascii_isgraph(*at)) return refuse(info, "holds spaces or characters outside ASCII", error);
+            if (!g_ascii_isgraph(*at)) return refuse(info, _("holds spaces or characters outside ASCII"), error);
         return true;
     case APP_SETTING_KIND_BOOLEAN:
-        return parse_boolean(text, &yes) || refuse(info, "is neither yes nor no", error);
+        return parse_boolean(text, &yes) || refuse(info, _("is neither yes nor no"), error);
     case APP_SETTING_KIND_BYTES:
-        return parse_number(info, text, &number) || refuse(info, "is not a size; 20GB, 500MB and 8GiB are", error);
+        return parse_number(info, text, &number) || refuse(info, _("is not a size; 20GB, 500MB and 8GiB are"), error);
     case APP_SETTING_KIND_NUMBER: {
         if (parse_number(info, text, &number)) return true;
-        g_autofree char *reason = g_strdup_printf("is not a whole number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, info->min, info->max);
+        g_autofree char *reason = g_strdup_printf(_("is not a whole number from %" PRIu64 " to %" PRIu64), info->min, info->max);
         return refuse(info, reason, error);
     }
     case APP_SETTING_KIND_FOLDERS:
@@ -198,11 +200,11 @@ static bool read_file(const char *path, char **ret_text, size_t *ret_n, GError *
         *ret_n = 0;
         return true;
     }
-    if (fd < 0) return fail_errno(path, "the settings cannot be read", error);
+    if (fd < 0) return fail_errno(path, _("the settings cannot be read"), error);
     struct stat info;
     bool good = fstat(fd, &info) == 0;
     if (good && (!S_ISREG(info.st_mode) || info.st_size > FILE_BYTES_MAX)) {
-        g_set_error(error, APP_SETTINGS_ERROR, APP_SETTINGS_ERROR_FAILED, "%s: the settings are no plain file of up to 1 MB; move it away", path);
+        g_set_error(error, APP_SETTINGS_ERROR, APP_SETTINGS_ERROR_FAILED, _("%s: the settings are no plain file of up to 1 MB; move it away"), path);
         close(fd);
         return false;
     }
@@ -216,7 +218,7 @@ static bool read_file(const char *path, char **ret_text, size_t *ret_n, GError *
         if (got <= 0) break;
         n += (size_t)got;
     }
-    if (!good) fail_errno(path, "the settings cannot be read", error);
+    if (!good) fail_errno(path, _("the settings cannot be read"), error);
     close(fd);
     text[n] = '\0';
     if (!good) {
@@ -236,7 +238,7 @@ static GKeyFile *load(const char *path, GError **error)
     g_autoptr(GKeyFile) file = g_key_file_new();
     g_autoptr(GError) reason = NULL;
     if (text == NULL || g_key_file_load_from_data(file, text, n, G_KEY_FILE_KEEP_COMMENTS, &reason)) return g_steal_pointer(&file);
-    g_set_error(error, APP_SETTINGS_ERROR, APP_SETTINGS_ERROR_FAILED, "%s: the settings cannot be understood: %s. Mend the file, or remove it to begin anew",
+    g_set_error(error, APP_SETTINGS_ERROR, APP_SETTINGS_ERROR_FAILED, _("%s: the settings cannot be understood: %s. Mend the file, or remove it to begin anew"),
                 path, reason->message);
     return NULL;
 }
@@ -256,12 +258,12 @@ static bool replace_file(const char *path, const char *folder, const char *text,
 {
     g_autofree char *beside = g_strconcat(path, ".XXXXXX", NULL);
     int fd = g_mkstemp_full(beside, O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0) return fail_errno(beside, "the settings cannot be written", error);
+    if (fd < 0) return fail_errno(beside, _("the settings cannot be written"), error);
     bool good = write_all(fd, text, n);
     if (close(fd) != 0) good = false;
     good = good && g_rename(beside, path) == 0;
     if (!good) {
-        fail_errno(path, "the settings cannot be written", error);
+        fail_errno(path, _("the settings cannot be written"), error);
         g_unlink(beside);
         return false;
     }
@@ -342,7 +344,7 @@ static char *value_in_environment(const AppSettingInfo *info, GError **error)
         const char *value = g_getenv(info->environment[i]);
         if (value == NULL || value[0] == '\0') continue;
         if (check_value(info, value, error)) return g_strdup(value);
-        g_prefix_error(error, "the environment variable %s: ", info->environment[i]);
+        g_prefix_error(error, _("the environment variable %s: "), info->environment[i]);
         return NULL;
     }
     return NULL;
@@ -413,7 +415,7 @@ static void add_unknown(AppSettings *settings, GPtrArray *faults)
         for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
             g_autofree char *key = g_strdup_printf("%s.%s", groups[g], names[i]);
             if (app_settings_find(key, NULL) == NULL)
-                g_ptr_array_add(faults, g_strdup_printf("%s: this version knows no setting %s", settings->path, key));
+                g_ptr_array_add(faults, g_strdup_printf(_("%s: this version knows no setting %s"), settings->path, key));
         }
     }
 }
@@ -426,8 +428,8 @@ GPtrArray *app_settings_list_faults(AppSettings *settings)
         g_autoptr(GError) in_environment = NULL, in_file = NULL;
         g_free(value_in_environment(&infos[i], &in_environment));
         g_free(value_in_file(settings->file, &infos[i], &in_file));
-        if (in_environment != NULL) g_ptr_array_add(faults, g_strdup_printf("%s; it is ignored", in_environment->message));
-        if (in_file != NULL) g_ptr_array_add(faults, g_strdup_printf("%s: %s; it is ignored", settings->path, in_file->message));
+        if (in_environment != NULL) g_ptr_array_add(faults, g_strdup_printf(_("%s; it is ignored"), in_environment->message));
+        if (in_file != NULL) g_ptr_array_add(faults, g_strdup_printf(_("%s: %s; it is ignored"), settings->path, in_file->message));
     }
     add_unknown(settings, faults);
     g_mutex_unlock(&settings->mutex);
@@ -478,12 +480,12 @@ static bool write_change(AppSettings *settings, const Change *change, GError **e
     g_autofree char *folder = g_path_get_dirname(settings->path), *lock = g_strconcat(settings->path, ".lock", NULL);
     if (!app_paths_make_private_folder(folder, error)) return false;
     int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) return fail_errno(lock, "the settings cannot be locked", error);
+    if (fd < 0) return fail_errno(lock, _("the settings cannot be locked"), error);
     int code;
     do {
         code = flock(fd, LOCK_EX);
     } while (code != 0 && errno == EINTR);
-    bool good = code == 0 ? rewrite(settings, folder, change, error) : fail_errno(lock, "the settings cannot be locked", error);
+    bool good = code == 0 ? rewrite(settings, folder, change, error) : fail_errno(lock, _("the settings cannot be locked"), error);
     close(fd);
     return good;
 }
@@ -503,7 +505,7 @@ bool app_settings_set_folders(AppSettings *settings, const char *key, const char
 {
     const AppSettingInfo *info = app_settings_find(key, error);
     if (info == NULL) return false;
-    if (info->kind != APP_SETTING_KIND_FOLDERS) return refuse(info, "is no list of folders", error);
+    if (info->kind != APP_SETTING_KIND_FOLDERS) return refuse(info, _("is no list of folders"), error);
     for (size_t i = 0; folders[i] != NULL; i++)
         if (!check_folder(info, folders[i], error)) return false;
     Change change = {.info = info, .folders = folders};

@@ -5,6 +5,7 @@
  */
 #include "app-shelf.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "app-engine-internal.h"
@@ -94,14 +95,14 @@ static bool add_named(AppShelf *shelf, const AppAskScope *scope, GError **error)
         if (!add_document(shelf, document, &n_read, error)) return false;
         if (n_read) continue;
         if (state == APP_DOCUMENT_NO_TEXT || state == APP_DOCUMENT_FAILED) {
-            g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, "“%s” cannot be asked: %s", title, note[0] ? note : "it has no text");
+            g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, _("“%s” cannot be asked: %s"), title, note[0] ? note : _("it has no text"));
             return false;
         }
         n_unread++;
         g_string_append_printf(unread, "%s“%s” (%" G_GINT64_FORMAT ")", unread->len ? ", " : "", title, scope->documents[i]);
     }
     if (n_unread == 0) return true;
-    g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, "%s %s not read with %s yet", unread->str, n_unread == 1 ? "is" : "are",
+    g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, ngettext("%s is not read with %s yet", "%s are not read with %s yet", n_unread), unread->str,
                 app_engine_get_model_name(shelf->engine));
     return false;
 }
@@ -119,9 +120,9 @@ static bool add_all(AppShelf *shelf, int64_t collection, GError **error)
     }
     if (shelf->sections->len) return true;
     if (n == 0)
-        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_EMPTY, collection ? "the collection is empty" : "the library is empty");
+        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_EMPTY, collection ? _("the collection is empty") : _("the library is empty"));
     else
-        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, "none of the %u documents is read with %s yet", n,
+        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, _("none of the %u documents is read with %s yet"), n,
                     app_engine_get_model_name(shelf->engine));
     return false;
 }
@@ -165,7 +166,7 @@ size_t app_shelf_find(const AppShelf *shelf, int64_t document, uint32_t ordinal)
 static bool set_failure(const AppShelfSection *section, eng_status status, const eng_error *engine_error, GError **error)
 {
     if (status == ENG_MISS || status == ENG_NOT_FOUND)
-        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, "“%s” must be read again: %s", section->document->title, engine_error->message);
+        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, _("“%s” must be read again: %s"), section->document->title, engine_error->message);
     else
         app_engine_set_error(error, status, engine_error);
     return false;
@@ -257,7 +258,7 @@ AppCorpus *app_shelf_make_corpus(AppShelf *shelf, const uint32_t *indices, size_
         /* A quotation must not run from a repeated head into the rows: that is not how the document has it. */
         if (n_repeated) text->str[n_head + n_repeated - 1] = 0;
         if (app_corpus_add(corpus, text->str + n_head, text->len - n_head)) continue;
-        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_FAILED, "more than 4 GB of text in one question");
+        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_FAILED, _("more than 4 GB of text in one question"));
         return NULL;
     }
     return g_steal_pointer(&corpus);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,18 +23,21 @@ static bool fail(GError **error, const AppSource *source, const char *why)
     return app_source_fail(error, source, APP_LIBRARY_ERROR_INVALID, why);
 }
 
-static bool fail_errno(GError **error, const AppSource *source, const char *what)
+static bool fail_errno(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static bool fail_errno(GError **error, const char *format, ...)
 {
-    int code = errno;
-    g_set_error(error, APP_LIBRARY_ERROR, code == ENOSPC ? APP_LIBRARY_ERROR_NO_SPACE : APP_LIBRARY_ERROR_FAILED, "%s “%s”: %s", what,
-                source->name, g_strerror(code));
+    va_list arguments;
+    int code = errno == ENOSPC ? APP_LIBRARY_ERROR_NO_SPACE : APP_LIBRARY_ERROR_FAILED;
+    va_start(arguments, format);
+    g_propagate_error(error, g_error_new_valist(APP_LIBRARY_ERROR, code, format, arguments));
+    va_end(arguments);
     return false;
 }
 
 static bool is_cancelled(const AppAddOptions *options, const AppSource *source, GError **error)
 {
     if (options->cancel == NULL || !__atomic_load_n(options->cancel, __ATOMIC_RELAXED)) return false;
-    app_source_fail(error, source, APP_LIBRARY_ERROR_CANCELLED, "stopped");
+    app_source_fail(error, source, APP_LIBRARY_ERROR_CANCELLED, _("stopped"));
     return true;
 }
 
@@ -52,7 +56,7 @@ static bool look_at(AppSource *source, const uint8_t *bytes, size_t n_bytes, GEr
     app_encoding_probe_add(&source->probe, bytes, n_bytes);
     for (size_t i = 0; i < n_bytes && source->n_bytes + i < sizeof source->first; i++) source->first[source->n_bytes + i] = bytes[i];
     source->n_bytes += n_bytes;
-    return source->n_bytes <= APP_SOURCE_MAX_BYTES || fail(error, source, "it is longer than 2 GB, which is the most that one file may have");
+    return source->n_bytes <= APP_SOURCE_MAX_BYTES || fail(error, source, _("it is longer than 2 GB, which is the most that one file may have"));
 }
 
 void app_source_end(AppSource *source)
@@ -77,7 +81,8 @@ static bool write_all(int fd, const uint8_t *bytes, size_t n_bytes)
 
 bool app_source_add(AppSource *source, const void *bytes, size_t n_bytes, GError **error)
 {
-    return look_at(source, bytes, n_bytes, error) && (write_all(source->fd, bytes, n_bytes) || fail_errno(error, source, "Cannot keep a copy of"));
+    return look_at(source, bytes, n_bytes, error) && (write_all(source->fd, bytes, n_bytes) ||
+                                                       fail_errno(error, _("Cannot keep a copy of “%s”: %s"), source->name, g_strerror(errno)));
 }
 
 /* Reads `fd` to its end; copies to the source's own file if that is another. */
@@ -89,7 +94,7 @@ static bool survey(AppSource *source, int fd, uint64_t total, const AppAddOption
         if (is_cancelled(options, source, error)) return false;
         ssize_t n = read(fd, bytes, BLOCK_BYTES);
         if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-        if (n < 0) return fail_errno(error, source, "Cannot read");
+        if (n < 0) return fail_errno(error, _("Cannot read “%s”: %s"), source->name, g_strerror(errno));
         if (n == 0) break;
         if (!(fd == source->fd ? look_at(source, bytes, (size_t)n, error) : app_source_add(source, bytes, (size_t)n, error))) return false;
         if (options->progress != NULL) options->progress(options->user, MIN(source->n_bytes, total) / 4, total);
@@ -105,19 +110,19 @@ static bool open_file(AppSource *source, const char *path, uint64_t *ret_n_bytes
     source->path = g_canonicalize_filename(path, NULL);
     source->name = g_filename_display_basename(source->path);
     source->fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe must not hold us up */
-    if (source->fd < 0) return fail_errno(error, source, "Cannot open");
+    if (source->fd < 0) return fail_errno(error, _("Cannot open “%s”: %s"), source->name, g_strerror(errno));
     struct stat info;
-    if (fstat(source->fd, &info) != 0) return fail_errno(error, source, "Cannot look at");
-    if (S_ISDIR(info.st_mode)) return fail(error, source, "it is a folder");
-    if (!S_ISREG(info.st_mode)) return fail(error, source, "it is not an ordinary file");
+    if (fstat(source->fd, &info) != 0) return fail_errno(error, _("Cannot look at “%s”: %s"), source->name, g_strerror(errno));
+    if (S_ISDIR(info.st_mode)) return fail(error, source, _("it is a folder"));
+    if (!S_ISREG(info.st_mode)) return fail(error, source, _("it is not an ordinary file"));
     if ((uint64_t)info.st_size > APP_SOURCE_MAX_BYTES) {
-        return fail(error, source, "it is larger than 2 GB, which is the most that one file may have; split it into several");
+        return fail(error, source, _("it is larger than 2 GB, which is the most that one file may have; split it into several"));
     }
     source->modified_s = info.st_mtime;
     *ret_n_bytes = (uint64_t)info.st_size;
     if (!g_utf8_validate(source->path, -1, NULL)) {
         g_autofree char *shown = g_filename_display_name(source->path);
-        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "“%s”: its name is not valid text; rename it", shown);
+        g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, _("“%s”: its name is not valid text; rename it"), shown);
         return false;
     }
     return true;
@@ -126,7 +131,7 @@ static bool open_file(AppSource *source, const char *path, uint64_t *ret_n_bytes
 static bool open_copy(AppSource *source, AppLibrary *library, GError **error)
 {
     source->fd = open(app_library_get_folder(library), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    return source->fd >= 0 || fail_errno(error, source, "Cannot make a temporary file for");
+    return source->fd >= 0 || fail_errno(error, _("Cannot make a temporary file for “%s”: %s"), source->name, g_strerror(errno));
 }
 
 bool app_source_open(AppSource *source, AppLibrary *library, const char *path, const AppAddOptions *options, GError **error)
@@ -206,6 +211,6 @@ const char *app_source_format(const AppSource *source, GError **error)
     if (extracted != NULL) return extracted;
     if (app_extract_is_archive(source->first, n)) return "archive";
     if (source->is_text) return suffix_is(source->name, markdown_suffixes) ? "markdown" : "text";
-    fail(error, source, "it is not text: its bytes look like another kind of file");
+    fail(error, source, _("it is not text: its bytes look like another kind of file"));
     return NULL;
 }

@@ -1,6 +1,7 @@
 /* app-sqlite.c: see app-sqlite.h. */
 #include "app-sqlite.h"
 
+#include <glib/gi18n.h>
 #include <stdarg.h>
 
 #include "app-library.h"
@@ -21,10 +22,10 @@ void app_db_set_error(AppDb *db, GError **error)
     int code = sqlite3_errcode(db->handle);
     int kind = code == SQLITE_FULL ? APP_LIBRARY_ERROR_NO_SPACE : APP_LIBRARY_ERROR_FAILED;
     const char *hint = "";
-    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) hint = " (the file is damaged; restore it from a backup or move it away)";
-    if (code == SQLITE_FULL) hint = ". Free space, lower the cache's limit or remove a document";
-    if (code == SQLITE_BUSY) hint = " (another program has held it for a minute)";
-    g_set_error(error, APP_LIBRARY_ERROR, kind, "The library “%s”: %s%s", db->path, sqlite3_errmsg(db->handle), hint);
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) hint = _(" (the file is damaged; restore it from a backup or move it away)");
+    if (code == SQLITE_FULL) hint = _(". Free space, lower the cache's limit or remove a document");
+    if (code == SQLITE_BUSY) hint = _(" (another program has held it for a minute)");
+    g_set_error(error, APP_LIBRARY_ERROR, kind, _("The library “%s”: %s%s"), db->path, sqlite3_errmsg(db->handle), hint);
 }
 
 static void finalize(gpointer statement)

@@ -1,6 +1,7 @@
 /* app-storage.c: see app-storage.h. */
 #include "app-storage.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "app-engine-internal.h"
@@ -79,9 +80,9 @@ static bool take_entry(void *user, const eng_cache_entry *from)
     if (!entry->stale) {
         entry->note = g_strdup(from->note);
     } else if (strcmp(from->model_name, listing->model) == 0) {
-        entry->note = g_strdup_printf("read by %s with other options or another version of it", from->model_name);
+        entry->note = g_strdup_printf(_("read by %s with other options or another version of it"), from->model_name);
     } else {
-        entry->note = g_strdup_printf("read by %s; %s is in use", from->model_name, listing->model);
+        entry->note = g_strdup_printf(_("read by %s; %s is in use"), from->model_name, listing->model);
     }
     g_ptr_array_add(listing->entries, entry);
     return true;

@@ -7,6 +7,7 @@
 #include "app-text.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -424,11 +425,11 @@ bool app_text_read(AppImport *import, int fd, const char *name, const AppTextOpt
         ssize_t n = read(fd, bytes, READ_BYTES);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) {
-            g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_FAILED, "Cannot read “%s”: %s", name, g_strerror(errno));
+            g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_FAILED, _("Cannot read “%s”: %s"), name, g_strerror(errno));
             ok = false;
         }
         if (ok && options->cancel != NULL && __atomic_load_n(options->cancel, __ATOMIC_RELAXED)) {
-            g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_CANCELLED, "“%s”: stopped", name);
+            g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_CANCELLED, _("“%s”: stopped"), name);
             ok = false;
         }
         if (!ok || n == 0) break;

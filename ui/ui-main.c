@@ -1,13 +1,13 @@
 /* ui-main.c: starts the window. Owns: main. */
 #include <glib/gi18n.h>
 
+#include "app-locale.h"
 #include "ui-application.h"
-#include "ui-locale.h"
 #include "ui-watchdog.h"
 
 int main(int argc, char **argv)
 {
-    ui_locale_init();
+    app_locale_init(true);
     g_set_application_name(_("Lectern"));
     g_autoptr(UiApplication) application = ui_application_new();
     ui_watchdog_start();

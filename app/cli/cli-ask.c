@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -199,12 +200,12 @@ static int report(const Ask *ask, GError *error)
         return CLI_INTERRUPTED;
     }
     if (g_error_matches(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD) && !ask->read) {
-        int code = cli_fail("%s\nRead with `lectern read`, or add --read to read before asking.", error->message);
+        int code = cli_fail(_("%s\nRead with `lectern read`, or add --read to read before asking."), error->message);
         g_error_free(error);
         return code;
     }
     if (g_error_matches(error, APP_ASK_ERROR, APP_ASK_ERROR_EMPTY)) {
-        int code = cli_fail("%s\nAdd documents with `lectern read FILE`.", error->message);
+        int code = cli_fail(_("%s\nAdd documents with `lectern read FILE`."), error->message);
         g_error_free(error);
         return code;
     }
@@ -233,7 +234,7 @@ static int ask_one(Ask *ask, const char *question, bool echo)
     } else if (echo) {
         putchar('\n');
     }
-    return fflush(stdout) == 0 ? CLI_OK : cli_fail("cannot write the answer: %s", g_strerror(errno));
+    return fflush(stdout) == 0 ? CLI_OK : cli_fail(_("cannot write the answer: %s"), g_strerror(errno));
 }
 
 static unsigned terminal_width(void)
@@ -284,7 +285,7 @@ static int ask_each(Ask *ask, const char *question)
         cli_ask_print_table(stdout, rows, terminal_width());
     }
     if (not_kept) fprintf(stderr, "lectern: The answers were not kept in the conversation: %s\n", not_kept);
-    if (fflush(stdout) != 0) return cli_fail("cannot write the table: %s", g_strerror(errno));
+    if (fflush(stdout) != 0) return cli_fail(_("cannot write the table: %s"), g_strerror(errno));
     return stopped ? CLI_INTERRUPTED : each.failed ? CLI_FAILED : CLI_OK;
 }
 
@@ -314,7 +315,7 @@ static int ask_lines(Ask *ask)
     bool failed = ferror(stdin);
     free(raw);
     if (cli_interrupted()) return CLI_INTERRUPTED;
-    return failed ? cli_fail("cannot read questions from standard input: %s", g_strerror(errno)) : code;
+    return failed ? cli_fail(_("cannot read questions from standard input: %s"), g_strerror(errno)) : code;
 }
 
 /* The second machine, where it shall answer; and what that means, before anything leaves. */

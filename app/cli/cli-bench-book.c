@@ -12,6 +12,7 @@
  */
 #include "cli-bench.h"
 
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <math.h>
 #include <string.h>
@@ -151,7 +152,7 @@ static bool take_questions(Book *book, GError **error)
             if (*g_strstrip(*line)) g_ptr_array_add(book->questions, g_strdup(*line));
     }
     if (book->questions->len) return true;
-    g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_QUESTION, "%s has nothing to ask about", book->wanted->questions ? book->wanted->questions : book->wanted->path);
+    g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_QUESTION, _("%s has nothing to ask about"), book->wanted->questions ? book->wanted->questions : book->wanted->path);
     return false;
 }
 

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <glib.h>
+#include <glib/gi18n.h>
 #include <glib/gstdio.h>
 #include <jansson.h>
 #include <math.h>
@@ -521,7 +522,7 @@ static int run_bench(CliBench *bench, const char *geometry, double sharpness, co
     size_t token = kern_kv_value_row_bytes(&format) + 2 * kern_kv_value_n_scales(&format) + unit;
     bench->kv_token_bytes = token * bench->info->n_kv_heads * bench->info->n_layers;
     bench->key_token_bytes = unit * bench->info->n_kv_heads * bench->info->n_layers;
-    if (kern_context_new(bench->context->n_threads, true, &bench->probe) != KERN_OK) return cli_fail("not enough memory for the benchmark");
+    if (kern_context_new(bench->context->n_threads, true, &bench->probe) != KERN_OK) return cli_fail(_("not enough memory for the benchmark"));
     if (!bench->context->json)
         printf("%s, %u layers, %u query and %u KV heads of %u, %s weights; %s, %u threads\n", bench->info->name, bench->info->n_layers,
                bench->info->n_heads, bench->info->n_kv_heads, bench->info->head_dim, bench->info->weight_types, kern_isa_name(),
@@ -567,12 +568,12 @@ int cli_bench(CliContext *context, int argc, char **argv)
         {NULL}};
     if (cli_wants_help(argc, argv, HELP)) return CLI_OK;
     if (!cli_parse_options("bench", entries, &argc, &argv)) return CLI_USAGE;
-    if (argc > 1) return cli_usage("bench", "there is nothing to name here: “%s”", argv[1]);
+    if (argc > 1) return cli_usage("bench", _("there is nothing to name here: “%s”"), argv[1]);
     CliBench bench = {.sections_fd = -1, .context = context, .results = json_array(), .n_runs = CLAMP(n_runs, 3, BENCH_SAMPLES_MAX),
                    .memory = g_ptr_array_new_with_free_func(free)};
     if (only && !is_part(only))
-        return cli_usage("bench", "there is no part “%s”: prefill, prefill-8k, decode, decode-128k, open, attention, attention-gpt2 or million", only);
-    if (geometry && book) return cli_usage("bench", "a model of random weights has no tokenizer to read a book with");
+        return cli_usage("bench", _("there is no part “%s”: prefill, prefill-8k, decode, decode-128k, open, attention, attention-gpt2 or million"), only);
+    if (geometry && book) return cli_usage("bench", _("a model of random weights has no tokenizer to read a book with"));
     int code = run_bench(&bench, geometry, sharpness, only, book, questions);
     if (code == CLI_OK && context->json) {
         json_t *record = json_pack("{s:s, s:s, s:O}", "model", bench.info->name, "instruction_set", kern_isa_name(), "results", bench.results);

@@ -3,6 +3,7 @@
  * Owns: list, check, repair, limit, pin, unpin, rebuild-index and how they look.
  * Does not own: the cache (eng.h), documents' titles (app-library.h).
  */
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -165,7 +166,7 @@ static int check(const CacheCommand *command, int argc, char **argv, bool repair
     gboolean read_data = FALSE;
     const GOptionEntry options[] = {{"read-data", 0, 0, G_OPTION_ARG_NONE, &read_data, NULL, NULL}, {NULL}};
     if (!cli_parse_options("cache", options, &argc, &argv)) return CLI_USAGE;
-    if (argc > 1) return cli_usage("cache", "“%s” is too much here", argv[1]);
+    if (argc > 1) return cli_usage("cache", _("“%s” is too much here"), argv[1]);
     eng_error error;
     eng_cache_report report;
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
@@ -194,10 +195,10 @@ static int check(const CacheCommand *command, int argc, char **argv, bool repair
 
 static int limit(const CacheCommand *command, int argc, char **argv)
 {
-    if (argc > 2) return cli_usage("cache", "“%s” is too much here", argv[2]);
+    if (argc > 2) return cli_usage("cache", _("“%s” is too much here"), argv[2]);
     uint64_t bytes = 0, freed = 0;
     if (argc == 2) {
-        if (!app_settings_parse_bytes(argv[1], &bytes)) return cli_usage("cache", "“%s” is not a size; 20GB, 500MB and 8GiB are", argv[1]);
+        if (!app_settings_parse_bytes(argv[1], &bytes)) return cli_usage("cache", _("“%s” is not a size; 20GB, 500MB and 8GiB are"), argv[1]);
         GError *error = NULL;
         g_autoptr(AppStorage) storage = app_storage_open(command->library, &error);
         if (storage == NULL || !app_storage_set_budget_bytes(storage, bytes, &freed, &error)) return cli_fail_error(error);
@@ -234,12 +235,12 @@ static char *resolve(const CacheCommand *command, const char *reference, GError 
 
 static int pin(const CacheCommand *command, int argc, char **argv, bool pinned)
 {
-    if (argc < 2) return cli_usage("cache", "%s needs a document", argv[0]);
+    if (argc < 2) return cli_usage("cache", _("%s needs a document"), argv[0]);
     for (int i = 1; i < argc; i++) {
         GError *error = NULL;
         eng_error cache_error;
         g_autofree char *uid = resolve(command, argv[i], &error);
-        if (uid == NULL) return error != NULL ? cli_fail_error(error) : cli_fail("no document “%s”", argv[i]);
+        if (uid == NULL) return error != NULL ? cli_fail_error(error) : cli_fail(_("no document “%s”"), argv[i]);
         if (eng_cache_pin(command->cache, uid, pinned, &cache_error) != ENG_OK) return fail(&cache_error);
         g_autofree char *title = title_of(command, uid), *safe = cli_safe_text(title != NULL ? title : uid);
         if (command->context->json) cli_print_json(json_pack("{s:s, s:b}", "document", uid, "pinned", (int)pinned));
@@ -272,7 +273,7 @@ static int run(const CacheCommand *command, int argc, char **argv)
     if (strcmp(name, "pin") == 0 || strcmp(name, "unpin") == 0) return pin(command, argc, argv, name[0] == 'p');
     if (strcmp(name, "list") == 0 && alone) return list(command);
     if (strcmp(name, "rebuild-index") == 0 && alone) return rebuild_index(command);
-    return alone ? cli_usage("cache", "there is no “%s”", name) : cli_usage("cache", "“%s” is too much here", argv[1]);
+    return alone ? cli_usage("cache", _("there is no “%s”"), name) : cli_usage("cache", _("“%s” is too much here"), argv[1]);
 }
 
 int cli_cache(CliContext *context, int argc, char **argv)

@@ -2,6 +2,7 @@
  *
  * Owns: list, create, add, take, rename, remove. Does not own: the library (app-library.h).
  */
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ static int list(CliContext *context, AppLibrary *library)
 
 static int change_members(AppLibrary *library, int argc, char **argv)
 {
-    if (argc < 3) return cli_usage("collection", "%s needs a collection and documents", argv[0]);
+    if (argc < 3) return cli_usage("collection", _("%s needs a collection and documents"), argv[0]);
     bool adds = strcmp(argv[0], "add") == 0;
     GError *error = NULL;
     /* All documents are known before the first is touched. */
@@ -60,7 +61,7 @@ static int change_collection(AppLibrary *library, int argc, char **argv)
 {
     GError *error = NULL;
     bool renames = strcmp(argv[0], "rename") == 0;
-    if (argc != (renames ? 3 : 2)) return cli_usage("collection", renames ? "rename needs a name and a new one" : "one name is needed");
+    if (argc != (renames ? 3 : 2)) return cli_usage("collection", renames ? _("rename needs a name and a new one") : _("one name is needed"));
     bool ok;
     if (strcmp(argv[0], "create") == 0) {
         ok = app_library_add_collection(library, argv[1], &error) >= 0;
@@ -76,7 +77,7 @@ int cli_collection(CliContext *context, int argc, char **argv)
     if (cli_wants_help(argc, argv, help)) return CLI_OK;
     const char *name = argc > 1 ? argv[1] : "list";
     static const char *const names[] = {"list", "create", "add", "take", "rename", "remove", NULL};
-    if (!g_strv_contains(names, name)) return cli_usage("collection", "there is no “%s”", name);
+    if (!g_strv_contains(names, name)) return cli_usage("collection", _("there is no “%s”"), name);
     AppLibrary *library = cli_open_library(context);
     if (library == NULL) return CLI_FAILED;
     int code;

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -104,7 +105,7 @@ static int show(CliContext *context, AppLibrary *library, const char *name, cons
         fputs(safe, stdout);
         return CLI_OK;
     }
-    if (!options->force && g_file_test(path, G_FILE_TEST_EXISTS)) return cli_fail("“%s” exists; --force writes over it", path);
+    if (!options->force && g_file_test(path, G_FILE_TEST_EXISTS)) return cli_fail(_("“%s” exists; --force writes over it"), path);
     if (!g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error)) return cli_fail_error(error);
     if (!context->quiet && !context->json) printf("wrote %s\n", path);
     return CLI_OK;
@@ -154,7 +155,7 @@ static int remove_all(CliContext *context, AppLibrary *library, char **names, co
         }
     }
     if (!options->yes) {
-        if (!isatty(STDIN_FILENO)) return cli_usage("conversation", "remove asks first, which needs a terminal; or give --yes");
+        if (!isatty(STDIN_FILENO)) return cli_usage("conversation", _("remove asks first, which needs a terminal; or give --yes"));
         for (guint i = 0; i < chosen->len; i++) {
             const AppConversation *conversation = g_ptr_array_index(chosen, i);
             g_autofree char *title = cli_safe_text(conversation->title);
@@ -203,7 +204,7 @@ int cli_conversation(CliContext *context, int argc, char **argv)
         {NULL},
     };
     if (!cli_parse_options("conversation", entries, &argc, &argv)) return CLI_USAGE;
-    if (given.limit < 1 || given.limit > 100000) return cli_usage("conversation", "--limit needs a number from 1 to 100000");
+    if (given.limit < 1 || given.limit > 100000) return cli_usage("conversation", _("--limit needs a number from 1 to 100000"));
     static const struct {
         const char *name;
         int n_least, n_most; /* arguments behind it */
@@ -216,7 +217,7 @@ int cli_conversation(CliContext *context, int argc, char **argv)
                    {"remove", 1, INT32_MAX, "remove needs conversations"}};
     size_t action = 0;
     while (argc > 1 && action < G_N_ELEMENTS(actions) && strcmp(actions[action].name, argv[1]) != 0) action++;
-    if (action == G_N_ELEMENTS(actions)) return cli_usage("conversation", "there is no “%s”", argv[1]);
+    if (action == G_N_ELEMENTS(actions)) return cli_usage("conversation", _("there is no “%s”"), argv[1]);
     if (argc > 1 && (argc - 2 < actions[action].n_least || argc - 2 > actions[action].n_most))
         return cli_usage("conversation", "%s", actions[action].wants);
     AppLibrary *library = cli_open_library(context);

@@ -2,6 +2,7 @@
  *
  * Owns: the command's words and layout. Does not own: the checks (app-doctor.h).
  */
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,7 +50,7 @@ int cli_doctor(CliContext *context, int argc, char **argv)
     gboolean read_data = FALSE, connect = FALSE;
     const GOptionEntry options[] = {{"read-data", 0, 0, G_OPTION_ARG_NONE, &read_data, NULL, NULL}, {"connect", 0, 0, G_OPTION_ARG_NONE, &connect, NULL, NULL}, {NULL}};
     if (!cli_parse_options("doctor", options, &argc, &argv)) return CLI_USAGE;
-    if (argc > 1) return cli_usage("doctor", "“%s” is too much here", argv[1]);
+    if (argc > 1) return cli_usage("doctor", _("“%s” is too much here"), argv[1]);
     AppDoctorOptions wanted = {.data_folder = context->data_folder, .model = context->model, .read_data = read_data, .connect = connect, .cancel = cli_cancel_flag(),
                                .progress = show_area, .user = context};
     g_autoptr(GPtrArray) findings = app_doctor_run(&wanted);

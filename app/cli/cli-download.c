@@ -3,6 +3,7 @@
  * Owns: the words and tables of these commands. Does not own: downloading (app-download.h).
  */
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -103,8 +104,8 @@ int cli_model_download(CliContext *context, int argc, char **argv)
                                     {NULL}};
     AppModelWeights weights;
     if (!cli_parse_options("model", options, &argc, &argv)) return CLI_USAGE;
-    if (!cli_parse_weights(bits, &weights)) return cli_usage("model", "--bits is 8, 4 or as-is, not “%s”", bits);
-    if (argc != 2) return cli_usage("model", "download needs one name of `lectern model catalogue`, or OWNER/REPOSITORY");
+    if (!cli_parse_weights(bits, &weights)) return cli_usage("model", _("--bits is 8, 4 or as-is, not “%s”"), bits);
+    if (argc != 2) return cli_usage("model", _("download needs one name of `lectern model catalogue`, or OWNER/REPOSITORY"));
     GError *error = NULL;
     g_autoptr(AppSettings) settings = app_settings_open(NULL, &error);
     if (settings == NULL) return cli_fail_error(error);
@@ -133,7 +134,7 @@ int cli_model_downloads(CliContext *context, int argc, char **argv)
     g_autofree char *discard = NULL;
     const GOptionEntry options[] = {{"discard", 0, 0, G_OPTION_ARG_STRING, &discard, NULL, NULL}, {NULL}};
     if (!cli_parse_options("model", options, &argc, &argv)) return CLI_USAGE;
-    if (argc > 1) return cli_usage("model", "“%s” is too much here", argv[1]);
+    if (argc > 1) return cli_usage("model", _("“%s” is too much here"), argv[1]);
     GError *error = NULL;
     if (discard != NULL) return app_download_discard(context->data_folder, discard, &error) ? CLI_OK : cli_fail_error(error);
     g_autoptr(GPtrArray) states = app_download_list(context->data_folder);
@@ -165,7 +166,7 @@ int cli_model_catalogue(CliContext *context, int argc, char **argv)
     gboolean edit = FALSE;
     const GOptionEntry options[] = {{"edit", 0, 0, G_OPTION_ARG_NONE, &edit, NULL, NULL}, {NULL}};
     if (!cli_parse_options("model", options, &argc, &argv)) return CLI_USAGE;
-    if (argc > 1) return cli_usage("model", "“%s” is too much here", argv[1]);
+    if (argc > 1) return cli_usage("model", _("“%s” is too much here"), argv[1]);
     GError *error = NULL;
     if (edit) {
         g_autofree char *path = app_catalogue_copy(&error);

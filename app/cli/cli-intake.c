@@ -5,6 +5,7 @@
  */
 #include "cli-intake.h"
 
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -229,7 +230,7 @@ bool cli_read_password_file(const char *path, char **ret_password)
     bool is_read = file != NULL && fgets(line, sizeof line, file) != NULL;
     if (file != NULL && file != stdin) fclose(file);
     if (!is_read) {
-        cli_fail("no password can be read from “%s”", path);
+        cli_fail(_("no password can be read from “%s”"), path);
         return false;
     }
     line[strcspn(line, "\r\n")] = '\0';

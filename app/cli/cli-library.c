@@ -2,6 +2,7 @@
  *
  * Owns: list, show, rename and how they look. Does not own: the library (app-library.h).
  */
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,9 +44,9 @@ static int list(CliContext *context, AppLibrary *library, int argc, char **argv)
         {NULL},
     };
     if (!cli_parse_options("library", options, &argc, &argv)) return CLI_USAGE;
-    if (argc > 1) return cli_usage("library", "“%s” is too much here", argv[1]);
+    if (argc > 1) return cli_usage("library", _("“%s” is too much here"), argv[1]);
     AppDocumentOrder order = g_strcmp0(sort, "title") == 0 ? APP_ORDER_TITLE : g_strcmp0(sort, "updated") == 0 ? APP_ORDER_UPDATED : APP_ORDER_ADDED;
-    if (sort != NULL && order == APP_ORDER_ADDED && strcmp(sort, "added") != 0) return cli_usage("library", "--sort takes added, title or updated");
+    if (sort != NULL && order == APP_ORDER_ADDED && strcmp(sort, "added") != 0) return cli_usage("library", _("--sort takes added, title or updated"));
     GError *error = NULL;
     int64_t id = collection != NULL ? app_library_resolve_collection(library, collection, &error) : 0;
     g_autoptr(GPtrArray) documents = id >= 0 ? app_library_list_documents(library, id, order, 0, 0, &error) : NULL;
@@ -102,7 +103,7 @@ static int show(CliContext *context, AppLibrary *library, int argc, char **argv)
     gboolean with_sections = FALSE;
     const GOptionEntry options[] = {{"sections", 0, 0, G_OPTION_ARG_NONE, &with_sections, NULL, NULL}, {NULL}};
     if (!cli_parse_options("library", options, &argc, &argv)) return CLI_USAGE;
-    if (argc != 2) return cli_usage("library", "show needs one document");
+    if (argc != 2) return cli_usage("library", _("show needs one document"));
     GError *error = NULL;
     int64_t id = app_library_resolve_document(library, argv[1], &error);
     g_autoptr(AppDocument) document = id >= 0 ? app_library_get_document(library, id, &error) : NULL;
@@ -128,7 +129,7 @@ static int show(CliContext *context, AppLibrary *library, int argc, char **argv)
 
 static int rename_document(CliContext *context, AppLibrary *library, int argc, char **argv)
 {
-    if (argc != 3) return cli_usage("library", "rename needs a document and a title");
+    if (argc != 3) return cli_usage("library", _("rename needs a document and a title"));
     GError *error = NULL;
     int64_t id = app_library_resolve_document(library, argv[1], &error);
     if (id < 0 || !app_library_rename_document(library, id, argv[2], &error)) return cli_fail_error(error);
@@ -155,5 +156,5 @@ int cli_library(CliContext *context, int argc, char **argv)
         app_library_unref(library);
         return code;
     }
-    return cli_usage("library", "there is no “%s”; list, show and rename there are", name);
+    return cli_usage("library", _("there is no “%s”; list, show and rename there are"), name);
 }

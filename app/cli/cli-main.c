@@ -3,13 +3,14 @@
  * Owns: what every command shares before it starts. Does not own: commands (cli-*.c).
  */
 #include <glib.h>
-#include <locale.h>
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "app-config.h"
+#include "app-locale.h"
 #include "app-paths.h"
 #include "cli-internal.h"
 #include "cli.h"
@@ -88,11 +89,11 @@ static int take_common(CliContext *context, int *argc, char **argv)
         } else if (is_option(argument, "--data") || is_option(argument, "--model") || is_option(argument, "--threads")) {
             const char *name = is_option(argument, "--data") ? "--data" : is_option(argument, "--model") ? "--model" : "--threads";
             value = option_value(name, *argc, argv, &i);
-            if (value == NULL || value[0] == '\0') return cli_usage(argv[0], "%s needs a value", name);
+            if (value == NULL || value[0] == '\0') return cli_usage(argv[0], _("%s needs a value"), name);
             if (strcmp(name, "--threads") == 0) {
                 char *end = NULL;
                 guint64 n = g_ascii_strtoull(value, &end, 10);
-                if (*end != '\0' || n < 1 || n > 256) return cli_usage(argv[0], "--threads needs a number from 1 to 256, not “%s”", value);
+                if (*end != '\0' || n < 1 || n > 256) return cli_usage(argv[0], _("--threads needs a number from 1 to 256, not “%s”"), value);
                 context->n_threads = (unsigned)n;
             } else {
                 char **to = strcmp(name, "--data") == 0 ? &context->data_folder : &context->model;
@@ -132,9 +133,18 @@ static void command_first(int argc, char **argv)
     }
 }
 
+/* What other programs read does not depend on the language: known before anything is said. */
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--json") == 0) return true;
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
-    setlocale(LC_ALL, "");
+    app_locale_init(!wants_json(argc, argv));
     umask(077); /* everything we make is private */
     g_set_prgname("lectern");
     if (argc < 2) return show_help(stderr);
@@ -144,7 +154,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "help") == 0 && argc == 2) return show_help(stdout);
     const CliCommand *command = find_command(argv[1]);
     if (command == NULL) {
-        fprintf(stderr, "lectern: there is no command “%s”; `lectern --help` shows them\n", argv[1]);
+        fprintf(stderr, _("lectern: there is no command “%s”; `lectern --help` shows them\n"), argv[1]);
         return CLI_USAGE;
     }
     CliContext context = {0};

@@ -2,6 +2,7 @@
  *
  * Owns: its options, its table and its words. Does not own: measuring and choosing (app-calibration.h).
  */
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,7 +123,7 @@ int cli_model_sections(CliContext *context, int argc, char **argv)
     if (cli_wants_help(argc, argv, sections_usage)) return CLI_OK;
     const char *mode = argc > 1 ? argv[argc - 1] : "", *model = argc > 2 ? argv[1] : context->model;
     bool is_independent = strcmp(mode, "independent") == 0;
-    if (argc > 3 || (!is_independent && strcmp(mode, "continuous") != 0)) return cli_usage("model", "sections takes a model, and continuous or independent");
+    if (argc > 3 || (!is_independent && strcmp(mode, "continuous") != 0)) return cli_usage("model", _("sections takes a model, and continuous or independent"));
     GError *error = NULL;
     if (!app_calibration_choose_sections(context->data_folder, model, is_independent, &error)) return cli_fail_error(error);
     if (!context->quiet && !context->json) printf("Chosen. What was read the other way has to be read again.\n");
@@ -143,15 +144,15 @@ int cli_model_calibrate(CliContext *context, int argc, char **argv)
     if (!cli_parse_options("model calibrate", entries, &argc, &argv)) return CLI_USAGE;
     g_autofree char *wanted = chosen;
     Wish wish = {0};
-    if (argc > 3 || n_tokens < 0) return cli_usage("model", "calibrate takes a model and a file, and --tokens a number");
-    if (wanted != NULL && !parse_wish(wanted, &wish)) return cli_usage("model", "--choose takes KEYS, KEYS:QUERIES, either with :rotated, dense, own or advised, not “%s”", wanted);
+    if (argc > 3 || n_tokens < 0) return cli_usage("model", _("calibrate takes a model and a file, and --tokens a number"));
+    if (wanted != NULL && !parse_wish(wanted, &wish)) return cli_usage("model", _("--choose takes KEYS, KEYS:QUERIES, either with :rotated, dense, own or advised, not “%s”"), wanted);
     const char *model = argc > 1 ? argv[1] : context->model, *file = argc > 2 ? argv[2] : NULL;
     GError *error = NULL;
     g_autoptr(AppCalibration) calibration = NULL;
     bool may_reuse = show || (wanted != NULL && file == NULL && n_tokens == 0 && !against_dense);
     if (may_reuse) calibration = app_calibration_load(context->data_folder, model, &error);
     if (error != NULL) return cli_fail_error(error);
-    if (show && (calibration == NULL || calibration->n_rows == 0)) return cli_fail("There is no table yet; measure one with `lectern model calibrate`");
+    if (show && (calibration == NULL || calibration->n_rows == 0)) return cli_fail(_("There is no table yet; measure one with `lectern model calibrate`"));
     if (calibration == NULL || calibration->n_rows == 0) {
         app_calibration_free(calibration);
         calibration = measure(context, model, file, (uint32_t)n_tokens, against_dense, &error);

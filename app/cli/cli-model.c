@@ -5,6 +5,7 @@
  */
 #include "cli.h"
 
+#include <glib/gi18n.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static int print_json(json_t *value)
 {
     char *text = json_dumps(value, JSON_COMPACT);
     json_decref(value);
-    if (text == NULL) return cli_fail("out of memory");
+    if (text == NULL) return cli_fail(_("out of memory"));
     printf("%s\n", text);
     free(text);
     return CLI_OK;
@@ -188,9 +189,9 @@ static int run_import(CliContext *context, const char *source, const char *name,
 
 static int run_pack(CliContext *context, const char *folder, const char *file, const char *bits)
 {
-    if (bits != NULL && strcmp(bits, "8") != 0 && strcmp(bits, "4") != 0) return cli_usage("model", "--bits is 8 or 4, not “%s”", bits);
+    if (bits != NULL && strcmp(bits, "8") != 0 && strcmp(bits, "4") != 0) return cli_usage("model", _("--bits is 8 or 4, not “%s”"), bits);
     kern_weight_type type = bits != NULL && bits[0] == '4' ? KERN_W_Q4 : KERN_W_Q8;
-    if (g_file_test(file, G_FILE_TEST_EXISTS)) return cli_fail("%s is there already", file);
+    if (g_file_test(file, G_FILE_TEST_EXISTS)) return cli_fail(_("%s is there already"), file);
     eng_error engine_error = {0};
     CliProgress *progress = cli_progress_new(context, "Packing", "bytes");
     eng_status status = eng_model_pack(folder, file, type, cli_cancel_flag(), show_progress, progress, &engine_error);
@@ -242,7 +243,7 @@ int cli_model(CliContext *context, int argc, char **argv)
     bool bad = false;
     const char *name = take_option(&argc, argv, "--name", true, &bad), *bits = take_option(&argc, argv, "--bits", true, &bad);
     bool pack = take_option(&argc, argv, "--pack", false, &bad) != NULL, plan = take_option(&argc, argv, "--plan", false, &bad) != NULL;
-    if (bad) return cli_usage("model", "an option lacks its value");
+    if (bad) return cli_usage("model", _("an option lacks its value"));
     if (take_option(&argc, argv, "--help", false, &bad) != NULL) {
         fputs(usage, stdout);
         return CLI_OK;
@@ -252,10 +253,10 @@ int cli_model(CliContext *context, int argc, char **argv)
     if (strcmp(action, "info") == 0 && argc <= 3) return run_info(context, argc == 3 ? argv[2] : NULL);
     if (strcmp(action, "import") == 0 && argc == 3) {
         AppModelWeights weights;
-        if (!cli_parse_weights(bits, &weights) || (pack && weights != APP_MODEL_WEIGHTS_8_BITS)) return cli_usage("model", "--bits is 8, 4 or as-is, not “%s”", bits);
+        if (!cli_parse_weights(bits, &weights) || (pack && weights != APP_MODEL_WEIGHTS_8_BITS)) return cli_usage("model", _("--bits is 8, 4 or as-is, not “%s”"), bits);
         return run_import(context, argv[2], name, weights, plan);
     }
     if (strcmp(action, "pack") == 0 && argc == 4) return run_pack(context, argv[2], argv[3], bits);
     if (strcmp(action, "remove") == 0 && argc == 3) return run_remove(context, argv[2]);
-    return cli_usage("model", "expected list, info [MODEL], import FOLDER|FILE, pack FOLDER FILE, remove NAME, download, downloads or catalogue");
+    return cli_usage("model", _("expected list, info [MODEL], import FOLDER|FILE, pack FOLDER FILE, remove NAME, download, downloads or catalogue"));
 }

@@ -3,6 +3,7 @@
  * Owns: the command's options, progress and summaries. Does not own: taking files in meanwhile (cli-intake.c), the work (app-reader.h).
  */
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -160,7 +161,7 @@ static void read_all(Read *read, char **paths)
         } else {
             read->n_failed++;
             if (g_error_matches(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_PASSWORD)) {
-                cli_fail("%s\nGive it with --password-file FILE.", error->message);
+                cli_fail(_("%s\nGive it with --password-file FILE."), error->message);
             } else if (!cli_interrupted()) {
                 cli_fail_error(g_steal_pointer(&error));
             }
@@ -177,9 +178,9 @@ static void read_all(Read *read, char **paths)
 static bool check_paths(const Read *read, char **paths)
 {
     if (paths[0] == NULL) {
-        cli_usage("read", "which file or folder?");
+        cli_usage("read", _("which file or folder?"));
     } else if (read->options.title != NULL && (paths[1] != NULL || g_file_test(paths[0], G_FILE_TEST_IS_DIR))) {
-        cli_usage("read", "--title is for one file");
+        cli_usage("read", _("--title is for one file"));
     } else {
         return true;
     }
@@ -236,7 +237,7 @@ int cli_read(CliContext *context, int argc, char **argv)
     if (password_file != NULL && !cli_read_password_file(password_file, &password)) return CLI_FAILED;
     g_auto(GStrv) paths = all_paths(argc, argv, watched);
     if (watched && g_strv_length(paths) == (guint)argc - 1)
-        return cli_usage("read", "no folder is watched; set some with `lectern settings library.watch FOLDER…`");
+        return cli_usage("read", _("no folder is watched; set some with `lectern settings library.watch FOLDER…`"));
     Read read = {.context = context, .dry_run = dry_run, .no_model = no_model};
     read.options = (AppAddOptions){.title = title, .password = password, .ocr = ocr || languages != NULL, .ocr_languages = languages,
                                    .cancel = cli_cancel_flag()};

@@ -2,6 +2,7 @@
  *
  * Owns: the command and its question. Does not own: removing (app-reader.h).
  */
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,9 +60,9 @@ int cli_remove(CliContext *context, int argc, char **argv)
     gboolean yes = FALSE;
     const GOptionEntry options[] = {{"yes", 'y', 0, G_OPTION_ARG_NONE, &yes, NULL, NULL}, {NULL}};
     if (!cli_parse_options("remove", options, &argc, &argv)) return CLI_USAGE;
-    if (argc < 2) return cli_usage("remove", "which documents?");
+    if (argc < 2) return cli_usage("remove", _("which documents?"));
     bool is_terminal = isatty(STDIN_FILENO) != 0 && isatty(STDERR_FILENO) != 0;
-    if (!yes && !is_terminal) return cli_usage("remove", "without a terminal to ask on, --yes is needed");
+    if (!yes && !is_terminal) return cli_usage("remove", _("without a terminal to ask on, --yes is needed"));
     AppLibrary *library = cli_open_library(context);
     if (library == NULL) return CLI_FAILED;
     GError *error = NULL;

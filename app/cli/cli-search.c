@@ -2,6 +2,7 @@
  *
  * Owns: the command's options and how hits are shown. Does not own: the search (app-library.h).
  */
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -79,8 +80,8 @@ int cli_search(CliContext *context, int argc, char **argv)
         {NULL},
     };
     if (!cli_parse_options("search", options, &argc, &argv)) return CLI_USAGE;
-    if (argc < 2) return cli_usage("search", "which words?");
-    if (limit < 1 || limit > 100000) return cli_usage("search", "--limit needs a number from 1 to 100000");
+    if (argc < 2) return cli_usage("search", _("which words?"));
+    if (limit < 1 || limit > 100000) return cli_usage("search", _("--limit needs a number from 1 to 100000"));
     AppLibrary *library = cli_open_library(context);
     if (library == NULL) return CLI_FAILED;
     g_autofree char *words = g_strjoinv(" ", argv + 1);

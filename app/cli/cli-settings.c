@@ -2,6 +2,7 @@
  *
  * Owns: the command's words; secrets are never printed. Does not own: keys and their validity (app-settings.h).
  */
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,10 +97,10 @@ static int change(const CliContext *context, AppSettings *settings, const AppSet
         g_ptr_array_add(folders, NULL);
         done = app_settings_set_folders(settings, info->key, (const char *const *)folders->pdata, &error);
     } else if (n_values > 1) {
-        return cli_usage("settings", "%s takes one value; quote it when it holds spaces", info->key);
+        return cli_usage("settings", _("%s takes one value; quote it when it holds spaces"), info->key);
     } else {
         g_autofree char *line = strcmp(values[0], "-") == 0 ? read_line() : g_strdup(values[0]);
-        if (line == NULL) return cli_usage("settings", "standard input holds no value");
+        if (line == NULL) return cli_usage("settings", _("standard input holds no value"));
         done = app_settings_set(settings, info->key, line, &error);
     }
     if (!done) return cli_fail_error(error);
@@ -116,7 +117,7 @@ static int run(const CliContext *context, AppSettings *settings, const char *uns
     if (key == NULL) return show_all(context, settings);
     const AppSettingInfo *info = app_settings_find(key, &error);
     if (info == NULL) return cli_fail_error(error);
-    if (unset != NULL && argc > 1) return cli_usage("settings", "--unset takes no value");
+    if (unset != NULL && argc > 1) return cli_usage("settings", _("--unset takes no value"));
     if (unset != NULL) return app_settings_set(settings, key, NULL, &error) ? CLI_OK : cli_fail_error(error);
     if (argc > 2) return change(context, settings, info, argc - 2, argv + 2);
     print_one(context, settings, info, false);

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,13 +35,13 @@ int cli_usage(const char *command, const char *format, ...)
     va_start(arguments, format);
     g_autofree char *message = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    fprintf(stderr, "lectern %s: %s\n`lectern %s --help` shows how it is used.\n", command, message, command);
+    fprintf(stderr, _("lectern %s: %s\n`lectern %s --help` shows how it is used.\n"), command, message, command);
     return CLI_USAGE;
 }
 
 int cli_fail_error(GError *error)
 {
-    int code = cli_fail("%s", error != NULL ? error->message : "something failed without saying why");
+    int code = cli_fail("%s", error != NULL ? error->message : _("something failed without saying why"));
     g_clear_error(&error);
     return code;
 }

@@ -2,6 +2,7 @@
  *
  * Owns: the command's options, a line for each file. Does not own: noticing (app-watch.h), the work (app-reader.h).
  */
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,9 +56,9 @@ static void on_event(void *user, const AppReadEvent *event)
 
 static int run(Watch *watch, char **folders)
 {
-    if (folders == NULL || folders[0] == NULL) return cli_usage("watch", "which folder? The setting library.watch names none");
+    if (folders == NULL || folders[0] == NULL) return cli_usage("watch", _("which folder? The setting library.watch names none"));
     for (char **folder = folders; *folder != NULL; folder++) {
-        if (!g_file_test(*folder, G_FILE_TEST_IS_DIR)) return cli_fail("“%s” is not a folder", *folder);
+        if (!g_file_test(*folder, G_FILE_TEST_IS_DIR)) return cli_fail(_("“%s” is not a folder"), *folder);
     }
     GError *error = NULL;
     AppEngine *engine = watch->no_model ? NULL : app_engine_open(watch->library, watch->context->model, watch->context->n_threads, &error);

@@ -8,6 +8,7 @@
 #include "extract-xml.h"
 #include "extract-zip.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 enum { DEPTH_MAX = 8, MARKS_MAX = 20000, SPINE_MAX = 10000 };
@@ -238,10 +239,10 @@ static void write_spine(Epub *epub)
         ex_writer_progress(epub->writer, i + 1, epub->spine->len);
     }
     if (ex_writer_is_full(epub->writer)) {
-        ex_writer_finish(epub->writer, EX_LIMIT_OUTPUT, "it holds more text than is allowed");
+        ex_writer_finish(epub->writer, EX_LIMIT_OUTPUT, N_("it holds more text than is allowed"));
     } else if (ex_writer_text_bytes(epub->writer) == 0) {
-        if (epub->n_missing) ex_writer_finish(epub->writer, EX_DAMAGED, "the parts that its package names are missing");
-        else ex_writer_finish(epub->writer, EX_NO_TEXT, "there is no text in it");
+        if (epub->n_missing) ex_writer_finish(epub->writer, EX_DAMAGED, N_("the parts that its package names are missing"));
+        else ex_writer_finish(epub->writer, EX_NO_TEXT, N_("there is no text in it"));
     } else {
         if (epub->n_missing) ex_writer_note(epub->writer, "%u parts that the book names are missing from it", epub->n_missing);
         ex_writer_finish(epub->writer, EX_OK, "%s", "");
@@ -251,17 +252,17 @@ static void write_spine(Epub *epub)
 static void extract_book(Epub *epub)
 {
     if (is_locked(epub)) {
-        ex_writer_finish(epub->writer, EX_DRM, "it is protected by its seller (DRM) and can only be read in the seller's program");
+        ex_writer_finish(epub->writer, EX_DRM, N_("it is protected by its seller (DRM) and can only be read in the seller's program"));
         return;
     }
     find_package(epub);
     if (!epub->package) {
-        ex_writer_finish(epub->writer, EX_DAMAGED, "it has no package document, so it is not an EPUB");
+        ex_writer_finish(epub->writer, EX_DAMAGED, N_("it has no package document, so it is not an EPUB"));
         return;
     }
     read_package(epub);
     if (epub->spine->len == 0) {
-        ex_writer_finish(epub->writer, EX_DAMAGED, "its package document names no text");
+        ex_writer_finish(epub->writer, EX_DAMAGED, N_("its package document names no text"));
         return;
     }
     if (epub->nav) read_nav(epub);

@@ -1,6 +1,7 @@
 /* extract-flow.c: paragraphs and tables as they come. */
 #include "extract-flow.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 enum { ROW_CELLS_MAX = 2000 };
@@ -117,7 +118,7 @@ void ex_flow_finish(ExFlow *flow)
 {
     while (flow->depth) ex_flow_end_table(flow);
     ex_flow_end_paragraph(flow);
-    if (ex_writer_is_full(flow->writer)) ex_writer_finish(flow->writer, EX_LIMIT_OUTPUT, "it holds more text than is allowed");
-    else if (ex_writer_text_bytes(flow->writer) == 0) ex_writer_finish(flow->writer, EX_NO_TEXT, "there is no text in it");
+    if (ex_writer_is_full(flow->writer)) ex_writer_finish(flow->writer, EX_LIMIT_OUTPUT, N_("it holds more text than is allowed"));
+    else if (ex_writer_text_bytes(flow->writer) == 0) ex_writer_finish(flow->writer, EX_NO_TEXT, N_("there is no text in it"));
     else ex_writer_finish(flow->writer, EX_OK, "%s", "");
 }

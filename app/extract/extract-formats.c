@@ -4,6 +4,7 @@
  */
 #include "extract-formats.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 static const char *const names[] = {"unknown", "pdf", "epub", "html", "docx", "odt", "rtf"};
@@ -58,7 +59,7 @@ ExFormat ex_format_detect(const ExInput *input)
 void ex_extract(ExFormat format, const ExInput *input, ExWriter *writer)
 {
     if (input->n_bytes == 0) {
-        ex_writer_finish(writer, EX_NO_TEXT, "the file is empty");
+        ex_writer_finish(writer, EX_NO_TEXT, N_("the file is empty"));
         return;
     }
     switch (format) {
@@ -68,6 +69,6 @@ void ex_extract(ExFormat format, const ExInput *input, ExWriter *writer)
     case EX_FORMAT_DOCX: ex_extract_docx(input, writer); break;
     case EX_FORMAT_ODT: ex_extract_odt(input, writer); break;
     case EX_FORMAT_RTF: ex_extract_rtf(input, writer); break;
-    case EX_FORMAT_UNKNOWN: ex_writer_finish(writer, EX_UNSUPPORTED, "its format is not one that can be read"); break;
+    case EX_FORMAT_UNKNOWN: ex_writer_finish(writer, EX_UNSUPPORTED, N_("its format is not one that can be read")); break;
     }
 }

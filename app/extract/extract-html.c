@@ -10,6 +10,7 @@
 #include "extract-table.h"
 #include "extract-text.h"
 
+#include <glib/gi18n.h>
 #include <libxml/HTMLparser.h>
 #include <string.h>
 
@@ -652,8 +653,8 @@ void ex_extract_html(const ExInput *input, ExWriter *writer)
     g_autoptr(ExFiling) filing = ex_filing_new(front);
     if (filing) ex_filing_write(filing, writer);
     else ex_writer_meta(writer, "title", title);
-    if (ex_writer_is_full(writer)) ex_writer_finish(writer, EX_LIMIT_OUTPUT, "it holds more text than is allowed");
-    else if (!is_whole) ex_writer_finish(writer, EX_DAMAGED, "its elements are nested too deeply");
-    else if (ex_writer_text_bytes(writer) == 0) ex_writer_finish(writer, EX_NO_TEXT, "there is no text in it");
+    if (ex_writer_is_full(writer)) ex_writer_finish(writer, EX_LIMIT_OUTPUT, N_("it holds more text than is allowed"));
+    else if (!is_whole) ex_writer_finish(writer, EX_DAMAGED, N_("its elements are nested too deeply"));
+    else if (ex_writer_text_bytes(writer) == 0) ex_writer_finish(writer, EX_NO_TEXT, N_("there is no text in it"));
     else ex_writer_finish(writer, EX_OK, "%s", "");
 }

@@ -15,6 +15,7 @@
 #include "extract-unpack.h"
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <libxml/parser.h>
 #include <locale.h>
 #include <signal.h>
@@ -128,7 +129,7 @@ static void work(const ExInput *input, const char *unpack, ExWriter *writer)
         ex_writer_meta(writer, "format", ex_format_name(format));
         ex_extract(format, input, writer);
     }
-    ex_writer_finish(writer, EX_FAILED, "nothing was read");
+    ex_writer_finish(writer, EX_FAILED, N_("nothing was read"));
 }
 
 static int say_can_ocr(const char *languages)

@@ -7,6 +7,7 @@
 #include "extract-draw.h"
 
 #include <dlfcn.h>
+#include <glib/gi18n.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,9 +87,9 @@ ExOcr *ex_ocr_new(const char *languages, char *ret_reason, size_t n_reason)
     ExOcr *ocr = g_new0(ExOcr, 1);
     for (size_t i = 0; i < G_N_ELEMENTS(names) && !ocr->library; i++) ocr->library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     if (!ocr->library) {
-        snprintf(ret_reason, n_reason, "Tesseract is not installed (on Debian and its relatives: the package tesseract-ocr)");
+        snprintf(ret_reason, n_reason, N_("Tesseract is not installed (on Debian and its relatives: the package tesseract-ocr)"));
     } else if (!find_functions(ocr)) {
-        snprintf(ret_reason, n_reason, "the Tesseract that is installed is not one that is known (4 or 5)");
+        snprintf(ret_reason, n_reason, N_("the Tesseract that is installed is not one that is known (4 or 5)"));
     } else {
         ocr->api = ocr->call.create();
         if (ocr->api && ocr->call.init(ocr->api, NULL, languages) == 0) {

@@ -11,6 +11,7 @@
 #include "extract-layout.h"
 #include "extract-ligatures.h"
 
+#include <glib/gi18n.h>
 #include <math.h>
 #include <poppler.h>
 #include <string.h>
@@ -275,9 +276,9 @@ static void finish(Pdf *pdf, const ExInput *input)
     g_autofree char *images = g_strdup_printf("%u", pdf->n_images);
     if (pdf->n_images) ex_writer_meta(pdf->writer, "image_pages", images);
     if (ex_writer_is_full(pdf->writer)) {
-        ex_writer_finish(pdf->writer, EX_LIMIT_OUTPUT, "it holds more text than is allowed");
+        ex_writer_finish(pdf->writer, EX_LIMIT_OUTPUT, N_("it holds more text than is allowed"));
     } else if (n == 0) {
-        ex_writer_finish(pdf->writer, EX_DAMAGED, "it has no pages");
+        ex_writer_finish(pdf->writer, EX_DAMAGED, N_("it has no pages"));
     } else if (pdf->n_failed == n) {
         ex_writer_finish(pdf->writer, EX_DAMAGED, "none of its %u pages can be read", n);
     } else if (ex_writer_text_bytes(pdf->writer) == 0) {
@@ -349,9 +350,9 @@ void ex_extract_pdf(const ExInput *input, ExWriter *writer)
         extract_document(document, input, writer);
         g_object_unref(document);
     } else if (is_encrypted && input->password) {
-        ex_writer_finish(writer, EX_PASSWORD_WRONG, "the password is not the right one");
+        ex_writer_finish(writer, EX_PASSWORD_WRONG, N_("the password is not the right one"));
     } else if (is_encrypted) {
-        ex_writer_finish(writer, EX_PASSWORD, "it is encrypted and needs a password");
+        ex_writer_finish(writer, EX_PASSWORD, N_("it is encrypted and needs a password"));
     } else {
         ex_writer_finish(writer, EX_DAMAGED, "it is not a readable PDF (%s)", error->message);
     }

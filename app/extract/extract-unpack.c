@@ -9,6 +9,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <glib/gi18n.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -89,21 +90,21 @@ static bool send_member(struct archive *archive, struct archive_entry *entry, co
 {
     bool is_encrypted = archive_entry_is_data_encrypted(entry) > 0;
     if (is_encrypted && !input->password) {
-        ex_writer_finish(writer, EX_PASSWORD, "it is encrypted and needs a password");
+        ex_writer_finish(writer, EX_PASSWORD, N_("it is encrypted and needs a password"));
         return false;
     }
     la_ssize_t result = 0;
     ex_writer_member(writer, name);
     if (!send_data(archive, writer, &result)) {
-        ex_writer_finish(writer, EX_LIMIT_OUTPUT, "it unpacks to more than is allowed; unpack it yourself and take in the folder");
+        ex_writer_finish(writer, EX_LIMIT_OUTPUT, N_("it unpacks to more than is allowed; unpack it yourself and take in the folder"));
         return false;
     }
     if (result < 0 && is_encrypted) {
-        ex_writer_finish(writer, EX_PASSWORD_WRONG, "the password is not the right one");
+        ex_writer_finish(writer, EX_PASSWORD_WRONG, N_("the password is not the right one"));
         return false;
     }
     const char *reason = result < 0 ? archive_error_string(archive) : NULL;
-    ex_writer_member_end(writer, result == 0, result == 0 ? "" : reason ? reason : "it is damaged");
+    ex_writer_member_end(writer, result == 0, result == 0 ? "" : reason ? reason : N_("it is damaged"));
     return true;
 }
 
@@ -113,7 +114,7 @@ static void say_damaged(struct archive *archive, const ExInput *input, ExWriter 
     bool is_encrypted = archive_read_has_encrypted_entries(archive) > 0;
     if (is_encrypted) {
         ex_writer_finish(writer, input->password ? EX_PASSWORD_WRONG : EX_PASSWORD,
-                         input->password ? "the password is not the right one, or this kind of encryption is not known" : "it is encrypted and needs a password");
+                         input->password ? N_("the password is not the right one, or this kind of encryption is not known") : N_("it is encrypted and needs a password"));
     } else {
         ex_writer_finish(writer, EX_DAMAGED, "it is not a readable archive (%s)", reason ? reason : "damaged");
     }
@@ -161,7 +162,7 @@ void ex_unpack(const ExInput *input, const char *suffixes, ExWriter *writer)
     g_auto(GStrv) list = g_strsplit(suffixes, ",", -1);
     struct archive *archive = input->n_bytes ? open_archive(input) : NULL;
     if (!archive) {
-        ex_writer_finish(writer, EX_DAMAGED, input->n_bytes ? "it is not a readable archive" : "the file is empty");
+        ex_writer_finish(writer, EX_DAMAGED, input->n_bytes ? N_("it is not a readable archive") : N_("the file is empty"));
         return;
     }
     read_members(archive, input, list, writer);

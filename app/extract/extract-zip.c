@@ -6,6 +6,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <glib/gi18n.h>
 #include <string.h>
 
 enum { ENTRIES_MAX = 20000, ENTRY_BYTES_MAX = 96 << 20, NAME_BYTES_MAX = 1024 };
@@ -93,7 +94,7 @@ static bool read_entries(ExZip *zip, struct archive *archive, bool (*wanted)(con
             continue;
         }
         if (archive_entry_is_encrypted(entry) > 0) {
-            ex_writer_finish(writer, EX_DRM, "it is encrypted");
+            ex_writer_finish(writer, EX_DRM, N_("it is encrypted"));
             return false;
         }
         g_autoptr(GByteArray) bytes = g_byte_array_new();
@@ -119,7 +120,7 @@ ExZip *ex_zip_new(const ExInput *input, bool (*wanted)(const char *name), ExWrit
     if (archive_read_open_memory(archive, input->data, input->n_bytes) == ARCHIVE_OK) {
         is_read = read_entries(zip, archive, wanted, input->max_unpacked_bytes, writer);
     } else {
-        ex_writer_finish(writer, EX_DAMAGED, "it is not a readable zip archive");
+        ex_writer_finish(writer, EX_DAMAGED, N_("it is not a readable zip archive"));
     }
     archive_read_free(archive);
     if (is_read) return zip;

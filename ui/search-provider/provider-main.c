@@ -12,7 +12,7 @@
 
 #include "app-format.h"
 #include "app-library.h"
-#include "ui-locale.h"
+#include "app-locale.h"
 
 enum { IDLE_S = 20, RESULTS_MAX = 12 };
 #define BUS_NAME "org.lectern.Lectern.SearchProvider"
@@ -195,7 +195,7 @@ static void on_name_lost(GDBusConnection *bus, const char *name, gpointer user)
 
 int main(void)
 {
-    ui_locale_init();
+    app_locale_init(true);
     g_autoptr(GError) error = NULL;
     Provider provider = {.loop = g_main_loop_new(NULL, FALSE), .metas = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_meta)};
     provider.library = app_library_open(NULL, &error);

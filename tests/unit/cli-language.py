@@ -1,0 +1,47 @@
+"""Errors come in the language of whoever reads them; exit codes, and what other programs read, in none.
+
+usage: cli-language.py LECTERN LOCALES ENCRYPTED_PDF
+"""
+import os, shutil, subprocess, sys, tempfile
+
+LECTERN, LOCALES, ENCRYPTED = sys.argv[1:]
+folder = tempfile.TemporaryDirectory(prefix="lectern-cli-")
+environment = dict(os.environ, LECTERN_DATA=os.path.join(folder.name, "data"), XDG_CONFIG_HOME=os.path.join(folder.name, "config"),
+                   LECTERN_LOCALE=LOCALES, LANGUAGE="")
+# A machine that builds has seldom a German locale; one that is called so will do, as the texts are our own. Where the C library has its C.UTF-8
+# built in, LANGUAGE says it.
+ENGLISH, GERMAN = {"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C.UTF-8", "LANGUAGE": "de"}
+if os.path.isdir("/usr/lib/locale/C.utf8"):
+    shutil.copytree("/usr/lib/locale/C.utf8", os.path.join(folder.name, "locales", "de_DE.utf8"))
+    GERMAN = {"LC_ALL": "de_DE.UTF-8", "LOCPATH": os.path.join(folder.name, "locales")}
+
+
+def run(language, *arguments):
+    done = subprocess.run([LECTERN, *arguments], capture_output=True, text=True, env={**environment, **language}, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def check(english, german, *arguments):
+    """Both say what they must, and end alike; with --json, all is the same."""
+    code, out, words = run(ENGLISH, *arguments)
+    code_there, out_there, words_there = run(GERMAN, *arguments)
+    assert code != 0 and english in words, (arguments, words)
+    assert german in words_there and english not in words_there, (arguments, words_there)
+    assert (code, out) == (code_there, out_there), (arguments, code_there, out_there)
+    assert run(ENGLISH, "--json", *arguments) == run(GERMAN, "--json", *arguments), arguments
+
+
+# The command line's own, those of app/, what one takes into the other, and what is passed on by the process that takes documents apart.
+check("there is no command “nonsense”", "es gibt keinen Befehl „nonsense“", "nonsense")
+check("which words?\n`lectern search --help` shows how it is used", "welche Wörter?\n`lectern search --help` zeigt, wie es benutzt wird", "search")
+check("the value for remote.url is not encrypted (http) and points outside your own network: https is needed",
+      "der Wert für remote.url ist nicht verschlüsselt (http) und führt aus Ihrem eigenen Netz hinaus: nötig ist https",
+      "settings", "remote.url", "http://example.com/v1")
+check("the value for network.timeout is not a whole number from 1 to 3600", "der Wert für network.timeout ist keine ganze Zahl von 1 bis 3600",
+      "settings", "network.timeout", "5000")
+check("There is no model “none”; `lectern model list` shows what there is", "Es gibt kein Modell „none“; `lectern model list` zeigt, welche es gibt",
+      "model", "info", "none")
+check("Cannot read “/nowhere/x.txt”: ", "„/nowhere/x.txt“ kann nicht gelesen werden: ", "read", "--no-model", "/nowhere/x.txt")
+check("it is encrypted and needs a password\nGive it with", "die Datei ist verschlüsselt und braucht ein Passwort\nGeben Sie es mit",
+      "read", "--no-model", ENCRYPTED)
+check("No document in the library is “Alice”", "Kein Dokument in der Bibliothek heißt „Alice“", "library", "show", "Alice")
