@@ -152,7 +152,11 @@ static inline void fixture_free(fixture *f)
     kern_context_free(f->context);
 }
 
-static inline void fixture_query(const fixture *f, size_t query, size_t head, double *ret)
+/* The reference takes most of a test's time: sums run beside each other, and no sanitizer watches what is not a kernel. */
+#define FIXTURE_REFERENCE __attribute__((no_sanitize("address", "undefined", "thread"))) static inline
+enum { FIXTURE_SUMS = 8 }; /* every head size is a multiple */
+
+FIXTURE_REFERENCE void fixture_query(const fixture *f, size_t query, size_t head, double *ret)
 {
     size_t row = query * f->n_heads + head, d = f->format.d;
     for (size_t i = 0; i < d; i++)
@@ -161,25 +165,29 @@ static inline void fixture_query(const fixture *f, size_t query, size_t head, do
 }
 
 /* Scores of one row with the first n tokens of a block of `total`. */
-static inline size_t fixture_scores(const fixture *f, size_t index, size_t total, size_t n, const double *query, size_t kv_head, double *scores)
+FIXTURE_REFERENCE size_t fixture_scores(const fixture *f, size_t index, size_t total, size_t n, const double *query, size_t kv_head, double *scores)
 {
     const float *key = f->keys[index] + kv_head * total * f->format.d;
     for (size_t t = 0; t < n; t++, key += f->format.d) {
+        double sums[FIXTURE_SUMS] = {0};
+        for (size_t i = 0; i < f->format.d; i += FIXTURE_SUMS)
+            for (size_t j = 0; j < FIXTURE_SUMS; j++) sums[j] += query[i + j] * (double)key[i + j];
         scores[t] = 0;
-        for (size_t i = 0; i < f->format.d; i++) scores[t] += query[i] * (double)key[i];
+        for (size_t j = 0; j < FIXTURE_SUMS; j++) scores[t] += sums[j];
     }
     return n;
 }
 
-static inline void fixture_add_values(const fixture *f, size_t index, size_t total, size_t n, const double *weights, size_t kv_head, double *out)
+FIXTURE_REFERENCE void fixture_add_values(const fixture *f, size_t index, size_t total, size_t n, const double *weights, size_t kv_head, double *out)
 {
     const float *value = f->values[index] + kv_head * total * f->format.d;
     for (size_t t = 0; t < n; t++, value += f->format.d)
-        for (size_t i = 0; i < f->format.d; i++) out[i] += weights[t] * (double)value[i];
+        for (size_t i = 0; i < f->format.d; i += FIXTURE_SUMS)
+            for (size_t j = 0; j < FIXTURE_SUMS; j++) out[i + j] += weights[t] * (double)value[i + j];
 }
 
 /* Attention of one query row in double: out [d], weights of all tokens in order (returns their number). */
-static inline size_t fixture_reference(const fixture *f, size_t query, size_t head, double *weights, double *out)
+FIXTURE_REFERENCE size_t fixture_reference(const fixture *f, size_t query, size_t head, double *weights, double *out)
 {
     double q[KERN_HEAD_DIM_MAX], max = -INFINITY, sum = 0;
     size_t kv = head / (f->n_heads / f->n_kv_heads), n = 0, at = 0, own = f->with_own ? f->own_before + query + 1 : 0;
