@@ -75,6 +75,7 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else each body waits for its header's delayed acknowledgement
 
             def log_message(self, *_):
                 pass
