@@ -20,6 +20,13 @@
 
 enum { SECTIONS_MAX = 64, REPLY_TOKENS_MAX = 96 };
 
+/* A sanitizer watches every access: it gets the first section, whose codes are compared, those of few tokens, and questions that these answer. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+enum { SECTION_TOKENS_MAX = 330, QUESTION_FIRST = 40, QUESTION_END = 52 };
+#else
+enum { SECTION_TOKENS_MAX = INT32_MAX, QUESTION_FIRST = 0, QUESTION_END = 60 };
+#endif
+
 static struct {
     eng_model *model;
     const eng_model_info *info;
@@ -82,14 +89,15 @@ static void read_sections(void)
 {
     json_t *all = json_object_get(g.golden, "section_ids");
     eng_error error = {0};
-    g.n_sections = json_array_size(all);
-    assert_in_range(g.n_sections, 1, SECTIONS_MAX);
-    eng_read_job *jobs = calloc(g.n_sections, sizeof *jobs);
-    void **pointers = calloc(g.n_sections * g.info->n_layers, sizeof *pointers);
+    assert_in_range(json_array_size(all), 1, SECTIONS_MAX);
+    eng_read_job *jobs = calloc(SECTIONS_MAX, sizeof *jobs);
+    void **pointers = calloc(SECTIONS_MAX * g.info->n_layers, sizeof *pointers);
     assert_true(jobs && pointers);
-    for (size_t i = 0; i < g.n_sections; i++) {
-        size_t n;
-        g.ids[i] = ids_of(json_array_get(all, i), &n);
+    for (size_t at = 0; at < json_array_size(all); at++) {
+        size_t n = json_array_size(json_array_get(all, at)), i = g.n_sections;
+        if (at > 0 && n > SECTION_TOKENS_MAX) continue;
+        g.n_sections++;
+        g.ids[i] = ids_of(json_array_get(all, at), NULL);
         g.blocks[i] = calloc(g.info->n_layers, sizeof *g.blocks[i]);
         g.memory[i] = new_blocks((uint32_t)n, g.blocks[i], pointers + i * g.info->n_layers);
         g.sections[i] = (eng_section){.ids = g.ids[i], .n_tokens = (uint32_t)n, .blocks = g.blocks[i]};
@@ -211,12 +219,15 @@ static void test_values(void **state)
 static void test_forced_replies(void **state)
 {
     json_t *replies = json_object_get(g.golden, "replies"), *prompts = json_object_get(g.golden, "prompt_ids"), *reply;
-    size_t at;
+    size_t at, n_asked = 0;
     double mine = 0, wanted = 0;
     eng_error error = {0};
     json_array_foreach(replies, at, reply) {
         size_t n_prompt, n_reply;
-        uint32_t *prompt = ids_of(json_array_get(prompts, json_integer_value(json_object_get(reply, "question"))), &n_prompt);
+        int question = (int)json_integer_value(json_object_get(reply, "question"));
+        if (question < QUESTION_FIRST || question >= QUESTION_END) continue;
+        n_asked++;
+        uint32_t *prompt = ids_of(json_array_get(prompts, (size_t)question), &n_prompt);
         uint32_t *ids = ids_of(json_object_get(reply, "reply_ids"), &n_reply);
         float *logits = malloc((n_prompt + n_reply) * g.info->n_vocabulary * sizeof *logits);
         prompt = realloc(prompt, (n_prompt + n_reply) * sizeof *prompt);
@@ -234,9 +245,9 @@ static void test_forced_replies(void **state)
         free(ids);
         free(logits);
     }
-    size_t n = json_array_size(replies);
-    print_message("forced replies: mean NLL %.4f, reference %.4f\n", mine / n, wanted / n);
-    assert_true(fabs(mine - wanted) / n <= (g.packed ? 0.05 : 0.02));
+    assert_true(n_asked > 0);
+    print_message("%zu forced replies: mean NLL %.4f, reference %.4f\n", n_asked, mine / n_asked, wanted / n_asked);
+    assert_true(fabs(mine - wanted) / n_asked <= (g.packed ? 0.05 : 0.02));
 }
 
 /* The greedy reply, nothing bound, as bytes. */
@@ -266,8 +277,9 @@ static char *answer(const uint32_t *prompt, size_t n_prompt)
 static void test_greedy_answers(void **state)
 {
     json_t *prompts = json_object_get(g.golden, "prompt_ids"), *answers = json_object_get(g.golden, "answers");
-    size_t n = json_array_size(answers), n_equal = 0;
-    for (size_t i = 0; i < n; i++) {
+    size_t n = QUESTION_END - QUESTION_FIRST, n_equal = 0;
+    assert_true(json_array_size(answers) >= QUESTION_END);
+    for (size_t i = QUESTION_FIRST; i < QUESTION_END; i++) {
         size_t n_prompt;
         uint32_t *prompt = ids_of(json_array_get(prompts, i), &n_prompt);
         char *text = answer(prompt, n_prompt);
