@@ -10,6 +10,7 @@
 #include "ui-models-page.h"
 #include "ui-removals.h"
 #include "ui-storage-page.h"
+#include "ui-toast.h"
 #include "ui-window.h"
 
 struct _UiPreferences {
@@ -44,8 +45,7 @@ static void say(GtkWidget *widget, const char *words, bool stays)
 {
     GtkWidget *window = gtk_widget_get_ancestor(widget, UI_TYPE_PREFERENCES);
     if (window == NULL) return;
-    g_autofree char *markup = g_markup_escape_text(words, -1); /* toasts read markup */
-    AdwToast *toast = adw_toast_new(markup);
+    AdwToast *toast = ui_toast_new(words);
     if (stays) adw_toast_set_timeout(toast, 0);
     add_toast(window, toast);
 }

@@ -14,6 +14,7 @@
 #include "ui-removals.h"
 #include "ui-reveal.h"
 #include "ui-settings.h"
+#include "ui-toast.h"
 #include "ui-sidebar.h"
 #include "ui-turn.h"
 
@@ -46,8 +47,7 @@ void ui_window_toast(UiWindow *self, AdwToast *toast)
 void ui_window_say(GtkWidget *widget, const char *text)
 {
     GtkRoot *root = gtk_widget_get_root(widget);
-    g_autofree char *markup = g_markup_escape_text(text, -1); /* toasts read markup */
-    if (UI_IS_WINDOW(root)) ui_window_toast(UI_WINDOW(root), adw_toast_new(markup));
+    if (UI_IS_WINDOW(root)) ui_window_toast(UI_WINDOW(root), ui_toast_new(text));
 }
 
 static void add_toast(gpointer user, AdwToast *toast)
