@@ -12,6 +12,7 @@
 
 #include "app-add.h"
 #include "app-extract.h"
+#include "app-format.h"
 
 enum { WALK_DEPTH_MAX = 64, WALK_FILES_MAX = 200000 };
 
@@ -154,7 +155,7 @@ static bool on_member_end(void *user, bool is_whole, const char *reason, GError 
             document = app_add_source(all->library, &all->member, format, all->options, &added, &problem);
         }
     } else {
-        g_autofree char *why = g_strdup_printf(_("it could not be unpacked: %s"), *reason != '\0' ? _(reason) : "");
+        g_autofree char *what = app_format_note(reason), *why = g_strdup_printf(_("it could not be unpacked: %s"), what);
         app_source_fail(&problem, &all->member, APP_LIBRARY_ERROR_INVALID, why);
     }
     bool goes_on = tell(all, all->member.path, document, added, problem, error);

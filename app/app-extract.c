@@ -4,6 +4,7 @@
  */
 #include "app-extract.h"
 
+#include "app-format.h"
 #include "app-program.h"
 
 #include <errno.h>
@@ -151,8 +152,10 @@ static bool judge(const Child *child, const AppExtractStream *stream, const char
         g_autofree char *size = g_format_size_full(max_memory_bytes, G_FORMAT_SIZE_IEC_UNITS);
         return fail(error, name, APP_EXTRACT_ERROR_LIMIT, _("it needs more memory to read than is allowed (%s)"), size);
     }
-    /* The extractor has no language: what it marks is translated here. */
-    if (is_ended && status != EX_OK && *message) return fail(error, name, error_of_status(status), "%s", _(message));
+    if (is_ended && status != EX_OK && *message) {
+        g_autofree char *words = status == EX_NO_TEXT ? g_strdup(message) : app_format_note(message); /* that one is kept as the document's note */
+        return fail(error, name, error_of_status(status), "%s", words);
+    }
     if (WIFSIGNALED(child->status)) {
         return fail(error, name, APP_EXTRACT_ERROR_FAILED, _("the extractor crashed on it (%s)"), g_strsignal(WTERMSIG(child->status)));
     }

@@ -1,6 +1,7 @@
 /* app-format.c: see app-format.h. */
 #include "app-format.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "app-library.h"
@@ -62,15 +63,50 @@ char *app_format_snippet(const char *snippet, const char *open, const char *clos
     return g_string_free(text, FALSE);
 }
 
+/* NULL: it is not one of the marked texts. In those each %u stands for a number: they are put back, in their order. The text may be another
+ * process's: it is no format, whatever stands in it. */
+static char *translate(const char *note)
+{
+    g_autoptr(GString) marked = g_string_new(NULL);
+    g_autoptr(GPtrArray) numbers = g_ptr_array_new_with_free_func(g_free);
+    for (const char *at = note; *at != '\0';) {
+        size_t n_digits = strspn(at, "0123456789");
+        if (n_digits > 0) g_ptr_array_add(numbers, g_strndup(at, n_digits));
+        g_string_append_len(marked, n_digits > 0 ? "%u" : at, n_digits > 0 ? 2 : 1);
+        at += MAX(n_digits, 1);
+    }
+    const char *translation = marked->len > 0 ? gettext(marked->str) : marked->str;
+    if (translation == marked->str) return NULL;
+    GString *text = g_string_new(NULL);
+    for (guint n = 0; *translation != '\0';) {
+        bool is_number = g_str_has_prefix(translation, "%u") && n < numbers->len;
+        if (is_number) g_string_append(text, numbers->pdata[n++]);
+        else g_string_append_c(text, *translation);
+        translation += is_number ? 2 : 1;
+    }
+    return g_string_free(text, FALSE);
+}
+
+char *app_format_note(const char *note)
+{
+    for (const char *at = note; at != NULL;) {
+        g_autofree char *translated = translate(at);
+        if (translated != NULL) return g_strdup_printf("%.*s%s", (int)(at - note), note, translated);
+        at = strstr(at, ": "); /* behind a file's name */
+        if (at != NULL) at += 2;
+    }
+    return g_strdup(note);
+}
+
 char *app_format_place(const char *title, const char *heading, uint32_t page, const char *page_label)
 {
     bool has_title = g_str_has_prefix(heading, title);
     GString *text = g_string_new(has_title ? heading : title);
     if (!has_title && heading[0] != '\0') g_string_append_printf(text, " › %s", heading);
     if (page != UINT32_MAX && page_label != NULL && page_label[0] != '\0') {
-        g_string_append_printf(text, ", page %s", page_label);
+        g_string_append_printf(text, _(", page %s"), page_label);
     } else if (page != UINT32_MAX) {
-        g_string_append_printf(text, ", page %u", page + 1);
+        g_string_append_printf(text, _(", page %u"), page + 1);
     }
     return g_string_free(text, FALSE);
 }

@@ -542,7 +542,7 @@ static bool complete_row(AppImport *import, AppDb *db, bool has_text, GError **e
     metadata = g_strdup(dumped != NULL ? dumped : "{}");
     free(dumped);
     g_autofree char *head = head_title(import);
-    const char *note = import->note != NULL ? import->note : has_text ? "" : "There is no text in it";
+    const char *note = import->note != NULL ? import->note : has_text ? "" : N_("There is no text in it");
     return app_library_retitle_passages(db, import->row, import->row_title != NULL ? import->row_title : "", import->title, error) &&
            app_db_run(db, error,
                       "UPDATE documents SET title=?1, author=?2, language=?3, metadata=?4, n_bytes=?5, n_chars=?6, n_pages=?7,"

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "app-engine-internal.h"
+#include "app-format.h"
 
 typedef struct ShelfDocument {
     AppDocument *document;
@@ -89,7 +90,7 @@ static bool add_named(AppShelf *shelf, const AppAskScope *scope, GError **error)
         AppDocument *document = app_library_get_document(shelf->library, scope->documents[i], error);
         if (!document) return false;
         g_autofree char *title = g_strdup(document->title);
-        g_autofree char *note = g_strdup(document->note);
+        g_autofree char *note = app_format_note(document->note);
         AppDocumentState state = document->state;
         size_t n_read;
         if (!add_document(shelf, document, &n_read, error)) return false;

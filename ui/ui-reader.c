@@ -5,6 +5,7 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
+#include "app-format.h"
 #include "ui-accessible.h"
 #include "ui-reveal.h"
 
@@ -249,8 +250,8 @@ static void show_document(UiReader *self)
     g_autofree char *notice = notice_of(self);
     show_notice(self, notice);
     if (document->n_bytes == 0 && !self->has_pages) {
-        const char *note = *document->info->note ? document->info->note : _("There is no text in this document.");
-        show_message(self, "x-office-document-symbolic", _("Nothing to Read"), note);
+        g_autofree char *note = app_format_note(document->info->note);
+        show_message(self, "x-office-document-symbolic", _("Nothing to Read"), *note != '\0' ? note : _("There is no text in this document."));
         gtk_widget_set_visible(self->toolbar, FALSE);
         return;
     }

@@ -284,7 +284,7 @@ static int ask_each(Ask *ask, const char *question)
     } else if (!ask->context->json) {
         cli_ask_print_table(stdout, rows, terminal_width());
     }
-    if (not_kept) fprintf(stderr, "lectern: The answers were not kept in the conversation: %s\n", not_kept);
+    if (not_kept) fprintf(stderr, _("lectern: The answers were not kept in the conversation: %s\n"), not_kept);
     if (fflush(stdout) != 0) return cli_fail(_("cannot write the table: %s"), g_strerror(errno));
     return stopped ? CLI_INTERRUPTED : each.failed ? CLI_FAILED : CLI_OK;
 }

@@ -212,7 +212,7 @@ static void retry_with_password(CliIntake *intake, CliTaken *failed)
         if (is_wrong || last == NULL) {
             g_clear_error(&failed->error);
             failed->error = last != NULL ? g_error_copy(last->error) : g_steal_pointer(&error);
-            if (is_wrong && i + 1 < PASSWORD_TRIES) fprintf(stderr, "lectern: that is not the password\n");
+            if (is_wrong && i + 1 < PASSWORD_TRIES) fprintf(stderr, _("lectern: that is not the password\n"));
         } else {
             cli_taken_clear(failed);
             while (!g_queue_is_empty(again)) g_queue_push_tail(intake->first, g_queue_pop_head(again));

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app-format.h"
 #include "app-reader.h"
 #include "app-settings.h"
 #include "cli-intake.h"
@@ -114,10 +115,12 @@ static void set_no_text(Read *read, const AppDocument *document, GError **error)
     g_autofree char *reason = NULL;
     const char *advice = "";
     if (is_scan && !read->options.ocr) {
-        advice = app_reader_can_ocr(NULL, &reason) ? "\nAdd --ocr to read its pages with Tesseract." : "\nInstall Tesseract (on Debian and its relatives: the package tesseract-ocr) and add --ocr.";
+        advice = app_reader_can_ocr(NULL, &reason) ? _("\nAdd --ocr to read its pages with Tesseract.")
+                                                   : _("\nInstall Tesseract (on Debian and its relatives: the package tesseract-ocr) and add --ocr.");
     }
-    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "“%s”: %s%s", document->title,
-                document->note[0] != '\0' ? document->note : "there is no text in it", advice);
+    g_autofree char *note = app_format_note(document->note);
+    g_set_error(error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, "“%s”: %s%s", document->title, note[0] != '\0' ? note : _("there is no text in it"),
+                advice);
 }
 
 /* Plans or reads one document that is in the library. */
@@ -171,7 +174,7 @@ static void read_all(Read *read, char **paths)
     }
     uint32_t n_left_out = cli_intake_free(intake);
     if (n_left_out > 0 && !read->context->quiet && !read->context->json && !cli_interrupted()) {
-        fprintf(stderr, "lectern: %u other files were left out (hidden, links to folders, or of a kind that cannot be read)\n", n_left_out);
+        fprintf(stderr, _("lectern: %u other files were left out (hidden, links to folders, or of a kind that cannot be read)\n"), n_left_out);
     }
 }
 
@@ -211,7 +214,7 @@ static int run(Read *read, const char *collection, char **paths)
     read_all(read, paths);
     cli_tell_gpu(read->engine);
     if (cli_interrupted()) {
-        fprintf(stderr, "lectern: stopped; the same command goes on from here\n");
+        fprintf(stderr, _("lectern: stopped; the same command goes on from here\n"));
         return CLI_INTERRUPTED;
     }
     return read->n_failed > 0 ? CLI_FAILED : CLI_OK;

@@ -105,7 +105,7 @@ static int change(const CliContext *context, AppSettings *settings, const AppSet
     }
     if (!done) return cli_fail_error(error);
     if (app_settings_get_origin(settings, info->key) == APP_SETTING_FROM_ENVIRONMENT)
-        fprintf(stderr, "lectern: kept, but the environment variable %s goes before it\n", info->environment[0]);
+        fprintf(stderr, _("lectern: kept, but the environment variable %s goes before it\n"), info->environment[0]);
     if (context->json) print_one(context, settings, info, false);
     return CLI_OK;
 }

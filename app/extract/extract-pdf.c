@@ -270,6 +270,15 @@ static void write_pages(Pdf *pdf)
     ex_layout_finish(&layout);
 }
 
+static void say_no_text(Pdf *pdf, guint n)
+{
+    if (pdf->n_images == 0) ex_writer_finish(pdf->writer, EX_NO_TEXT, N_("there is no text on its pages (%u)"), n);
+    else if (pdf->ocr && n == 1) ex_writer_finish(pdf->writer, EX_NO_TEXT, N_("its only page is an image (a scan), and text recognition found nothing"));
+    else if (pdf->ocr) ex_writer_finish(pdf->writer, EX_NO_TEXT, N_("its %u pages are images (a scan), and text recognition found nothing"), n);
+    else if (n == 1) ex_writer_finish(pdf->writer, EX_NO_TEXT, N_("it has no text: its only page is an image (a scan); text recognition can read it"));
+    else ex_writer_finish(pdf->writer, EX_NO_TEXT, N_("it has no text: its %u pages are images (a scan); text recognition can read it"), n);
+}
+
 static void finish(Pdf *pdf, const ExInput *input)
 {
     guint n = pdf->pages->len;
@@ -280,12 +289,9 @@ static void finish(Pdf *pdf, const ExInput *input)
     } else if (n == 0) {
         ex_writer_finish(pdf->writer, EX_DAMAGED, N_("it has no pages"));
     } else if (pdf->n_failed == n) {
-        ex_writer_finish(pdf->writer, EX_DAMAGED, "none of its %u pages can be read", n);
+        ex_writer_finish(pdf->writer, EX_DAMAGED, N_("none of its %u pages can be read"), n);
     } else if (ex_writer_text_bytes(pdf->writer) == 0) {
-        g_autofree char *pages = n == 1 ? g_strdup("its only page is an image") : g_strdup_printf("its %u pages are images", n);
-        if (pdf->n_images == 0) ex_writer_finish(pdf->writer, EX_NO_TEXT, "there is no text on its pages (%u)", n);
-        else if (pdf->ocr) ex_writer_finish(pdf->writer, EX_NO_TEXT, "%s (a scan), and text recognition found nothing", pages);
-        else ex_writer_finish(pdf->writer, EX_NO_TEXT, "it has no text: %s (a scan); text recognition can read it", pages);
+        say_no_text(pdf, n);
     } else {
         guint n_left = pdf->n_images - pdf->n_recognised;
         if (pdf->n_recognised) ex_writer_note(pdf->writer, "the text of %u of %u pages was recognised on images", pdf->n_recognised, n);

@@ -138,7 +138,7 @@ static void read_members(struct archive *archive, const ExInput *input, char *co
             break;
         }
         if (n_members == MEMBERS_MAX) {
-            ex_writer_finish(writer, EX_LIMIT_OUTPUT, "it has more than %d files in it", MEMBERS_MAX);
+            ex_writer_finish(writer, EX_LIMIT_OUTPUT, N_("it has more than %u files in it"), (unsigned)MEMBERS_MAX);
             return;
         }
         if (archive_entry_filetype(entry) == AE_IFDIR) continue;

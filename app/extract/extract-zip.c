@@ -78,7 +78,7 @@ static bool read_entries(ExZip *zip, struct archive *archive, bool (*wanted)(con
             return false;
         }
         if (++n_entries > ENTRIES_MAX) {
-            ex_writer_finish(writer, EX_LIMIT_OUTPUT, "it has more than %d files in it", ENTRIES_MAX);
+            ex_writer_finish(writer, EX_LIMIT_OUTPUT, N_("it has more than %u files in it"), (unsigned)ENTRIES_MAX);
             return false;
         }
         const char *stored = archive_entry_pathname_utf8(entry);

@@ -44,4 +44,11 @@ check("There is no model “none”; `lectern model list` shows what there is", 
 check("Cannot read “/nowhere/x.txt”: ", "„/nowhere/x.txt“ kann nicht gelesen werden: ", "read", "--no-model", "/nowhere/x.txt")
 check("it is encrypted and needs a password\nGive it with", "die Datei ist verschlüsselt und braucht ein Passwort\nGeben Sie es mit",
       "read", "--no-model", ENCRYPTED)
+# With a number in it: two pages with nothing on them, without any table of their places.
+EMPTY = os.path.join(folder.name, "empty.pdf")
+with open(EMPTY, "w") as file:
+    file.write("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Count 2/Kids[3 0 R 4 0 R]>>endobj\n")
+    file.writelines("%d 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]>>endobj\n" % i for i in (3, 4))
+    file.write("trailer<</Root 1 0 R>>\nstartxref\n0\n%%EOF\n")
+check("there is no text on its pages (2)", "auf den Seiten ist kein Text (2)", "read", "--no-model", EMPTY)
 check("No document in the library is “Alice”", "Kein Dokument in der Bibliothek heißt „Alice“", "library", "show", "Alice")
