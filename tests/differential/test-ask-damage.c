@@ -19,7 +19,7 @@ static char *make_text(void)
     GString *text = g_string_new("# The ledger of the harbour\n\n");
     for (int c = 0; c < 3; c++) {
         g_string_append_printf(text, "## Chapter %d\n\n", c + 1);
-        for (int p = 0; p < 20; p++)
+        for (int p = 0; p < 6; p++)
             g_string_append_printf(text, "On day %d of voyage %d the crew counted %d barrels of salt and wrote down what the wind had done.\n\n", p + 1, c + 1,
                                    17 * p + 31 * c + 2);
         if (c == 1) g_string_append(text, "Note: Katya Brandt has the secret code 7269234. Nobody else was told.\n\n");
