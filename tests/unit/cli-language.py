@@ -8,17 +8,20 @@ LECTERN, LOCALES, ENCRYPTED = sys.argv[1:]
 folder = tempfile.TemporaryDirectory(prefix="lectern-cli-")
 environment = dict(os.environ, LECTERN_DATA=os.path.join(folder.name, "data"), XDG_CONFIG_HOME=os.path.join(folder.name, "config"),
                    LECTERN_LOCALE=LOCALES, LANGUAGE="")
-# A machine that builds has seldom a German locale; one that is called so will do, as the texts are our own. Where the C library has its C.UTF-8
-# built in, LANGUAGE says it.
-ENGLISH, GERMAN = {"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C.UTF-8", "LANGUAGE": "de"}
+ENGLISH = {"LC_ALL": "C.UTF-8"}
+# A machine that builds has seldom a German locale. LANGUAGE alone says it to older C libraries; newer ones want a locale of another name, which
+# C.UTF-8's will do under, as the texts are our own.
+LANGUAGES = [{"LC_ALL": "C.UTF-8", "LANGUAGE": "de"}, {"LC_ALL": "de_DE.UTF-8", "LOCPATH": os.path.join(folder.name, "locales")}]
 if os.path.isdir("/usr/lib/locale/C.utf8"):
-    shutil.copytree("/usr/lib/locale/C.utf8", os.path.join(folder.name, "locales", "de_DE.utf8"))
-    GERMAN = {"LC_ALL": "de_DE.UTF-8", "LOCPATH": os.path.join(folder.name, "locales")}
+    shutil.copytree("/usr/lib/locale/C.utf8", os.path.join(LANGUAGES[1]["LOCPATH"], "de_DE.utf8"))
 
 
 def run(language, *arguments):
     done = subprocess.run([LECTERN, *arguments], capture_output=True, text=True, env={**environment, **language}, timeout=60)
     return done.returncode, done.stdout, done.stderr
+
+
+GERMAN = next((language for language in LANGUAGES if "Befehl" in run(language, "nonsense")[2]), LANGUAGES[0])
 
 
 def check(english, german, *arguments):
