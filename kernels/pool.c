@@ -44,6 +44,7 @@ struct kern_pool {
     pthread_mutex_t mutex;
     pthread_cond_t work_cond, done_cond;
     unsigned n_threads, spin_rounds;
+    cpu_set_t worker_cpus; /* of pinned workers; none where they must share with each other */
     pool_worker *workers; /* n_threads - 1 */
     pool_share *shares;   /* n_threads */
 };
@@ -121,9 +122,9 @@ static unsigned affinity_count(cpu_set_t *ret_set)
     return count < 1 ? 1 : (unsigned)count;
 }
 
-/* The caller's own thread is left alone: threads that it starts later would inherit its mask. It finds the first processor
+/* The caller's own thread keeps its mask: threads that it starts later would inherit another. It finds the first processor
  * of the mask free. */
-static void pin_worker(const pool_worker *worker, const cpu_set_t *allowed, unsigned n_allowed)
+static void pin_worker(pool_worker *worker, const cpu_set_t *allowed, unsigned n_allowed)
 {
     unsigned want = worker->thread % n_allowed;
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
@@ -131,7 +132,8 @@ static void pin_worker(const pool_worker *worker, const cpu_set_t *allowed, unsi
         cpu_set_t one;
         CPU_ZERO(&one);
         CPU_SET(cpu, &one);
-        pthread_setaffinity_np(worker->handle, sizeof one, &one); /* refused: it runs unpinned */
+        bool pinned = pthread_setaffinity_np(worker->handle, sizeof one, &one) == 0; /* refused: it runs where it may */
+        if (pinned && worker->pool->n_threads <= n_allowed) CPU_SET(cpu, &worker->pool->worker_cpus);
         return;
     }
 }
@@ -207,6 +209,20 @@ static void wait_for_end(kern_pool *pool)
     pthread_mutex_unlock(&pool->mutex);
 }
 
+/* The scheduler puts a caller that woke beside the worker that woke it, which is pinned and cannot give way: both would then take turns on one
+ * processor. The caller is moved off it; its mask is the same before and after. */
+static void leave_workers(const kern_pool *pool)
+{
+    int cpu = sched_getcpu();
+    if (cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &pool->worker_cpus)) return;
+    cpu_set_t mask, free_ones;
+    if (sched_getaffinity(0, sizeof mask, &mask) != 0) return;
+    CPU_XOR(&free_ones, &mask, &pool->worker_cpus);
+    CPU_AND(&free_ones, &free_ones, &mask);
+    if (CPU_COUNT(&free_ones) == 0 || sched_setaffinity(0, sizeof free_ones, &free_ones) != 0) return;
+    sched_setaffinity(0, sizeof mask, &mask);
+}
+
 void kern_pool_run(kern_pool *pool, size_t n_tasks, kern_task_fn fn, void *user)
 {
     assert(n_tasks <= UINT32_MAX);
@@ -214,6 +230,7 @@ void kern_pool_run(kern_pool *pool, size_t n_tasks, kern_task_fn fn, void *user)
         for (size_t index = 0; index < n_tasks; index++) fn(user, index, 0);
         return;
     }
+    leave_workers(pool);
     pool->fn = fn;
     pool->user = user;
     atomic_store_explicit(&pool->n_unfinished, (uint32_t)n_tasks, memory_order_relaxed);

@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
@@ -89,6 +90,52 @@ static void test_any_thread_may_call(void **state)
     kern_pool_free(pool);
 }
 
+/* The first two processors that this thread may run on. */
+static bool two_processors(int ret_cpus[2], cpu_set_t *ret_both)
+{
+    cpu_set_t allowed;
+    int n = 0;
+    CPU_ZERO(ret_both);
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return false;
+    for (int cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++)
+        if (CPU_ISSET(cpu, &allowed)) CPU_SET(ret_cpus[n++] = cpu, ret_both);
+    return n == 2;
+}
+
+static void note_processor(void *user, size_t index, unsigned thread)
+{
+    if (thread == 0) *(int *)user = sched_getcpu();
+}
+
+/* A caller that was put on a pinned worker's processor works on another, and may run where it might before. */
+static void test_caller_leaves_pinned_workers(void **state)
+{
+    enum { RUNS = 40 };
+    int cpus[2], n_noted = 0, n_beside = 0;
+    cpu_set_t before, both, worker, after;
+    if (!two_processors(cpus, &both)) skip();
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    CPU_ZERO(&worker);
+    CPU_SET(cpus[1], &worker);
+    assert_int_equal(sched_setaffinity(0, sizeof both, &both), 0);
+    kern_pool *pool = NULL;
+    assert_int_equal(kern_pool_new(2, true, &pool), KERN_OK);
+    for (int run = 0; run < RUNS; run++) {
+        int noted = -1;
+        assert_int_equal(sched_setaffinity(0, sizeof worker, &worker), 0);
+        assert_int_equal(sched_setaffinity(0, sizeof both, &both), 0); /* and stays where it is */
+        kern_pool_run(pool, 2, note_processor, &noted);
+        n_noted += noted >= 0;
+        n_beside += noted == cpus[1];
+        assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+        assert_true(CPU_EQUAL(&after, &both));
+    }
+    kern_pool_free(pool);
+    sched_setaffinity(0, sizeof before, &before);
+    assert_true(n_noted >= RUNS / 2); /* the scheduler has a word in it, so not each time */
+    assert_true(n_beside <= RUNS / 4);
+}
+
 static void test_limits(void **state)
 {
     kern_pool *pool = NULL;
@@ -162,7 +209,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_task_runs_once),          cmocka_unit_test(test_runs_follow_each_other),
-        cmocka_unit_test(test_any_thread_may_call),           cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_any_thread_may_call),           cmocka_unit_test(test_caller_leaves_pinned_workers), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_status_texts_differ),           cmocka_unit_test(test_instruction_sets),
         cmocka_unit_test_prestate(test_environment, argv[0]),
     };
