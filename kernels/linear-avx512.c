@@ -106,6 +106,9 @@ static inline __attribute__((always_inline)) void dot4(__m512i *acc, __m512i uns
 enum { AHEAD_GROUPS = 1, GROUP_BYTES = KERN_GROUP_COLS * KERN_PANEL_ROWS };
 #define FETCH_AHEAD "prefetchnta (%[ahead])\n\tprefetchnta (%[ahead],%[panel_bytes])\n\tadd $64, %[ahead]\n\t"
 
+/* A page that is new to the processor costs a walk through tables, longer than 2 KB last: one line of each is fetched sooner. */
+enum { TOUCH_AHEAD_BYTES = 3 * GROUP_BYTES, TOUCH_GROUPS = 4096 / GROUP_BYTES };
+
 /* Where a tile's operands lie; each group moves codes and w on by itself. */
 typedef struct tile_place {
     size_t n_groups, panel_bytes, scale_bytes; /* from one panel to the next */
@@ -130,6 +133,14 @@ static inline __attribute__((always_inline)) tile_place place_of(const kern_tile
     };
 }
 
+static inline __attribute__((always_inline)) void touch_pages(const tile_place *at, size_t group)
+{
+    if (group % TOUCH_GROUPS != 0) return;
+    const char *far = (const char *)((uintptr_t)at->w + TOUCH_AHEAD_BYTES); /* perhaps past the end: a prefetch does not fault */
+    _mm_prefetch(far, _MM_HINT_T0);
+    _mm_prefetch((const char *)((uintptr_t)far + at->panel_bytes), _MM_HINT_T0);
+}
+
 #define TILE_Q8(rows, fetch)                                                                                                                    \
     static __attribute__((noinline)) void tile_q8_##rows(const kern_tile *tile, const kern_rows_q8 *x, size_t first_row, size_t panel)   \
     {                                                                                                                                    \
@@ -139,6 +150,7 @@ static inline __attribute__((always_inline)) tile_place place_of(const kern_tile
         for (size_t g = 0; g < at.n_groups; g++) {                                                                                       \
             size_t left = KERN_GROUP_COLS / 4;                                                                                           \
             const int8_t *ahead = at.w + AHEAD_GROUPS * GROUP_BYTES + (g + AHEAD_GROUPS >= at.n_groups ? at.panel_bytes : 0);            \
+            if (sizeof fetch > 1) touch_pages(&at, g);                                                                                           \
             __asm__ volatile("vpbroadcastd %[flip], %%zmm26\n\t" GROUP_CODE(rows, fetch)                                                        \
                              : [codes] "+r"(at.codes), [w] "+r"(at.w), [left] "+r"(left), [ahead] "+r"(ahead)                            \
                              : [flip] "r"(0x80808080u), [offsets] "r"(at.offsets), [scales] "r"(at.scales), [w_scales] "r"(at.w_scales), \
