@@ -59,7 +59,7 @@ def write(handler, *pieces, **headers):
 def book(title, fact):
     path = os.path.join(folder.name, title + ".md")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(f"# {title}\n\n" + "".join(f"## Of year {y}\n\nIn year {y} the gardener planted {y % 7} apple trees, and it rained. " * 3 + "\n\n" for y in range(1800, 1830)))
+        file.write(f"# {title}\n\n" + "".join(f"## Of year {y}\n\nIn year {y} the gardener planted {y % 7} apple trees, and it rained. " * 3 + "\n\n" for y in range(1800, 1810)))
         file.write(f"## Of the people\n\n{fact}\n\nNothing else happened that year.\n")
     return path
 
