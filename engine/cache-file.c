@@ -239,7 +239,8 @@ eng_status eng_cache_file_walk(const eng_cache *cache, const char *name, const e
 eng_status eng_cache_file_verify(const eng_cache *cache, const char *name, const eng_cache_file *file, uint64_t offset,
                                  const eng_cache_record_header *header, const bool *cancel, eng_error *error)
 {
-    uint8_t *piece = malloc(ENG_CACHE_COPY_BYTES);
+    uint64_t most = header->record_bytes - ENG_CACHE_RECORD_HEADER_BYTES; /* most records are far smaller than a piece */
+    uint8_t *piece = malloc(most < ENG_CACHE_COPY_BYTES ? (size_t)most : ENG_CACHE_COPY_BYTES);
     XXH3_state_t *state = XXH3_createState();
     eng_status status = piece && state ? ENG_OK : no_memory(error);
     if (status == ENG_OK) XXH3_128bits_reset(state);
