@@ -393,7 +393,9 @@ class Desktop:
         x, y = extents.x + int(extents.width * at[0]), extents.y + int(extents.height * at[1])
         x_window = self.x_window if window is None else self.window_named(window)
         subprocess.run(["xdotool", "windowfocus", "--sync", x_window], check=False, capture_output=True)
-        subprocess.run(["xdotool", "mousemove", "--window", x_window, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
+        # Moved, be it by a pixel: what came to lie under a pointer at rest does not get its presses.
+        move = ["mousemove", "--window", x_window]
+        subprocess.run(["xdotool", *move, str(x + 1), str(y), *move, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
                        check=True)
 
     def resize(self, width, height):
