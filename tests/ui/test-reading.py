@@ -92,7 +92,7 @@ N_FILES = 400
 with Desktop() as desktop:
     notifications = Notifications()
     watchdog = os.path.join(desktop.folder, "watchdog.json")
-    path, second = desktop.write("long.txt", "A Long Book\n\n" + book(12)), desktop.write("short.txt", "A Short One\n\nIt says little.\n")
+    path, second = desktop.write("long.txt", "A Long Book\n\n" + book(22)), desktop.write("short.txt", "A Short One\n\nIt says little.\n")
     desktop.start(path, second, env={"LECTERN_WATCHDOG": watchdog})
     desktop.find("label", contains="Waiting")
     desktop.wait(lambda: (percent(desktop) or 0) > 0, "reading to begin")
