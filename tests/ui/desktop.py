@@ -8,6 +8,7 @@ import ctypes
 import importlib.util
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -25,6 +26,22 @@ gi.require_version("Atspi", "2.0")
 # What the window is started under: forbid-connect, in the tests of suite promise that no call reaches for the network.
 UNDER = os.environ.get("LECTERN_UNDER", "").split()
 TIMEOUT_S = float(os.environ.get("LECTERN_UI_TIMEOUT", "300"))
+# Finds races of a test with the window: up to so many seconds pass between seeing and acting, and the window stands still as long now and then.
+JITTER_S = float(os.environ.get("LECTERN_UI_JITTER", "0"))
+
+
+def jitter():
+    if JITTER_S > 0:
+        time.sleep(random.random() * JITTER_S * random.randrange(2))
+
+
+def shake(process):
+    """Stops and continues a program at random until it ends, as a busy machine does."""
+    while process.poll() is None:
+        time.sleep(random.random() * 2 * JITTER_S)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(random.random() * JITTER_S)
+        process.send_signal(signal.SIGCONT)
 
 
 def end_with_parent():
@@ -177,6 +194,8 @@ class Desktop:
         with open(self.log, "a") as log:
             self.window_process = subprocess.Popen([*UNDER, program, *arguments], stdout=log, stderr=log, env={**os.environ, "G_DEBUG": "fatal-criticals", **(env or {})},
                                                    preexec_fn=end_with_parent)
+        if JITTER_S > 0:
+            threading.Thread(target=shake, args=[self.window_process], daemon=True).start()
         self.app = self.wait(self._find_app)
         self.x_window = self.wait(lambda: self._x_windows()[0])
         return self.app
@@ -229,6 +248,7 @@ class Desktop:
             try:
                 value = condition()
                 if value:
+                    jitter()
                     return value
             except AssertionError:
                 raise
@@ -332,6 +352,7 @@ class Desktop:
             for node in self.visible(root):  # a menu's button is a button within one of the same name, of which one acts
                 if role in (None, node.get_role_name()) and self.is_named(node, name) and node.get_action_iface() and \
                         node.get_n_actions() > 0 and self.is_placed(node):
+                    jitter()
                     return node.do_action(0)
             return False
         self.wait(act, "to press “%s”" % name)
