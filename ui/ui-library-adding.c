@@ -9,6 +9,7 @@
 #include "ui-format.h"
 #include "ui-library-internal.h"
 #include "ui-reveal.h"
+#include "ui-toast.h"
 #include "ui-window.h"
 
 /* "Page 3 of 12 · 40 seconds left": what a scan's recognition comes to; NULL where there is nothing to tell. */
@@ -115,12 +116,12 @@ static void on_failed(UiLibraryView *self, const AppReadEvent *event)
     g_autofree char *name = g_filename_display_basename(event->path);
     g_autofree char *one = g_strdup_printf(_("“%s” was not added"), name);
     g_autofree char *many = g_strdup_printf(ngettext("%u file was not added", "%u files were not added", self->failures->len), self->failures->len);
-    g_autofree char *title = g_markup_escape_text(self->failures->len == 1 ? one : many, -1);
+    const char *words = self->failures->len == 1 ? one : many;
     if (self->failure_toast != NULL) {
-        adw_toast_set_title(self->failure_toast, title);
+        ui_toast_set_words(self->failure_toast, words);
         return;
     }
-    AdwToast *toast = adw_toast_new(title);
+    AdwToast *toast = ui_toast_new(words);
     adw_toast_set_button_label(toast, _("_Why"));
     adw_toast_set_timeout(toast, 0);
     g_signal_connect_object(toast, "button-clicked", G_CALLBACK(show_failures), self, G_CONNECT_SWAPPED);

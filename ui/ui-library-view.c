@@ -7,6 +7,7 @@
 #include "ui-document-row.h"
 #include "ui-format.h"
 #include "ui-reveal.h"
+#include "ui-search-bar.h"
 #include "ui-settings.h"
 #include "ui-window.h"
 
@@ -300,9 +301,7 @@ GArray *ui_library_view_dup_selection(UiLibraryView *self)
 
 void ui_library_view_search(UiLibraryView *self, const char *words)
 {
-    gtk_search_bar_set_search_mode(self->search_bar, TRUE);
-    if (words != NULL) gtk_editable_set_text(GTK_EDITABLE(self->search_entry), words);
-    gtk_widget_grab_focus(GTK_WIDGET(self->search_entry));
+    ui_search_bar_open(self->search_bar, GTK_EDITABLE(self->search_entry), words);
 }
 
 bool ui_library_view_escape(UiLibraryView *self)

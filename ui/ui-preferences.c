@@ -38,6 +38,7 @@ void ui_preferences_present(UiContext *context, GtkWindow *parent, const char *p
 
 static void add_toast(gpointer user, AdwToast *toast)
 {
+    ui_toast_fit(toast, user);
     adw_preferences_window_add_toast(ADW_PREFERENCES_WINDOW(user), toast);
 }
 

@@ -5,6 +5,8 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
+#include "ui-search-bar.h"
+
 enum { LOCATED_MAX = 400 }; /* words found on the pages in sight; more could not be told apart anyway */
 static const double MATCH_ALIGN = 0.35;
 
@@ -212,9 +214,7 @@ static void open_find(GtkWidget *widget, const char *action, GVariant *parameter
     bool has_words = self->view == APP_VIEW_TEXT && gtk_text_buffer_get_selection_bounds(buffer, &start, &end) &&
                      gtk_text_iter_get_offset(&end) - gtk_text_iter_get_offset(&start) < 200;
     g_autofree char *words = has_words ? gtk_text_buffer_get_text(buffer, &start, &end, FALSE) : NULL;
-    gtk_search_bar_set_search_mode(self->search_bar, TRUE);
-    if (words != NULL) gtk_editable_set_text(GTK_EDITABLE(self->search_entry), words);
-    gtk_widget_grab_focus(GTK_WIDGET(self->search_entry));
+    ui_search_bar_open(self->search_bar, GTK_EDITABLE(self->search_entry), words);
     gtk_editable_select_region(GTK_EDITABLE(self->search_entry), 0, -1);
 }
 

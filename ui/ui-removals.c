@@ -4,6 +4,8 @@
 
 #include <glib/gi18n.h>
 
+#include "ui-toast.h"
+
 enum { TOAST_S = 12 }; /* who listens to it needs longer than who sees it */
 
 typedef struct Pending {
@@ -57,8 +59,7 @@ static void free_pending(gpointer data, GClosure *closure)
 void ui_removals_add(UiRemovals *removals, const char *text, const UiRemovalKind *kind, gpointer removal)
 {
     Pending *pending = g_new0(Pending, 1);
-    g_autofree char *markup = g_markup_escape_text(text, -1); /* toasts read markup */
-    *pending = (Pending){removals, kind, removal, adw_toast_new(markup)};
+    *pending = (Pending){removals, kind, removal, ui_toast_new(text)};
     adw_toast_set_button_label(pending->toast, _("_Undo"));
     adw_toast_set_priority(pending->toast, ADW_TOAST_PRIORITY_HIGH);
     adw_toast_set_timeout(pending->toast, TOAST_S);

@@ -5,6 +5,7 @@
 #include <glib/gi18n.h>
 
 #include "ui-format.h"
+#include "ui-search-bar.h"
 #include "ui-window.h"
 
 enum { CONVERSATIONS_MAX = 500 };
@@ -329,8 +330,7 @@ void ui_sidebar_set_title_buttons(UiSidebar *self, bool end)
 
 void ui_sidebar_find_conversation(UiSidebar *self)
 {
-    gtk_search_bar_set_search_mode(self->search_bar, TRUE);
-    gtk_widget_grab_focus(GTK_WIDGET(self->search_entry));
+    ui_search_bar_open(self->search_bar, GTK_EDITABLE(self->search_entry), NULL);
 }
 
 void ui_sidebar_popup_menu(UiSidebar *self)

@@ -10,6 +10,8 @@
 G_BEGIN_DECLS
 
 AdwToast *ui_toast_new(const char *words); /* no markup */
+void ui_toast_fit(AdwToast *toast, GtkWidget *window); /* before it is shown there, when it has its button */
+void ui_toast_set_words(AdwToast *toast, const char *words); /* of one that ui_toast_new made, also while it is shown */
 
 G_END_DECLS
 

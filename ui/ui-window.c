@@ -41,6 +41,7 @@ G_DEFINE_FINAL_TYPE(UiWindow, ui_window, ADW_TYPE_APPLICATION_WINDOW)
 
 void ui_window_toast(UiWindow *self, AdwToast *toast)
 {
+    ui_toast_fit(toast, GTK_WIDGET(self));
     adw_toast_overlay_add_toast(self->toasts, toast);
 }
 

@@ -4,6 +4,7 @@ Owns: starting and ending all of it, waiting for conditions (never for a time), 
 Quirks of GTK 4.8 that are worked around here: a text button's accessible name doubles; a control without a name is called by its class;
 entries take no "activate" action; nothing is ever SHOWING; extents exist in window coordinates alone, and outlive the widget's showing.
 """
+import contextlib
 import ctypes
 import importlib.util
 import json
@@ -390,6 +391,14 @@ class Desktop:
         self.focus_window()
         subprocess.run(["xdotool", "key", "--clearmodifiers", *keys], check=True)
 
+    @contextlib.contextmanager
+    def held(self):
+        """The window stands still meanwhile: it meets at once all that is done to it, as by someone quick on a slow machine."""
+        self.focus_window()
+        self.window_process.send_signal(signal.SIGSTOP)
+        yield
+        self.window_process.send_signal(signal.SIGCONT)
+
     def type(self, text, *keys):
         """Text, and then at once the keys."""
         self.focus_window()
@@ -418,6 +427,30 @@ class Desktop:
         move = ["mousemove", "--window", x_window]
         subprocess.run(["xdotool", *move, str(x + 1), str(y), *move, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
                        check=True)
+
+    def click_until(self, outcome, role, name=None, contains=None, **how):
+        """Clicks on what is so called, wherever that is by then, until it has done what it should: lists are filled and moved while one aims.
+        Gives the outcome."""
+        what = "a click on “%s” to do something" % (name or contains)
+
+        def attempt():
+            value = outcome()
+            if value:
+                return value
+            self.click(self.find(role, name, contains), **how)
+            try:
+                return self.wait(outcome, what, timeout=min(10, TIMEOUT_S))
+            except TimeoutError:
+                return None
+        return self.wait(attempt, what)
+
+    def menu_of(self, contains, entry):
+        """The menu of a row, by the pointer's other button; gives that entry."""
+        return self.click_until(lambda: self.look("menu item", contains=entry), "list item", contains=contains, button="3")
+
+    def has_state(self, role, contains, state):
+        node = self.look(role, contains=contains)
+        return node is not None and node.get_state_set().contains(state)
 
     def resize(self, width, height):
         subprocess.run(["xdotool", "windowsize", "--sync", self.x_window, str(width), str(height)], check=True)

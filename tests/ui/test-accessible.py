@@ -80,8 +80,7 @@ def ask(desktop, question):
 
 
 def menu_of(desktop, row, entry, where):
-    desktop.click(desktop.find("list item", contains=row), button="3")
-    desktop.find("menu item", contains=entry)
+    desktop.menu_of(row, entry)
     check_names(desktop, where)
 
 
@@ -134,8 +133,7 @@ def check_name_dialogs(desktop):
     desktop.find("label", "New Collection")
     check_names(desktop, "new collection")
     desktop.escape_from("New Collection")
-    desktop.click(desktop.find("list item", contains="Unread"))
-    desktop.find("label", "1 selected")
+    desktop.click_until(lambda: desktop.look("label", "1 selected"), "list item", contains="Unread")
     desktop.key("F2")
     desktop.find("label", "Rename Document")
     check_names(desktop, "rename")
@@ -155,8 +153,7 @@ def is_in_focus(desktop, root):
 
 
 def check_reader(desktop):
-    desktop.click(desktop.find("label", "The Report"), repeat=2)
-    desktop.find("image", contains="Page ")
+    desktop.click_until(lambda: desktop.look("image", contains="Page "), "label", "The Report", repeat=2)
     check_names(desktop, "pages")
     desktop.key("ctrl+f")
     bar = desktop.find("entry", "Find in this document")
@@ -216,8 +213,7 @@ def check_windows(desktop):
         desktop.call_action(action)
         desktop.find(contains=sign)
         if action == "models":
-            desktop.click(desktop.find("label", "starter"), window="Preferences")  # it opens
-            desktop.find("push button", contains="Use: 16 features")
+            desktop.click_until(lambda: desktop.look("push button", contains="Use: 16 features"), "label", "starter", window="Preferences")  # it opens
         check_names(desktop, action)
     desktop.call_action("models")
     desktop.press("Import")

@@ -138,8 +138,9 @@ def check_ways(desktop):
     wait_page(desktop, 4)
     desktop.key("ctrl+Page_Up", "ctrl+Page_Up")
     wait_page(desktop, 2)
-    desktop.key("ctrl+f")
-    desktop.type("note:")
+    with desktop.held():  # no key is lost, be it before the entry's first frame
+        desktop.key("ctrl+f")
+        desktop.type("note:")
     desktop.find("label", "2 of 8")
     desktop.key("F3")
     desktop.find("label", "3 of 8")

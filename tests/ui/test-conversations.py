@@ -15,8 +15,7 @@ def ask(desktop, title, house, question):
 
 
 def menu_of(desktop, title, entry):
-    """With the pointer's other button."""
-    desktop.click(desktop.find("list item", contains=title), button="3")
+    desktop.menu_of(title, entry)
     desktop.press(entry, role=None)
 
 
@@ -31,16 +30,16 @@ with Desktop() as desktop:
     desktop.find("list item", contains="About the North")
 
     # What stands in an answer finds its conversation, and no other.
-    desktop.key("ctrl+shift+f")
-    desktop.type(CODES["South"])
+    with desktop.held():  # no key is lost, be it before the entry's first frame
+        desktop.key("ctrl+shift+f")
+        desktop.type(CODES["South"])
+    desktop.gone("list item", contains="About the North")
     desktop.find("list item", contains="About the South, ")
-    assert desktop.look("list item", contains="About the North") is None
-    desktop.click(desktop.find("list item", contains="About the South, "))
+    # The scope is the conversation's.
+    desktop.click_until(lambda: desktop.look("push button", contains="The South house"), "list item", contains="About the South, ")
     desktop.find("label", CODES["South"])
-    desktop.find("push button", contains="The South house")  # and the scope is the conversation's
     # A kept answer still shows where the model looked for it.
-    desktop.click(desktop.find("push button", contains="has the secret code " + CODES["South"]))
-    desktop.find("slider", "Where the model looked")
+    desktop.click_until(lambda: desktop.look("slider", "Where the model looked"), "push button", contains="has the secret code " + CODES["South"])
     desktop.key("ctrl+shift+f", "ctrl+a")
     desktop.type("zebra")
     desktop.find("label", "No conversation has all of these words.")

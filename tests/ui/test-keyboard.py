@@ -126,7 +126,7 @@ def titles(desktop):
 
 
 def is_selected(desktop, row):
-    return desktop.look("list item", contains=row).get_state_set().contains(desktop.atspi.StateType.SELECTED)
+    return desktop.has_state("list item", row, desktop.atspi.StateType.SELECTED)
 
 
 def make_a_collection(desktop, keys):

@@ -24,15 +24,14 @@ def check_filters(desktop):
 
 
 def check_search(desktop):
-    desktop.key("ctrl+f")
-    desktop.type("Kidneywort")
+    with desktop.held():  # no key is lost, be it before the entry's first frame
+        desktop.key("ctrl+f")
+        desktop.type("Kidneywort")
     desktop.find("label", "Nothing Found")
     desktop.key("ctrl+a")
     desktop.type("lighthouse")
     desktop.find("label", "Passages")
-    row = desktop.find("list item", contains="the old lighthouse")
-    desktop.click(row)
-    desktop.find("text", contains="the old lighthouse")
+    desktop.click_until(lambda: desktop.look("text", contains="the old lighthouse"), "list item", contains="the old lighthouse")
     desktop.key("alt+Left")
     desktop.key("Escape")
     select(desktop, "Alice")
@@ -51,16 +50,15 @@ def check_collections(desktop):
     desktop.lectern("collection", "remove", "From elsewhere")
     desktop.gone("list item", contains="From elsewhere, ")
     desktop.lectern("collection", "add", "Reports", "Alice", "Bruno")
-    desktop.click(desktop.find("list item", contains="Reports, "), button="3")
+    desktop.menu_of("Reports, ", "Remove Collection")
     desktop.press("Remove Collection (Documents Stay)", role=None)
     check_collection_removed(desktop)
     desktop.press("Undo")
     desktop.find("list item", contains="Reports, 2")
     assert desktop.lectern("collection")[0]["name"] == "Reports"
     for comes_back in (True, False):  # by keys
-        row = desktop.find("list item", contains="Reports, 2")
-        desktop.click(row)
-        desktop.wait(lambda: row.get_state_set().contains(desktop.atspi.StateType.FOCUSED), "the collection to be in focus")
+        reports = dict(role="list item", contains="Reports, 2")
+        desktop.click_until(lambda: desktop.has_state(state=desktop.atspi.StateType.FOCUSED, **reports), **reports)
         desktop.key("Delete")
         check_collection_removed(desktop)
         if comes_back:
@@ -74,14 +72,7 @@ def check_collection_removed(desktop):
 
 
 def select(desktop, title):
-    """Clicks until that row is the selected one: rows move while a list is filled."""
-    def is_selected():
-        row = desktop.look("list item", contains=title)
-        if row is not None and row.get_state_set().contains(desktop.atspi.StateType.SELECTED):
-            return True
-        desktop.click(desktop.find("label", title))
-        return False
-    desktop.wait(is_selected, "“%s” to be selected" % title)
+    desktop.click_until(lambda: desktop.has_state("list item", title, desktop.atspi.StateType.SELECTED), "label", title)
 
 
 def check_removal(desktop):

@@ -113,8 +113,7 @@ def check_library(desktop, narrow):
         desktop.find("label", sign)
         narrow.check("search: " + sign)
     desktop.key("Escape", "Escape")
-    desktop.click(desktop.find("label", "Bruno"))
-    desktop.find("label", "1 selected")
+    desktop.click_until(lambda: desktop.look("label", "1 selected"), "label", "Bruno")
     narrow.check("selection")
     desktop.key("F2")
     narrow.check("rename", "Rename Document")
@@ -127,8 +126,7 @@ def check_library(desktop, narrow):
     desktop.press("Back")
     desktop.find("list item", contains="All Documents")
     narrow.check("side bar")
-    desktop.click(desktop.find("list item", contains="An Empty One"))
-    desktop.find("label", "An Empty Collection")
+    desktop.click_until(lambda: desktop.look("label", "An Empty Collection"), "list item", contains="An Empty One")
     narrow.check("empty collection")
 
 

@@ -53,8 +53,7 @@ def check_last_removed(desktop):
     """Without its last document the library is at its beginning again; with it, it is not."""
     desktop.start_second(desktop.write("only.txt", "The Only One\n\nIt is not alone for long.\n"))
     desktop.find("list item", contains="The Only One, Ready")
-    desktop.click(desktop.find("label", "The Only One"))
-    desktop.find("label", "1 selected")
+    desktop.click_until(lambda: desktop.look("label", "1 selected"), "label", "The Only One")
     desktop.key("Delete")
     desktop.gone("list item", contains="The Only One")
     desktop.press("Undo")
@@ -150,6 +149,9 @@ def check_scan_pages(desktop):
     desktop.start(path)
     desktop.find("list item", contains="long harvest, No text")
     read_scan(desktop)
+    desktop.find("label", contains=" left")
+    # Recognition stands still, so that there is something left to be stopped.
+    subprocess.run(["pkill", "-STOP", "-P", str(desktop.window_process.pid), "lectern-extract"], check=True)
     says(desktop, "Adding long harvest.pdf", "Page ", " of 20 · ", " left")
     desktop.press("Stop Adding")
     desktop.gone("label", contains="Adding long harvest.pdf")
