@@ -21,49 +21,55 @@ AVX512_INLINE void fetch_ahead(const uint8_t *at, size_t n_bytes)
     for (size_t b = 0; b < n_bytes; b += 64) _mm_prefetch((const char *)((uintptr_t)at + FETCH_AHEAD_BYTES + b), _MM_HINT_T1);
 }
 
-/* Keys come in pieces of 64 tokens, a part of attention mass each: the part FETCH_PARTS later is fetched at once, past the second cache, where
- * the scores lie. Its address is known where keys go on elsewhere: what follows these units in memory is another head's. */
-enum { PART_UNITS = KERN_MASS_TOKENS / KERN_UNIT_TOKENS, FETCH_PARTS = 2 };
+/* Keys come in pieces of 64 tokens, a part of attention mass each. While one is scored, the part FETCH_PARTS later is fetched into the first
+ * cache, past the second, where the scores lie: between the pairs of its units, as more lines at once than the processor has buffers for would
+ * keep what is to be computed waiting. A page that is new to the processor costs a walk through tables besides: one line of the part
+ * TOUCH_PARTS later is fetched sooner. Addresses are known where keys go on elsewhere: what follows these units in memory is another head's. */
+enum { PART_UNITS = KERN_MASS_TOKENS / KERN_UNIT_TOKENS, FETCH_UNITS = 2, FETCH_PARTS = 4, TOUCH_PARTS = 8 };
 
-AVX512_INLINE void fetch_part(const uint8_t *units, size_t u, size_t n_units, size_t unit_bytes, const uint8_t *next)
+/* Where the unit `at` after the first lies; perhaps past the end of the keys: a prefetch does not fault. */
+AVX512_INLINE const char *later_unit(const uint8_t *units, size_t at, size_t n_units, size_t unit_bytes, const uint8_t *next)
 {
-    size_t at = u + FETCH_PARTS * PART_UNITS;
-    const uint8_t *part = at < n_units ? units + at * unit_bytes : next + (at - n_units) * unit_bytes;
-    for (size_t b = 0; b < PART_UNITS * unit_bytes; b += 64) _mm_prefetch((const char *)((uintptr_t)part + b), _MM_HINT_NTA);
+    return (const char *)(at < n_units ? (uintptr_t)units + at * unit_bytes : (uintptr_t)next + (at - n_units) * unit_bytes);
 }
 
-/* Of a row's scores so far: the largest in all lanes, of the present part the sum of exp(score - it) lane by lane, and those of the parts
- * before, one a lane. */
+/* Of one row over some parts: the largest score so far in all lanes, and for each part the sum of exp(score - it) lane by lane. */
 typedef struct row_sums {
-    __m512 max, sum, parts;
+    __m512 max, parts[KERN_SUMS_PARTS];
 } row_sums;
 
-AVX512_INLINE void add_row_sums(row_sums *sums, const __m512 *scores, size_t n)
+/* A part's scores, of n units. */
+AVX512_INLINE void add_part(row_sums *sums, const float *scores, size_t n, size_t part)
 {
-    __m512 max = sums->max, sum = sums->sum;
-    for (size_t u = 0; u < n; u++) max = _mm512_max_ps(scores[u], max); /* the second operand is what remains of a NaN */
+    __m512 max = sums->max, sum = _mm512_setzero_ps();
+    for (size_t u = 0; u < n; u++) max = _mm512_max_ps(_mm512_loadu_ps(scores + u * 16), max); /* the second operand is what remains of a NaN */
     if (_mm512_cmp_ps_mask(max, sums->max, _CMP_NEQ_OQ)) { /* seldom, once some keys have gone by */
         max = _mm512_set1_ps(_mm512_reduce_max_ps(max));
         __m512 keep = avx512_exp(_mm512_sub_ps(sums->max, max));
-        sum = _mm512_mul_ps(sum, keep);
-        sums->parts = _mm512_mul_ps(sums->parts, keep);
+        for (size_t p = 0; p < part; p++) sums->parts[p] = _mm512_mul_ps(sums->parts[p], keep);
         sums->max = max;
     }
-    for (size_t u = 0; u < n; u++) sum = _mm512_add_ps(sum, avx512_exp(_mm512_sub_ps(scores[u], max)));
-    sums->sum = sum;
+    for (size_t u = 0; u < n; u++) sum = _mm512_add_ps(sum, avx512_exp(_mm512_sub_ps(_mm512_loadu_ps(scores + u * 16), max)));
+    sums->parts[part] = sum;
 }
 
-AVX512_INLINE void end_part(row_sums *sums, size_t n_rows, size_t part)
+/* The sum of each vector, one a lane. */
+AVX512_INLINE __m512 sum_vectors(const __m512 v[16])
 {
-    for (size_t r = 0; r < n_rows; r++) {
-        sums[r].parts = _mm512_mask_mov_ps(sums[r].parts, (__mmask16)(1u << part), _mm512_set1_ps(_mm512_reduce_add_ps(sums[r].sum)));
-        sums[r].sum = _mm512_setzero_ps();
+    __m512 a[8], b[4], c[2];
+    for (size_t i = 0; i < 8; i++) a[i] = _mm512_add_ps(_mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]));
+    for (size_t i = 0; i < 4; i++) {
+        __m512d x = _mm512_castps_pd(a[2 * i]), y = _mm512_castps_pd(a[2 * i + 1]);
+        b[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
     }
+    for (size_t i = 0; i < 2; i++)
+        c[i] = _mm512_add_ps(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x88), _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xdd));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(c[0], c[1], 0x88), _mm512_shuffle_f32x4(c[0], c[1], 0xdd));
 }
 
-/* N units of keys with 4 * J features each: kept in registers while all rows go by. sums [rows]: NULL where they are not wanted. */
-AVX512_INLINE void scores_sparse(const uint8_t *units, size_t n, size_t j_count, const kern_query_rows *rows, float *out, size_t stride,
-                                 row_sums *sums)
+/* N units of keys with 4 * J features each: kept in registers while all rows go by. */
+AVX512_INLINE void scores_sparse(const uint8_t *units, size_t n, size_t j_count, const kern_query_rows *rows, size_t n_rows, float *out,
+                                 size_t stride)
 {
     __m512i index[2][4], value[2][4], start[2];
     __m512 scale[2];
@@ -79,32 +85,47 @@ AVX512_INLINE void scores_sparse(const uint8_t *units, size_t n, size_t j_count,
         start[u] = _mm512_sub_epi32(_mm512_setzero_si512(), start[u]);
         scale[u] = avx512_half16((const uint16_t *)(const void *)(unit + j_count * 128));
     }
-    for (size_t r = 0; r < rows->n; r++) {
+    for (size_t r = 0; r < n_rows; r++) {
         __m512i low = _mm512_loadu_si512(rows->tables + r * KERN_TABLE_BYTES);
         __m512i high = _mm512_loadu_si512(rows->tables + r * KERN_TABLE_BYTES + 64);
         __m512 query_scale = _mm512_set1_ps(rows->scales[r]);
-        __m512 score[2];
         for (size_t u = 0; u < n; u++) {
             __m512i sum = start[u];
             for (size_t j = 0; j < j_count; j++)
                 sum = _mm512_dpbusd_epi32(sum, _mm512_permutex2var_epi8(low, index[u][j], high), value[u][j]);
-            score[u] = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale[u]), query_scale);
-            _mm512_storeu_ps(out + r * stride + u * 16, score[u]);
+            __m512 score = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale[u]), query_scale);
+            _mm512_storeu_ps(out + r * stride + u * 16, score);
         }
-        if (sums) add_row_sums(&sums[r], score, n);
     }
 }
 
-AVX512_INLINE void scores_sparse_all(const uint8_t *units, size_t n_units, size_t j_count, const kern_query_rows *rows, float *out,
+/* sums [rows]: NULL where they are not wanted. */
+AVX512_INLINE void scores_sparse_all(const uint8_t *units, size_t n_units, size_t j_count, const kern_query_rows *rows, size_t n_rows, float *out,
                                      size_t stride, row_sums *sums, const uint8_t *next)
 {
     size_t unit_bytes = j_count * 128 + 32;
     for (size_t first = 0; first < n_units; first += PART_UNITS) {
-        size_t u = first, end = n_units - first < PART_UNITS ? n_units : first + PART_UNITS;
-        fetch_part(units, first, n_units, unit_bytes, next);
-        for (; u + 2 <= end; u += 2) scores_sparse(units + u * unit_bytes, 2, j_count, rows, out + u * 16, stride, sums);
-        if (u < end) scores_sparse(units + u * unit_bytes, 1, j_count, rows, out + u * 16, stride, sums);
-        if (sums) end_part(sums, rows->n, first / PART_UNITS);
+        size_t end = n_units - first < PART_UNITS ? n_units : first + PART_UNITS;
+        const char *ahead = later_unit(units, first + FETCH_PARTS * PART_UNITS, n_units, unit_bytes, next);
+        _mm_prefetch(later_unit(units, first + TOUCH_PARTS * PART_UNITS, n_units, unit_bytes, next), _MM_HINT_T0);
+        for (size_t u = first; u < end; u += FETCH_UNITS, ahead += FETCH_UNITS * unit_bytes) {
+#pragma GCC unroll 17
+            for (size_t b = 0; b < FETCH_UNITS * unit_bytes; b += 64) _mm_prefetch(ahead + b, _MM_HINT_NTA);
+            if (u + 2 <= end) scores_sparse(units + u * unit_bytes, 2, j_count, rows, n_rows, out + u * 16, stride);
+            else scores_sparse(units + u * unit_bytes, 1, j_count, rows, n_rows, out + u * 16, stride);
+        }
+        for (size_t r = 0; sums && r < n_rows; r++) add_part(&sums[r], out + r * stride + first * 16, end - first, first / PART_UNITS);
+    }
+}
+
+/* With the usual numbers of rows as constants: all in registers. */
+AVX512_INLINE void scores_sparse_rows(const uint8_t *units, size_t n_units, size_t j_count, const kern_query_rows *rows, float *out, size_t stride,
+                                      row_sums *sums, const uint8_t *next)
+{
+    switch (rows->n) {
+    case 1: scores_sparse_all(units, n_units, j_count, rows, 1, out, stride, sums, next); break;
+    case 2: scores_sparse_all(units, n_units, j_count, rows, 2, out, stride, sums, next); break;
+    default: scores_sparse_all(units, n_units, j_count, rows, rows->n, out, stride, sums, next);
     }
 }
 
@@ -151,8 +172,8 @@ static void scores(const kern_kv_format *format, const uint8_t *units, size_t n_
     const uint8_t *next = units + n_units * kern_kv_unit_bytes(format);
     if (format->key_type == KERN_KEY_CODE32) generic_scores(format, units, n_units, rows, out, stride);
     else if (format->k_key == format->d) scores_any_all(units, n_units, format->k_key, true, rows, out, stride);
-    else if (format->k_key == 16) scores_sparse_all(units, n_units, 4, rows, out, stride, NULL, next);
-    else if (format->k_key == 8) scores_sparse_all(units, n_units, 2, rows, out, stride, NULL, next);
+    else if (format->k_key == 16) scores_sparse_rows(units, n_units, 4, rows, out, stride, NULL, next);
+    else if (format->k_key == 8) scores_sparse_rows(units, n_units, 2, rows, out, stride, NULL, next);
     else scores_any_all(units, n_units, format->k_key, false, rows, out, stride);
 }
 
@@ -188,13 +209,17 @@ static bool scores_sums(const kern_kv_format *format, const uint8_t *units, size
     bool usual = format->key_type == KERN_KEY_CODE8 && format->k_key != format->d && (format->k_key == 16 || format->k_key == 8);
     if (!usual || rows->n > KERN_SUMS_ROWS || n_units > KERN_SUMS_PARTS * PART_UNITS) return false;
     row_sums sums[KERN_SUMS_ROWS];
-    for (size_t r = 0; r < rows->n; r++) sums[r] = (row_sums){_mm512_set1_ps(max[r]), _mm512_setzero_ps(), _mm512_setzero_ps()};
-    if (format->k_key == 16) scores_sparse_all(units, n_units, 4, rows, out, stride, sums, next);
-    else scores_sparse_all(units, n_units, 2, rows, out, stride, sums, next);
     for (size_t r = 0; r < rows->n; r++) {
+        sums[r].max = _mm512_set1_ps(max[r]);
+        for (size_t p = (n_units + PART_UNITS - 1) / PART_UNITS; p < KERN_SUMS_PARTS; p++) sums[r].parts[p] = _mm512_setzero_ps();
+    }
+    if (format->k_key == 16) scores_sparse_rows(units, n_units, 4, rows, out, stride, sums, next);
+    else scores_sparse_rows(units, n_units, 2, rows, out, stride, sums, next);
+    for (size_t r = 0; r < rows->n; r++) {
+        __m512 parts = sum_vectors(sums[r].parts);
         max[r] = _mm512_cvtss_f32(sums[r].max);
-        _mm512_storeu_ps(ret_sums[r].parts, sums[r].parts);
-        ret_sums[r].all = _mm512_reduce_add_ps(sums[r].parts);
+        _mm512_storeu_ps(ret_sums[r].parts, parts);
+        ret_sums[r].all = _mm512_reduce_add_ps(parts);
     }
     return true;
 }
