@@ -296,7 +296,7 @@ static size_t select_tokens(const float *scores, size_t stride, size_t n_rows, s
 
 /* ------------------------------------------------------------------------------------------------------- values */
 
-enum { GATHER_TOKENS = 64, GATHER_ROWS = 4, SCALES_MAX = 4 };
+enum { GATHER_TOKENS = 64, GATHER_ROWS = 4, SCALES_MAX = 4, NEAR_ROWS = 8 };
 
 /* Weights of a run of tokens multiplied with the scales of their rows: one for each scale of a row. */
 typedef struct gather_run {
@@ -356,6 +356,12 @@ AVX512_INLINE __m512 load_features(kern_value_type type, const uint8_t *row, siz
     return _mm512_setzero_ps();
 }
 
+/* From the second cache, where the caller has fetched a listed row to, into the first. */
+AVX512_INLINE void fetch_near(const uint8_t *row, size_t n_bytes)
+{
+    for (size_t b = 0; b < n_bytes; b += 64) _mm_prefetch((const char *)row + b, _MM_HINT_T0);
+}
+
 /* A run of tokens, features [f, f + 16 * N) of rows of d, n_rows query rows; all but the addresses are constants. */
 AVX512_INLINE void gather_part(kern_value_type type, size_t d, size_t group, size_t f, size_t n_vectors, size_t n_rows, kern_value_rows values,
                                const gather_run *run, float *acc)
@@ -369,6 +375,7 @@ AVX512_INLINE void gather_part(kern_value_type type, size_t d, size_t group, siz
         size_t at = run->tokens ? run->tokens[t] : run->first + t;
         const uint8_t *row = values.rows + at * row_bytes;
         if (!run->tokens && f == 0) fetch_ahead(row, row_bytes);
+        if (run->tokens && f == 0 && t + NEAR_ROWS < run->n) fetch_near(values.rows + run->tokens[t + NEAR_ROWS] * row_bytes, row_bytes);
         for (size_t i = 0; i < n_vectors; i++) {
             __m512 value = load_features(type, row, d, f + i * 16);
             for (size_t r = 0; r < n_rows; r++)
