@@ -14,6 +14,7 @@ static void go_to_page(UiReader *self, int page)
 {
     if (self->document == NULL || page < 0 || page >= (int)self->document->pages->len) return;
     const AppPage *about = g_ptr_array_index(self->document->pages, page);
+    self->seeking = NULL;
     if (self->view == APP_VIEW_PAGES) ui_pdf_pages_scroll_to(self->pdf_pages, (uint32_t)page, 0, 0);
     else ui_text_page_scroll_to(self->text_page, about->start, 0);
     ui_reader_moved(self);
@@ -29,6 +30,8 @@ static void on_located(GObject *source, GAsyncResult *result, gpointer user)
 {
     UiReader *self = UI_READER(source);
     g_autoptr(AppPlace) place = g_task_propagate_pointer(G_TASK(result), NULL);
+    if (self->seeking != g_task_get_task_data(G_TASK(result))) return; /* by now another place is wanted */
+    self->seeking = NULL;
     UiReaderJob *job = ui_reader_get_job(self, result);
     if (job == NULL || place == NULL || !self->has_pages) return;
     uint32_t page = place->n_boxes > 0 ? place->boxes[0].page : place->page_first;
@@ -45,6 +48,7 @@ static void on_located(GObject *source, GAsyncResult *result, gpointer user)
 void ui_reader_go_to_byte(UiReader *self, uint64_t byte, double align)
 {
     if (self->document == NULL) return;
+    self->seeking = NULL;
     if (self->view == APP_VIEW_TEXT) {
         ui_text_page_scroll_to(self->text_page, byte, align);
         return;
@@ -54,6 +58,7 @@ void ui_reader_go_to_byte(UiReader *self, uint64_t byte, double align)
     job->start = byte;
     job->end = MIN(byte + 8, (uint64_t)self->document->n_bytes);
     job->position.page_y = (float)align;
+    self->seeking = job;
     ui_reader_run(self, job, locate, on_located);
 }
 
@@ -86,7 +91,8 @@ void ui_reader_on_page_entry_activate(UiReader *self)
 static void go_to_chapter(UiReader *self, int direction)
 {
     if (self->document == NULL) return;
-    uint64_t here = ui_reader_get_place(self).start;
+    bool is_on_its_way = self->seeking != NULL && self->seeking->number == self->number; /* from there a second press goes on */
+    uint64_t here = is_on_its_way ? self->seeking->start : ui_reader_get_place(self).start;
     int heading = ui_document_heading_at(self->document, here);
     if (direction < 0 && heading >= 0) {
         /* From within a chapter first to its beginning. */

@@ -51,6 +51,7 @@ struct _UiReader {
     int64_t id;           /* of the document that is wanted */
     UiDocument *document; /* that is shown; NULL: none, or loading */
     UiReaderJob *load;    /* in progress */
+    UiReaderJob *seeking; /* in progress: the place that the pages are to show next */
     guint64 number;       /* counts documents: jobs of earlier ones are ignored */
     AppReadingView view;
     bool has_pages;       /* the pages can be shown */

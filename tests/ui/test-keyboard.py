@@ -46,6 +46,16 @@ class Keys:
         """The name, as a screen reader says it; of GTK's text buttons it is doubled."""
         return (node.get_name() or "").replace("_", "") if node is not None else ""
 
+    def focused_after(self, key, before):
+        """What has the focus once the key has moved it: pressed again too soon, it would go past what is wanted."""
+        self.press(key)
+        end = time.monotonic() + 5  # where it is alone, it stays
+        while time.monotonic() < end:
+            node = self.focused()
+            if node is not None and node != before:
+                return node
+        return self.focused()
+
     def tab_to(self, name, key="Tab", role=None):
         """Presses Tab until the focus is on a thing of that name."""
         node, seen = self.focused(), []
@@ -53,11 +63,7 @@ class Keys:
             if name in self.says(node) and role in (None, node.get_role_name()):
                 return node
             seen.append(self.says(node))
-            self.press(key)
-            for _ in range(5):  # the window may be slow to move it, and two neighbours may have the same name
-                node = self.focused()
-                if self.says(node) != seen[-1]:
-                    break
+            node = self.focused_after(key, node)
         raise AssertionError("“%s” cannot be reached by %s: %s" % (name, key, seen))
 
     def wait_focus(self, name):
