@@ -16,8 +16,9 @@ void app_collection_free(AppCollection *collection)
     g_free(collection);
 }
 
-static GPtrArray *list_collections(AppLibrary *library, int64_t document, GError **error)
+static GPtrArray *list_collections(AppLibrary *library, int64_t document, const int64_t *gone, size_t n_gone, GError **error)
 {
+    g_autofree char *json = app_library_make_json(gone, n_gone);
     AppDb *db = app_library_begin_read(library, error);
     if (db == NULL) return NULL;
     GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)app_collection_free);
@@ -25,10 +26,11 @@ static GPtrArray *list_collections(AppLibrary *library, int64_t document, GError
         app_db_query(db, error,
                      "SELECT c.id, c.name, count(DISTINCT d.id), coalesce(sum(s.n_tokens), 0) FROM collections c"
                      " LEFT JOIN collection_documents m ON m.collection=c.id LEFT JOIN documents d ON d.id=m.document AND d.importer=''"
+                     " AND d.id NOT IN (SELECT value FROM json_each(?2))"
                      " LEFT JOIN sections s ON s.document=d.id AND s.rule=d.rule"
                      " WHERE ?1=0 OR c.id IN (SELECT collection FROM collection_documents WHERE document=?1)"
                      " GROUP BY c.id ORDER BY c.name COLLATE NOCASE",
-                     "i", document);
+                     "it", document, json);
     int row = rows != NULL ? 1 : -1;
     while (row > 0 && (row = app_db_step(db, rows, error)) > 0) {
         AppCollection *collection = g_new0(AppCollection, 1);
@@ -46,12 +48,17 @@ static GPtrArray *list_collections(AppLibrary *library, int64_t document, GError
 
 GPtrArray *app_library_list_collections(AppLibrary *library, GError **error)
 {
-    return list_collections(library, 0, error);
+    return list_collections(library, 0, NULL, 0, error);
+}
+
+GPtrArray *app_library_list_collections_without(AppLibrary *library, const int64_t *gone, size_t n_gone, GError **error)
+{
+    return list_collections(library, 0, gone, n_gone, error);
 }
 
 GPtrArray *app_library_list_collections_of(AppLibrary *library, int64_t document, GError **error)
 {
-    return list_collections(library, document, error);
+    return list_collections(library, document, NULL, 0, error);
 }
 
 static bool name_is_good(const char *name, GError **error)

@@ -130,13 +130,20 @@ GPtrArray *app_library_list_documents(AppLibrary *library, int64_t collection, A
 
 int64_t app_library_count_documents(AppLibrary *library, int64_t collection, GError **error)
 {
+    return app_library_count_documents_without(library, collection, NULL, 0, error);
+}
+
+int64_t app_library_count_documents_without(AppLibrary *library, int64_t collection, const int64_t *gone, size_t n_gone, GError **error)
+{
+    g_autofree char *json = app_library_make_json(gone, n_gone);
     AppDb *db = app_library_begin_read(library, error);
     if (db == NULL) return -1;
     int64_t count = -1;
     bool ok = app_db_get_int(db, error, 0, &count,
                              "SELECT count(*) FROM documents WHERE importer='' AND"
-                             " (?1=0 OR id IN (SELECT document FROM collection_documents WHERE collection=?1))",
-                             "i", collection);
+                             " (?1=0 OR id IN (SELECT document FROM collection_documents WHERE collection=?1))"
+                             " AND id NOT IN (SELECT value FROM json_each(?2))",
+                             "it", collection, json);
     app_library_end_read(library, db);
     return ok ? count : -1;
 }

@@ -42,6 +42,9 @@ bool app_library_forget_reading(AppLibrary *library, int64_t document, GError **
 char *app_library_get_head_title(AppLibrary *library, int64_t document, GError **error);
 bool app_library_set_titles(AppLibrary *library, int64_t document, const char *title, GError **error); /* both, before the first cut */
 
+/* Numbers as a JSON array for json_each; NULL of NULL. g_free. */
+char *app_library_make_json(const int64_t *numbers, size_t n_numbers);
+
 /* The words of a search in FTS5's query language; NULL when nothing in them is a word. g_free. */
 char *app_library_make_query(const AppSearch *search);
 

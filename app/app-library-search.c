@@ -109,14 +109,11 @@ char *app_library_make_query(const AppSearch *search)
 
 /* -------------------------------------------------------------------------------------------------------------- search */
 
-/* Documents of the search as a JSON array for json_each; NULL: no restriction. */
-static char *documents_json(const AppSearch *search)
+char *app_library_make_json(const int64_t *numbers, size_t n_numbers)
 {
-    if (search->documents == NULL) return NULL;
+    if (numbers == NULL) return NULL;
     GString *json = g_string_new("[");
-    for (size_t i = 0; i < search->n_documents; i++) {
-        g_string_append_printf(json, "%s%" G_GINT64_FORMAT, i > 0 ? "," : "", search->documents[i]);
-    }
+    for (size_t i = 0; i < n_numbers; i++) g_string_append_printf(json, "%s%" G_GINT64_FORMAT, i > 0 ? "," : "", numbers[i]);
     g_string_append_c(json, ']');
     return g_string_free(json, FALSE);
 }
@@ -171,7 +168,7 @@ static AppHit *read_hit(sqlite3_stmt *row, bool no_snippet)
 
 static sqlite3_stmt *begin_search(AppDb *db, const AppSearch *search, const char *sql, const char *query, uint32_t limit, GError **error)
 {
-    g_autofree char *documents = documents_json(search);
+    g_autofree char *documents = app_library_make_json(search->documents, search->n_documents);
     return app_db_query(db, error, sql, "ttiiit", query, documents, search->collection, (int64_t)limit, (int64_t)search->offset, search->rule);
 }
 

@@ -26,6 +26,7 @@ struct _UiContext {
     GFileMonitor *journal; /* changes by other processes */
     bool is_looking, looks_again;
     unsigned watch;
+    GHashTable *hidden;    /* set of gint64: documents about to be removed */
     GMutex mutex;         /* guards the notes below */
     GHashTable *changed;  /* set of gint64: documents touched since the last wake */
     GQueue events;        /* Note */
@@ -38,7 +39,7 @@ typedef struct Note { /* an AppReadEvent that owns what it points at */
     char *path, *message;
 } Note;
 
-enum { SIGNAL_LIBRARY_CHANGED, SIGNAL_READ_EVENT, SIGNAL_ENGINE_CHANGED, N_SIGNALS };
+enum { SIGNAL_LIBRARY_CHANGED, SIGNAL_READ_EVENT, SIGNAL_ENGINE_CHANGED, SIGNAL_DOCUMENT_HIDDEN, N_SIGNALS };
 static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE(UiContext, ui_context, G_TYPE_OBJECT)
@@ -247,6 +248,23 @@ void ui_context_update_watch(UiContext *self)
     app_watcher_set_folders(self->watcher, (const char *const *)folders, 0);
 }
 
+void ui_context_hide_document(UiContext *self, int64_t document, bool is_hidden)
+{
+    gint64 key = document;
+    bool is_new = is_hidden ? g_hash_table_add(self->hidden, g_memdup2(&key, sizeof key)) : g_hash_table_remove(self->hidden, &key);
+    if (is_new) g_signal_emit(self, signals[SIGNAL_DOCUMENT_HIDDEN], 0, key, (gboolean)is_hidden);
+}
+
+GArray *ui_context_dup_hidden(UiContext *self)
+{
+    GArray *documents = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, self->hidden);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) g_array_append_vals(documents, key, 1);
+    return documents;
+}
+
 void ui_context_run(UiContext *self, GObject *source, GTaskThreadFunc work, gpointer data, GDestroyNotify free_data,
                     GCancellable *cancellable, GAsyncReadyCallback done, gpointer user)
 {
@@ -279,6 +297,7 @@ static void ui_context_finalize(GObject *object)
     UiContext *self = UI_CONTEXT(object);
     g_free(self->engine_problem);
     g_hash_table_unref(self->changed);
+    g_hash_table_unref(self->hidden);
     g_mutex_clear(&self->mutex);
     G_OBJECT_CLASS(ui_context_parent_class)->finalize(object);
 }
@@ -293,6 +312,8 @@ static void ui_context_class_init(UiContextClass *class)
         g_signal_new("read-event", UI_TYPE_CONTEXT, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_POINTER);
     signals[SIGNAL_ENGINE_CHANGED] =
         g_signal_new("engine-changed", UI_TYPE_CONTEXT, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+    signals[SIGNAL_DOCUMENT_HIDDEN] =
+        g_signal_new("document-hidden", UI_TYPE_CONTEXT, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 2, G_TYPE_INT64, G_TYPE_BOOLEAN);
 }
 
 static void ui_context_init(UiContext *self)
@@ -300,4 +321,5 @@ static void ui_context_init(UiContext *self)
     g_mutex_init(&self->mutex);
     g_queue_init(&self->events);
     self->changed = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    self->hidden = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 }

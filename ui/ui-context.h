@@ -1,7 +1,7 @@
 /* ui-context.h: what all windows and views share: the open library, the loaded model, the queue that reads.
  *
  * Owns: one AppLibrary, one AppEngine (loaded on a thread when first wanted), one AppReadQueue, watching folders; turning their calls from other threads
- *       into signals on the main loop; running blocking work on threads.
+ *       into signals on the main loop; running blocking work on threads; which documents are about to be removed.
  * Does not own: any widget.
  *
  * Signals, all on the main thread:
@@ -10,6 +10,7 @@
  *   "read-event" (const AppReadEvent *event)  borrowed until the handler returns; progress events come at most 20 times a second.
  *   "engine-changed"                          the model was loaded, or could not be (ui_context_get_engine_problem), or another one was
  *                                             chosen.
+ *   "document-hidden" (gint64 document, gboolean is_hidden)  ui_context_hide_document was called.
  */
 #ifndef UI_CONTEXT_H
 #define UI_CONTEXT_H
@@ -40,6 +41,10 @@ void ui_context_load_engine(UiContext *context, const char *model);
 
 /* Watches the folders of the setting library.watch: at the start, and after it was changed. */
 void ui_context_update_watch(UiContext *context);
+
+/* About to be removed, which may still be undone: the lists and counts of all views leave it out. Until it is shown again. */
+void ui_context_hide_document(UiContext *context, int64_t document, bool is_hidden);
+GArray *ui_context_dup_hidden(UiContext *context); /* int64_t */
 
 /* Runs work(data) on a thread, then done(source, result, user) on the main loop: g_task_propagate_* there gives what work returned with
  * g_task_return_*. free_data may be NULL. source is kept alive meanwhile. */

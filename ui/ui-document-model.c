@@ -19,8 +19,8 @@ typedef struct Query {
     UiDocumentOrder order;
     UiDocumentFilter filter;
     char *words;
-    GHashTable *hidden; /* gint64 */
-    guint n_hidings;    /* counts changes of `hidden`: a result from before the latest is not shown */
+    GArray *hidden;  /* int64_t */
+    guint n_hidings; /* counts changes of what is hidden: a result from before the latest is not shown */
 } Query;
 
 typedef struct Result {
@@ -39,7 +39,7 @@ struct _UiDocumentModel {
     Result *waiting; /* a result that came while there was a gap */
     bool is_inactive;
     GHashTable *by_id; /* gint64 -> UiDocumentItem, borrowed */
-    Query query;       /* without context */
+    Query query;       /* without context and hidden */
     uint32_t n_documents, n_library;
     bool is_loaded, is_loading, is_dirty;
     guint reload_source;
@@ -170,13 +170,15 @@ static void run_query(GTask *task, gpointer source, gpointer data, GCancellable 
     }
     g_autoptr(GHashTable) sizes = app_reader_list_sizes(library, NULL);
     g_auto(GStrv) words = fold_words(query->words);
+    g_autoptr(GHashTable) hidden = g_hash_table_new(g_int64_hash, g_int64_equal);
+    for (guint i = 0; i < query->hidden->len; i++) g_hash_table_add(hidden, &g_array_index(query->hidden, gint64, i));
     Result *result = g_new0(Result, 1);
     result->items = g_ptr_array_new_with_free_func(g_object_unref);
     g_ptr_array_set_free_func(documents, NULL);
     for (guint i = 0; i < documents->len; i++) {
         AppDocument *document = g_ptr_array_index(documents, i);
         gint64 id = document->id;
-        bool listed = !g_hash_table_contains(query->hidden, &id);
+        bool listed = !g_hash_table_contains(hidden, &id);
         result->n_documents += listed;
         if (!listed || !passes_filter(query->filter, document->state)) {
             app_document_free(document);
@@ -188,10 +190,10 @@ static void run_query(GTask *task, gpointer source, gpointer data, GCancellable 
         else g_object_unref(item);
     }
     sort_items(result->items, query->order);
-    int64_t n_library = query->collection == 0 ? (int64_t)documents->len : app_library_count_documents(library, 0, NULL);
-    uint32_t n_hidden = g_hash_table_size(query->hidden);
-    result->n_library = n_library > n_hidden ? (uint32_t)n_library - n_hidden : 0;
-    if (query->collection == 0) result->n_library = result->n_documents;
+    const int64_t *gone = (const int64_t *)(void *)query->hidden->data;
+    int64_t n_library = query->collection == 0 ? result->n_documents
+                                               : app_library_count_documents_without(library, 0, gone, query->hidden->len, NULL);
+    result->n_library = (uint32_t)MAX(n_library, 0);
     g_task_return_pointer(task, result, free_result);
 }
 
@@ -199,7 +201,7 @@ static void free_query(gpointer data)
 {
     Query *query = data;
     g_object_unref(query->context);
-    g_hash_table_unref(query->hidden);
+    g_array_unref(query->hidden);
     g_free(query->words);
     g_free(query);
 }
@@ -331,11 +333,7 @@ static void reload(UiDocumentModel *self)
     Query *query = g_memdup2(&self->query, sizeof self->query);
     query->context = g_object_ref(self->context);
     query->words = g_strdup(self->query.words);
-    query->hidden = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-    GHashTableIter iter;
-    gpointer key;
-    g_hash_table_iter_init(&iter, self->query.hidden);
-    while (g_hash_table_iter_next(&iter, &key, NULL)) g_hash_table_add(query->hidden, g_memdup2(key, sizeof(gint64)));
+    query->hidden = ui_context_dup_hidden(self->context);
     self->is_loading = true;
     self->load_began_us = g_get_monotonic_time();
     ui_context_run(self->context, G_OBJECT(self), run_query, query, free_query, NULL, on_result, NULL);
@@ -418,6 +416,24 @@ static void on_library_changed(UiDocumentModel *self, gint64 document)
     fetch_next(self);
 }
 
+static void on_document_hidden(UiDocumentModel *self, gint64 document, gboolean is_hidden)
+{
+    UiDocumentItem *item = ui_document_model_find(self, document);
+    guint position = 0;
+    shrink_gap(self, G_MAXUINT);
+    g_clear_pointer(&self->waiting, free_result);
+    self->query.n_hidings++;
+    if (is_hidden && item != NULL && g_ptr_array_find(self->items, item, &position)) {
+        g_hash_table_remove(self->by_id, &document);
+        g_ptr_array_remove_index(self->items, position);
+        self->n_documents -= self->n_documents > 0;
+        self->n_library -= self->n_library > 0;
+        g_list_model_items_changed(G_LIST_MODEL(self), position, 1, 0);
+        g_signal_emit(self, signal_loaded, 0);
+    }
+    reload(self);
+}
+
 static void on_read_event(UiDocumentModel *self, const AppReadEvent *event)
 {
     UiDocumentItem *item = event->document != 0 ? ui_document_model_find(self, event->document) : NULL;
@@ -494,6 +510,7 @@ UiDocumentModel *ui_document_model_new(UiContext *context)
     UiDocumentModel *self = g_object_new(UI_TYPE_DOCUMENT_MODEL, NULL);
     self->context = g_object_ref(context);
     g_signal_connect_object(context, "library-changed", G_CALLBACK(on_library_changed), self, G_CONNECT_SWAPPED);
+    g_signal_connect_object(context, "document-hidden", G_CALLBACK(on_document_hidden), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(context, "read-event", G_CALLBACK(on_read_event), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(context, "engine-changed", G_CALLBACK(plan_next), self, G_CONNECT_SWAPPED);
     self->reload_source = g_idle_add_full(G_PRIORITY_HIGH_IDLE, reload_later, self, NULL); /* after the first settings */
@@ -523,27 +540,6 @@ void ui_document_model_set_words(UiDocumentModel *self, const char *words)
     if (g_str_equal(words, self->query.words)) return;
     g_free(self->query.words);
     self->query.words = g_strdup(words);
-    reload(self);
-}
-
-void ui_document_model_hide(UiDocumentModel *self, int64_t document, bool hidden)
-{
-    gint64 id = document;
-    if (hidden) g_hash_table_add(self->query.hidden, g_memdup2(&id, sizeof id));
-    else g_hash_table_remove(self->query.hidden, &id);
-    UiDocumentItem *item = ui_document_model_find(self, document);
-    guint position = 0;
-    shrink_gap(self, G_MAXUINT);
-    g_clear_pointer(&self->waiting, free_result);
-    self->query.n_hidings++;
-    if (hidden && item != NULL && g_ptr_array_find(self->items, item, &position)) {
-        g_hash_table_remove(self->by_id, &id);
-        g_ptr_array_remove_index(self->items, position);
-        self->n_documents -= self->n_documents > 0;
-        self->n_library -= self->n_library > 0;
-        g_list_model_items_changed(G_LIST_MODEL(self), position, 1, 0);
-        g_signal_emit(self, signal_loaded, 0);
-    }
     reload(self);
 }
 
@@ -581,7 +577,6 @@ static void ui_document_model_finalize(GObject *object)
     UiDocumentModel *self = UI_DOCUMENT_MODEL(object);
     g_hash_table_unref(self->by_id);
     g_hash_table_unref(self->touched);
-    g_hash_table_unref(self->query.hidden);
     g_ptr_array_unref(self->items);
     g_free(self->query.words);
     G_OBJECT_CLASS(ui_document_model_parent_class)->finalize(object);
@@ -599,7 +594,6 @@ static void ui_document_model_init(UiDocumentModel *self)
     self->items = g_ptr_array_new_with_free_func(g_object_unref);
     self->by_id = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     self->touched = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-    self->query.hidden = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     self->query.words = g_strdup("");
     g_queue_init(&self->plans);
 }

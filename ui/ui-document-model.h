@@ -25,7 +25,6 @@ void ui_document_model_set_order(UiDocumentModel *model, UiDocumentOrder order);
 void ui_document_model_set_filter(UiDocumentModel *model, UiDocumentFilter filter);
 void ui_document_model_set_words(UiDocumentModel *model, const char *words); /* all must occur in title or byline; "": no matter */
 void ui_document_model_set_active(UiDocumentModel *model, bool active); /* inactive: keeps what it has and asks for nothing */
-void ui_document_model_hide(UiDocumentModel *model, int64_t document, bool hidden); /* about to be removed */
 
 UiDocumentItem *ui_document_model_find(UiDocumentModel *model, int64_t document); /* borrowed; NULL: not listed */
 bool ui_document_model_is_loaded(UiDocumentModel *model);      /* false until the first result */

@@ -1,6 +1,6 @@
 /* ui-document-removal.h: documents on their way out of the library.
  *
- * Owns: hiding them in the lists, ending their reading, forgetting them for good or bringing them back.
+ * Owns: hiding them (ui_context_hide_document), ending their reading, forgetting them for good or bringing them back.
  * Does not own: the toast and when it is final (ui-removals.h).
  */
 #ifndef UI_DOCUMENT_REMOVAL_H
@@ -11,9 +11,8 @@
 
 G_BEGIN_DECLS
 
-/* Hidden in both models at once. */
-void ui_document_removal_begin(UiRemovals *removals, UiContext *context, UiDocumentModel *model, UiDocumentModel *also, const int64_t *documents,
-                               size_t n_documents);
+/* Hidden at once. model: lists them. */
+void ui_document_removal_begin(UiRemovals *removals, UiContext *context, UiDocumentModel *model, const int64_t *documents, size_t n_documents);
 
 G_END_DECLS
 

@@ -378,8 +378,7 @@ static void remove_selected(GtkWidget *widget, const char *name, GVariant *param
 {
     UiLibraryView *self = UI_LIBRARY_VIEW(widget);
     g_autoptr(GArray) selection = ui_library_view_dup_selection(self);
-    ui_document_removal_begin(self->removals, self->context, self->model, ui_search_view_get_model(self->search_view),
-                              (const int64_t *)(void *)selection->data, selection->len);
+    ui_document_removal_begin(self->removals, self->context, self->model, (const int64_t *)(void *)selection->data, selection->len);
 }
 
 static void unselect(GtkWidget *widget, const char *name, GVariant *parameter)

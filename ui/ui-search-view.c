@@ -163,11 +163,6 @@ void ui_search_view_focus_first(UiSearchView *self)
     if (row != NULL) gtk_widget_grab_focus(GTK_WIDGET(row));
 }
 
-UiDocumentModel *ui_search_view_get_model(UiSearchView *self)
-{
-    return self->model;
-}
-
 static void on_more(UiSearchView *self)
 {
     begin(self, self->n_hits);

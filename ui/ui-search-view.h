@@ -17,7 +17,6 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE(UiSearchView, ui_search_view, UI, SEARCH_VIEW, AdwBin)
 
 void ui_search_view_set_context(UiSearchView *view, UiContext *context);
-UiDocumentModel *ui_search_view_get_model(UiSearchView *view); /* borrowed: the documents whose titles fit */
 void ui_search_view_search(UiSearchView *view, const char *words, int64_t collection); /* "": shows nothing */
 void ui_search_view_focus_first(UiSearchView *view);
 

@@ -172,14 +172,28 @@ static void free_lists(gpointer data)
     g_free(lists);
 }
 
+typedef struct Loading {
+    AppLibrary *library;
+    GArray *gone; /* int64_t: documents that are not counted any more */
+} Loading;
+
+static void free_loading(gpointer data)
+{
+    app_library_unref(((Loading *)data)->library);
+    g_array_unref(((Loading *)data)->gone);
+    g_free(data);
+}
+
 static void load_lists(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
-    AppLibrary *library = data;
+    const Loading *loading = data;
+    AppLibrary *library = loading->library;
+    const int64_t *gone = (const int64_t *)(void *)loading->gone->data;
     GError *error = NULL;
     Lists *lists = g_new0(Lists, 1);
-    lists->collections = app_library_list_collections(library, &error);
+    lists->collections = app_library_list_collections_without(library, gone, loading->gone->len, &error);
     lists->conversations = lists->collections != NULL ? app_library_list_conversations(library, CONVERSATIONS_MAX, &error) : NULL;
-    lists->n_documents = app_library_count_documents(library, 0, NULL);
+    lists->n_documents = app_library_count_documents_without(library, 0, gone, loading->gone->len, NULL);
     if (lists->conversations != NULL) {
         g_task_return_pointer(task, lists, free_lists);
     } else {
@@ -268,8 +282,9 @@ void ui_sidebar_load(UiSidebar *self)
     self->is_dirty = self->is_loading;
     if (self->is_loading) return;
     self->is_loading = true;
-    AppLibrary *library = app_library_ref(ui_context_get_library(self->context));
-    ui_context_run(self->context, G_OBJECT(self), load_lists, library, (GDestroyNotify)app_library_unref, NULL, on_lists, NULL);
+    Loading *loading = g_new0(Loading, 1);
+    *loading = (Loading){app_library_ref(ui_context_get_library(self->context)), ui_context_dup_hidden(self->context)};
+    ui_context_run(self->context, G_OBJECT(self), load_lists, loading, free_loading, NULL, on_lists, NULL);
 }
 
 static void on_read_event(UiSidebar *self, const AppReadEvent *event)
@@ -312,6 +327,7 @@ void ui_sidebar_set_context(UiSidebar *self, UiContext *context, UiRemovals *rem
     g_set_object(&self->context, context);
     self->removals = removals;
     g_signal_connect_object(context, "library-changed", G_CALLBACK(on_library_changed), self, G_CONNECT_SWAPPED);
+    g_signal_connect_object(context, "document-hidden", G_CALLBACK(ui_sidebar_load), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(context, "read-event", G_CALLBACK(on_read_event), self, G_CONNECT_SWAPPED);
     ui_sidebar_load(self);
 }

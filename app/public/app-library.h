@@ -100,6 +100,8 @@ typedef enum AppDocumentOrder { APP_ORDER_ADDED = 0, APP_ORDER_TITLE, APP_ORDER_
 GPtrArray *app_library_list_documents(AppLibrary *library, int64_t collection, AppDocumentOrder order, uint32_t offset, uint32_t limit,
                                       GError **error);
 int64_t app_library_count_documents(AppLibrary *library, int64_t collection, GError **error); /* -1 on failure */
+/* As if these documents were gone already. */
+int64_t app_library_count_documents_without(AppLibrary *library, int64_t collection, const int64_t *gone, size_t n_gone, GError **error);
 
 /* What a person typed: a number, a uid or its start (6 characters or more), a file's path, an exact title, or a part of exactly one
  * title (letter case ignored). Returns the id, or -1 (NOT_FOUND, AMBIGUOUS). */
@@ -262,6 +264,8 @@ typedef struct AppCollection {
 void app_collection_free(AppCollection *collection);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AppCollection, app_collection_free)
 GPtrArray *app_library_list_collections(AppLibrary *library, GError **error); /* AppCollection*, by name */
+/* Counted as if these documents were gone already. */
+GPtrArray *app_library_list_collections_without(AppLibrary *library, const int64_t *gone, size_t n_gone, GError **error);
 int64_t app_library_add_collection(AppLibrary *library, const char *name, GError **error); /* the id, also when it exists; -1 */
 int64_t app_library_resolve_collection(AppLibrary *library, const char *name, GError **error); /* name (case ignored) or number; -1 */
 bool app_library_rename_collection(AppLibrary *library, int64_t id, const char *name, GError **error);

@@ -75,21 +75,32 @@ def select(desktop, title):
     desktop.click_until(lambda: desktop.has_state("list item", title, desktop.atspi.StateType.SELECTED), "label", title)
 
 
+def check_counts(desktop, n_documents, n_shelf):
+    """Of the side bar."""
+    desktop.find("list item", "All Documents, %d" % n_documents, timeout=10)
+    desktop.find("list item", "Shelf, %d" % n_shelf, timeout=10)
+
+
 def check_removal(desktop):
+    desktop.lectern("collection", "add", "Shelf", "Alice", "Bruno")
+    check_counts(desktop, 4, 2)
     select(desktop, "Alice")
     desktop.find("label", "1 selected")
     desktop.key("Delete")
     desktop.gone("list item", contains="Alice")
     desktop.find("label", "“Alice” removed")
+    check_counts(desktop, 3, 1)  # while it can be undone
+    assert len(desktop.lectern("library")) == 4
     desktop.press("Undo")
     desktop.find("list item", contains="Alice")
+    check_counts(desktop, 4, 2)
     assert len(desktop.lectern("library")) == 4
     select(desktop, "Alice")
     desktop.key("Delete")
     desktop.gone("list item", contains="Alice")
     assert desktop.stop() == 0  # ending is the end of the chance to undo
     assert sorted(d["title"] for d in desktop.lectern("library")) == ["Bruno", "Carla", "Dora"]
-    assert desktop.lectern("collection") == []
+    assert [c["name"] for c in desktop.lectern("collection")] == ["Shelf"]
 
 
 def check_open_with(desktop):

@@ -241,6 +241,13 @@ static void test_collections(void **state)
     assert_true(app_library_collection_remove(f->library, zoo, a, NULL));
     g_autoptr(GPtrArray) of = app_library_list_collections_of(f->library, b, NULL);
     assert_int_equal(of->len, 1);
+    /* Counted without documents that are still there. */
+    assert_int_equal(app_library_count_documents_without(f->library, 0, &b, 1, NULL), 1);
+    assert_int_equal(app_library_count_documents_without(f->library, zoo, &a, 1, NULL), 1);
+    assert_int_equal(app_library_count_documents_without(f->library, zoo, (const int64_t[]){a, b}, 2, NULL), 0);
+    g_autoptr(GPtrArray) without = app_library_list_collections_without(f->library, &b, 1, NULL);
+    assert_int_equal(without->len, 1);
+    assert_int_equal(((const AppCollection *)g_ptr_array_index(without, 0))->n_documents, 0);
     assert_true(app_library_rename_collection(f->library, zoo, "Menagerie", NULL));
     assert_int_equal(app_library_resolve_collection(f->library, "menagerie", NULL), zoo);
     assert_int_equal(app_library_resolve_collection(f->library, "zoo", NULL), -1);
