@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "app-calibration-internal.h"
+#include "app-engine-internal.h"
 #include "app-models.h"
 #include "app-paths.h"
 
@@ -232,6 +233,14 @@ bool app_calibration_is_chosen(const AppCalibration *c, size_t index)
     return row->k_key == k_key && row->k_query == k_query && strcmp(rotation, c->chosen_rotation) == 0;
 }
 
+static bool check_engine(eng_status status, const eng_error *engine_error, GError **error)
+{
+    if (status == ENG_OK) return true;
+    if (status == ENG_CANCELLED) return fail(error, APP_CALIBRATION_ERROR_CANCELLED, _("Stopped; nothing was stored"));
+    g_autofree char *message = app_engine_dup_message(engine_error);
+    return fail(error, APP_CALIBRATION_ERROR_FAILED, message);
+}
+
 static bool open_model(const char *data_folder, const char *path, const eng_model_options *wanted, eng_model **ret_model, GError **error)
 {
     g_autofree char *memo = g_build_filename(data_folder, "model-digests", NULL);
@@ -239,9 +248,9 @@ static bool open_model(const char *data_folder, const char *path, const eng_mode
     options.digest_memo_path = memo;
     eng_error engine_error = {0};
     if (eng_model_open(path, &options, ret_model, &engine_error) == ENG_OK) return true;
-    return fail(error, engine_error.status == ENG_LIMIT || engine_error.status == ENG_UNSUPPORTED ? APP_CALIBRATION_ERROR_INVALID
-                                                                                                    : APP_CALIBRATION_ERROR_FAILED,
-                engine_error.message);
+    bool is_invalid = engine_error.status == ENG_LIMIT || engine_error.status == ENG_UNSUPPORTED;
+    g_autofree char *message = app_engine_dup_message(&engine_error);
+    return fail(error, is_invalid ? APP_CALIBRATION_ERROR_INVALID : APP_CALIBRATION_ERROR_FAILED, message);
 }
 
 /* Opens the model with what is wished, which is the proof that it runs so. The stored table, or an empty one. */
@@ -315,8 +324,7 @@ static char *sample_file(void)
 static bool tokenize(const eng_model *model, const char *text, size_t n_bytes, size_t n_wanted, eng_tokens *tokens, GError **error)
 {
     eng_error engine_error = {0};
-    if (eng_tokenize(model, text, n_bytes, false, tokens, &engine_error) != ENG_OK)
-        return fail(error, APP_CALIBRATION_ERROR_FAILED, engine_error.message);
+    if (!check_engine(eng_tokenize(model, text, n_bytes, false, tokens, &engine_error), &engine_error, error)) return false;
     if (tokens->n > n_wanted) tokens->n = n_wanted;
     return true;
 }
@@ -425,13 +433,6 @@ static void tell(void *user, uint64_t done, uint64_t total)
     (void)total;
     const Steps *steps = user;
     if (steps->options->progress != NULL) steps->options->progress(steps->options->user, steps->done + done, steps->total);
-}
-
-static bool check_engine(eng_status status, const eng_error *engine_error, GError **error)
-{
-    if (status == ENG_OK) return true;
-    return fail(error, status == ENG_CANCELLED ? APP_CALIBRATION_ERROR_CANCELLED : APP_CALIBRATION_ERROR_FAILED,
-                status == ENG_CANCELLED ? _("Stopped; nothing was stored") : engine_error->message);
 }
 
 /* The rotation to `rotation_file`, and with it the rows. */

@@ -16,6 +16,9 @@ eng_runtime *app_engine_acquire(AppEngine *engine, const bool *cancel);
 void app_engine_release(AppEngine *engine);
 bool app_engine_is_wanted(AppEngine *engine); /* somebody waits in acquire: let go soon */
 
+/* What an engine says, untranslated, for app_format_note; and translated. g_free. */
+char *app_engine_make_note(const eng_error *engine_error);
+char *app_engine_dup_message(const eng_error *engine_error);
 /* Turns an engine's failure into a GError. */
 void app_engine_set_error(GError **error, eng_status status, const eng_error *engine_error);
 

@@ -3,6 +3,7 @@
  * Owns: the loaded model, its runtime and the cache folder; turns of those who want the runtime.
  */
 #include "app-engine-internal.h"
+#include "app-format.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n.h>
@@ -27,12 +28,30 @@ struct AppEngine {
     uint64_t next_turn, turn; /* guarded by mutex: turns are served in order, so that a long reading lets a question in between batches */
 };
 
+char *app_engine_make_note(const eng_error *engine_error)
+{
+    if (engine_error->format == NULL) return g_strdup(engine_error->message);
+    const char *arguments[ENG_MESSAGE_BYTES], *at = engine_error->arguments;
+    for (unsigned i = 0; i < engine_error->n_arguments; i++) {
+        arguments[i] = at;
+        at += strlen(at) + 1;
+    }
+    return app_format_make_note(engine_error->format, arguments, engine_error->n_arguments);
+}
+
+char *app_engine_dup_message(const eng_error *engine_error)
+{
+    g_autofree char *note = app_engine_make_note(engine_error);
+    return app_format_note(note);
+}
+
 void app_engine_set_error(GError **error, eng_status status, const eng_error *engine_error)
 {
     if (status == ENG_CANCELLED) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Stopped"));
     } else {
-        g_set_error_literal(error, APP_ENGINE_ERROR, (int)status, engine_error->message);
+        g_autofree char *message = app_engine_dup_message(engine_error);
+        g_set_error_literal(error, APP_ENGINE_ERROR, (int)status, message);
     }
 }
 

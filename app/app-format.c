@@ -6,6 +6,8 @@
 
 #include "app-library.h"
 
+#define SEPARATOR "\x1f" /* of the parts of a note */
+
 char *app_format_duration(double seconds)
 {
     if (!(seconds >= 0) || seconds > 1e9) return g_strdup("a long time");
@@ -87,8 +89,54 @@ static char *translate(const char *note)
     return g_string_free(text, FALSE);
 }
 
+char *app_format_make_note(const char *format, const char *const *arguments, size_t n_arguments)
+{
+    GString *note = g_string_new(format);
+    g_string_append(note, SEPARATOR);
+    for (size_t i = 0; i < n_arguments; i++) {
+        g_autofree char *argument = g_strdelimit(g_strdup(arguments[i]), SEPARATOR, ' ');
+        g_string_append_printf(note, "%s" SEPARATOR, argument);
+    }
+    return g_string_free(note, FALSE);
+}
+
+/* An argument that is a marked text itself, the reason of what failed, or the C library's words of it; else as it is. */
+static const char *translate_argument(const char *argument)
+{
+    const char *text = argument[0] != '\0' ? gettext(argument) : argument;
+    return text == argument && argument[0] != '\0' ? dgettext("libc", argument) : text;
+}
+
+/* A note in parts. The format is the library's, which others may write, too: it is no format to printf. "%2$s" is the second argument, any other
+ * conversion the next one. */
+static char *join_parts(const char *note)
+{
+    g_auto(GStrv) parts = g_strsplit(note, SEPARATOR, -1);
+    guint n_arguments = g_strv_length(parts) - 2, next = 0; /* the format in front, nothing behind the last separator */
+    GString *text = g_string_new(NULL);
+    for (const char *at = parts[0][0] != '\0' ? gettext(parts[0]) : ""; *at != '\0';) {
+        size_t n = strcspn(at, "%");
+        g_string_append_len(text, at, (gssize)n);
+        at += n;
+        if (*at == '\0') break;
+        if (at[1] == '%') {
+            g_string_append_c(text, '%');
+            at += 2;
+            continue;
+        }
+        char *behind;
+        guint64 number = g_ascii_strtoull(++at, &behind, 10);
+        guint index = *behind == '$' && number > 0 ? (guint)MIN(number - 1, G_MAXUINT) : next++;
+        if (index < n_arguments) g_string_append(text, translate_argument(parts[1 + index]));
+        at += strcspn(at, "sdugc"); /* flags, a width and a size say nothing here */
+        at += *at != '\0';
+    }
+    return g_string_free(text, FALSE);
+}
+
 char *app_format_note(const char *note)
 {
+    if (strstr(note, SEPARATOR) != NULL) return join_parts(note);
     for (const char *at = note; at != NULL;) {
         g_autofree char *translated = translate(at);
         if (translated != NULL) return g_strdup_printf("%.*s%s", (int)(at - note), note, translated);

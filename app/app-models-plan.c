@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "app-engine-internal.h"
 #include "app-format.h"
 #include "eng.h"
 
@@ -66,7 +67,8 @@ bool app_models_plan(const char *data_folder, const char *source, AppModelWeight
     eng_status status = eng_model_get_needs(source, as_is, type, &needs, &engine_error);
     if (status == ENG_OK) status = measure_machine(n_threads, &machine, &engine_error);
     if (status != ENG_OK) {
-        g_set_error_literal(error, APP_MODELS_ERROR, APP_MODELS_ERROR_FAILED, engine_error.message);
+        g_autofree char *message = app_engine_dup_message(&engine_error);
+        g_set_error_literal(error, APP_MODELS_ERROR, APP_MODELS_ERROR_FAILED, message);
         return false;
     }
     *ret_plan = (AppModelPlan){.n_parameters = needs.n_parameters,

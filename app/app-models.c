@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "app-calibration-internal.h"
+#include "app-engine-internal.h"
 #include "app-paths.h"
 #include "eng.h"
 
@@ -207,8 +208,9 @@ static bool delete_tree(const char *path, GError **error)
 static bool take_engine_error(GError **error, eng_status status, const eng_error *engine_error)
 {
     if (status == ENG_OK) return true;
+    g_autofree char *message = app_engine_dup_message(engine_error);
     g_set_error(error, APP_MODELS_ERROR, status == ENG_CANCELLED ? APP_MODELS_ERROR_CANCELLED : APP_MODELS_ERROR_FAILED, "%s%s",
-                engine_error->message, status == ENG_NO_SPACE ? _(NO_SPACE_ADVICE) : "");
+                message, status == ENG_NO_SPACE ? _(NO_SPACE_ADVICE) : "");
     return false;
 }
 

@@ -42,12 +42,15 @@ typedef struct Job {
     AppReadProgress now;
     int64_t shown_us;
     double busy_s;       /* computing */
+    char *note;          /* what failed, untranslated: it is kept, for readers in any language; NULL: nothing, or not known */
     AppReadResult result;
 } Job;
 
 static bool engine_failed(Job *job, eng_status status, const eng_error *engine_error)
 {
     app_engine_set_error(job->error, status, engine_error);
+    g_free(job->note);
+    job->note = app_engine_make_note(engine_error);
     return false;
 }
 
@@ -64,9 +67,11 @@ static bool check_length(Job *job, const AppDocument *document)
     const eng_model_info *info = eng_model_get_info(job->model);
     if (!job->is_continuous || job->now.tokens_total <= info->n_context) return true;
     g_autofree char *tokens = app_format_count(job->now.tokens_total), *most = app_format_count(info->n_context);
-    g_set_error(job->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID,
-                _("“%s” has %s tokens, and %s reads up to %s in one go. Section by section it reads any length, which is an approximation: "
-                  "`lectern model sections %s independent`"), document->title, tokens, info->name, most, info->name);
+    const char *arguments[] = {document->title, tokens, info->name, most, info->name};
+    job->note = app_format_make_note(N_("“%s” has %s tokens, and %s reads up to %s in one go. Section by section it reads any length, which is an "
+                                        "approximation: `lectern model sections %s independent`"), arguments, G_N_ELEMENTS(arguments));
+    g_autofree char *message = app_format_note(job->note);
+    g_set_error_literal(job->error, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_INVALID, message);
     return false;
 }
 
@@ -96,6 +101,7 @@ static void close_job(Job *job)
     if (job->sections != NULL) g_ptr_array_unref(job->sections);
     if (job->before != NULL) g_array_unref(job->before);
     if (job->digests != NULL) g_array_unref(job->digests);
+    g_free(job->note);
 }
 
 /* Is this section in the cache? ENG_OK, ENG_MISS, or a failure. In continuous mode *ret_found is what later ones attend to. */
@@ -275,7 +281,8 @@ static void end_read(Job *job, bool ok)
     bool no_space = g_error_matches(failure, APP_ENGINE_ERROR, ENG_NO_SPACE) ||
                     g_error_matches(failure, APP_LIBRARY_ERROR, APP_LIBRARY_ERROR_NO_SPACE);
     AppDocumentState state = ok ? APP_DOCUMENT_READY : stopped || no_space ? APP_DOCUMENT_PAUSED : APP_DOCUMENT_FAILED;
-    app_library_set_document_state(job->library, job->document, state, ok || stopped || failure == NULL ? "" : failure->message, NULL);
+    const char *note = ok || stopped || failure == NULL ? "" : job->note != NULL ? job->note : failure->message;
+    app_library_set_document_state(job->library, job->document, state, note, NULL);
     if (job->result.n_tokens_computed >= BATCH_TOKENS && job->busy_s > 0) {
         g_autofree char *name = rate_name(job->engine);
         char rate[G_ASCII_DTOSTR_BUF_SIZE];

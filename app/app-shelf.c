@@ -166,8 +166,9 @@ size_t app_shelf_find(const AppShelf *shelf, int64_t document, uint32_t ordinal)
 /* A failure of the engine as people read it: a record that is not there (any more) is to be read again. */
 static bool set_failure(const AppShelfSection *section, eng_status status, const eng_error *engine_error, GError **error)
 {
+    g_autofree char *message = app_engine_dup_message(engine_error);
     if (status == ENG_MISS || status == ENG_NOT_FOUND)
-        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, _("“%s” must be read again: %s"), section->document->title, engine_error->message);
+        g_set_error(error, APP_ASK_ERROR, APP_ASK_ERROR_UNREAD, _("“%s” must be read again: %s"), section->document->title, message);
     else
         app_engine_set_error(error, status, engine_error);
     return false;

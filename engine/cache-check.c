@@ -366,11 +366,11 @@ static eng_status index_file(check_state *state, const char *name)
     state->file = &file;
     state->file_bytes = bytes;
     state->n_bad = 0;
-    if (ops->fsync(ops, file.fd) != 0) status = eng_fileops_fail(state->error, errno, "save", name);
+    if (ops->fsync(ops, file.fd) != 0) status = eng_fileops_fail(state->error, errno, "cannot save %s: %s", name);
     if (status == ENG_OK) status = eng_cache_file_walk(state->cache, name, &file, ENG_CACHE_PAGE_BYTES, bytes, collect_record, &collect, state->error);
     if (status == ENG_OK) status = state->status;
     struct stat info;
-    if (status == ENG_OK && ops->fstat(ops, file.fd, &info) != 0) status = eng_fileops_fail(state->error, errno, "look at", name);
+    if (status == ENG_OK && ops->fstat(ops, file.fd, &info) != 0) status = eng_fileops_fail(state->error, errno, "cannot look at %s: %s", name);
     if (status == ENG_OK) {
         eng_index_file row;
         eng_cache_file_row(state->cache, name, &file.header, bytes, &row);

@@ -102,7 +102,7 @@ static eng_status read_range(const eng_fetch *fetch, fetch_record *record, range
     const eng_store_view *view = record->view;
     const eng_fileops *ops = view->store->cache->ops;
     if (ops->populate(ops, view->data + wanted.from, (size_t)(wanted.end - wanted.from)) != 0)
-        return eng_fileops_fail(error, errno, "read", view->store->name);
+        return eng_fileops_fail(error, errno, "cannot read %s: %s", view->store->name);
     while (record->at < wanted.end) {
         if (fetch->cancel && __atomic_load_n(fetch->cancel, __ATOMIC_RELAXED)) return eng_fail(error, ENG_CANCELLED, "cancelled");
         size_t n = wanted.end - record->at < PIECE_BYTES ? (size_t)(wanted.end - record->at) : PIECE_BYTES;
@@ -206,7 +206,7 @@ static eng_status failure_of(const eng_fetch *fetch, eng_error *error)
     for (size_t i = 0; i < fetch->n_records; i++) {
         const fetch_record *record = &fetch->records[i];
         if (record->status == ENG_OK) continue;
-        return eng_fail(error, record->status == ENG_BAD_FILE ? ENG_MISS : record->status, "%s", record->error.message);
+        return eng_fail_as(error, record->status == ENG_BAD_FILE ? ENG_MISS : record->status, &record->error);
     }
     return ENG_OK;
 }
@@ -237,7 +237,7 @@ eng_status eng_fetch_layer(eng_fetch *fetch, uint32_t layer, const bool *cancel,
 
 eng_status eng_fetch_finish(eng_fetch *fetch, const bool *cancel, eng_error *error)
 {
-    if (fetch->concluded) return fetch->outcome == ENG_OK ? ENG_OK : eng_fail(error, fetch->outcome, "%s", fetch->error.message);
+    if (fetch->concluded) return fetch->outcome == ENG_OK ? ENG_OK : eng_fail_as(error, fetch->outcome, &fetch->error);
     eng_status status = eng_fetch_layer(fetch, fetch->n_layers - 1, cancel, &fetch->error);
     if (status == ENG_CANCELLED) return eng_fail(error, ENG_CANCELLED, "cancelled");
     for (size_t i = 0; i < fetch->n_records; i++) {

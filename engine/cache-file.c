@@ -41,12 +41,12 @@ static eng_status open_any(const eng_cache *cache, const char *name, eng_cache_f
     free(path);
     if (fd < 0 && error_number == ENOENT) return eng_fail(error, ENG_NOT_FOUND, "%s is not there", name);
     if (fd < 0 && error_number == ELOOP) return eng_fail(error, ENG_BAD_FILE, "%s is a link, not a cache file", name);
-    if (fd < 0) return eng_fileops_fail(error, error_number, "open", name);
+    if (fd < 0) return eng_fileops_fail(error, error_number, "cannot open %s: %s", name);
     struct stat status;
     if (ops->fstat(ops, fd, &status) != 0) {
         error_number = errno;
         ops->close(ops, fd);
-        return eng_fileops_fail(error, error_number, "look at", name);
+        return eng_fileops_fail(error, error_number, "cannot look at %s: %s", name);
     }
     if (!S_ISREG(status.st_mode)) {
         ops->close(ops, fd);
@@ -87,7 +87,7 @@ eng_status eng_cache_file_current(const eng_cache *cache, const char *name, cons
     int result = ops->stat(ops, path, &status);
     int error_number = errno;
     free(path);
-    if (result != 0 && error_number != ENOENT) return eng_fileops_fail(error, error_number, "look at", name);
+    if (result != 0 && error_number != ENOENT) return eng_fileops_fail(error, error_number, "cannot look at %s: %s", name);
     if (result != 0 || status.st_dev != file->device || status.st_ino != file->inode) {
         return eng_fail(error, ENG_NOT_FOUND, "%s was removed or replaced", name);
     }
@@ -109,7 +109,7 @@ eng_status eng_cache_file_open_locked(const eng_cache *cache, const char *name, 
         }
         uint64_t bytes = 0;
         if (cache->ops->lock(cache->ops, file.fd, ENG_CACHE_LOCK_APPEND, ENG_LOCK_EXCLUSIVE, true) != 0) {
-            status = eng_fileops_fail(error, errno, "lock", name);
+            status = eng_fileops_fail(error, errno, "cannot lock %s: %s", name);
         } else {
             status = eng_cache_file_current(cache, name, &file, &bytes, error);
         }
@@ -173,7 +173,7 @@ eng_status eng_cache_file_create_temporary(const eng_cache *cache, const char *n
         } else {
             int error_number = errno;
             free(path);
-            if (made < 0) return eng_fileops_fail(error, error_number, "make a file beside", name);
+            if (made < 0) return eng_fileops_fail(error, error_number, "cannot make a file beside %s: %s", name);
         }
     } while (made == 0);
     return ENG_OK;
@@ -192,13 +192,13 @@ eng_status eng_cache_file_create(const eng_cache *cache, const char *name, const
         return status;
     }
     status = eng_fileops_write(ops, fd, header, sizeof *header, 0, name, error);
-    if (status == ENG_OK && ops->fsync(ops, fd) != 0) status = eng_fileops_fail(error, errno, "save", name);
+    if (status == ENG_OK && ops->fsync(ops, fd) != 0) status = eng_fileops_fail(error, errno, "cannot save %s: %s", name);
     bool renamed = false;
     if (status == ENG_OK) {
         renamed = ops->rename(ops, temporary, path) == 0;
-        if (!renamed) status = eng_fileops_fail(error, errno, "rename a file to", name);
+        if (!renamed) status = eng_fileops_fail(error, errno, "cannot rename a file to %s: %s", name);
     }
-    if (renamed && ops->fsync_folder(ops, cache->folder) != 0) status = eng_fileops_fail(error, errno, "save the folder of", name);
+    if (renamed && ops->fsync_folder(ops, cache->folder) != 0) status = eng_fileops_fail(error, errno, "cannot save the folder of %s: %s", name);
     if (!renamed) ops->unlink(ops, temporary);
     ops->close(ops, fd);
     free(temporary);
@@ -213,7 +213,7 @@ eng_status eng_cache_file_walk(const eng_cache *cache, const char *name, const e
     const char *bad_reason = NULL;
     while (offset < file_bytes) {
         eng_cache_record_header header;
-        const char *problem = "the file ends in the middle of a record";
+        const char *problem = ENG_TEXT("the file ends in the middle of a record");
         if (file_bytes - offset >= sizeof header) {
             eng_status status = eng_fileops_read(cache->ops, file->fd, &header, sizeof header, offset, name, error);
             if (status != ENG_OK) return status;
@@ -277,9 +277,9 @@ eng_status eng_cache_file_delete(eng_cache *cache, const char *name, eng_error *
     int result = ops->unlink(ops, path);
     int error_number = errno;
     free(path);
-    if (result != 0 && error_number != ENOENT) return eng_fileops_fail(error, error_number, "delete", name);
+    if (result != 0 && error_number != ENOENT) return eng_fileops_fail(error, error_number, "cannot delete %s: %s", name);
     eng_status status = eng_index_remove(cache->index, name, error);
-    if (ops->fsync_folder(ops, cache->folder) != 0 && status == ENG_OK) status = eng_fileops_fail(error, errno, "save the folder of", name);
+    if (ops->fsync_folder(ops, cache->folder) != 0 && status == ENG_OK) status = eng_fileops_fail(error, errno, "cannot save the folder of %s: %s", name);
     return status;
 }
 

@@ -200,19 +200,19 @@ const char *eng_cache_record_header_problem(const eng_cache_record_header *heade
                                             const uint8_t identity_digest[32], uint64_t offset, uint64_t file_bytes)
 {
     static const uint8_t zeros[sizeof header->reserved];
-    if (memcmp(header->magic, record_magic, sizeof record_magic) != 0) return "no record begins here";
+    if (memcmp(header->magic, record_magic, sizeof record_magic) != 0) return ENG_TEXT("no record begins here");
     uint8_t checksum[ENG_CACHE_CHECKSUM_BYTES];
     eng_cache_checksum(header, offsetof(eng_cache_record_header, checksum), checksum);
-    if (memcmp(checksum, header->checksum, sizeof checksum) != 0) return "the checksum of a record's header differs";
-    if (header->offset != offset) return "a record stands in another place than its header says";
-    if (memcmp(header->identity_digest, identity_digest, sizeof header->identity_digest) != 0) return "a record belongs to another model";
-    if (header->n_tokens < 1 || header->n_tokens > ENG_CACHE_TOKENS_MAX) return "a record has an impossible number of tokens";
+    if (memcmp(checksum, header->checksum, sizeof checksum) != 0) return ENG_TEXT("the checksum of a record's header differs");
+    if (header->offset != offset) return ENG_TEXT("a record stands in another place than its header says");
+    if (memcmp(header->identity_digest, identity_digest, sizeof header->identity_digest) != 0) return ENG_TEXT("a record belongs to another model");
+    if (header->n_tokens < 1 || header->n_tokens > ENG_CACHE_TOKENS_MAX) return ENG_TEXT("a record has an impossible number of tokens");
     eng_cache_record_layout layout = eng_cache_record_layout_of(geometry, header->n_tokens);
     if (header->header_bytes != sizeof *header || header->ids_offset != sizeof *header || header->capacity != layout.capacity ||
         header->n_layers != geometry->n_layers || header->blocks_offset != layout.blocks_offset || header->block_bytes != layout.block_bytes ||
         header->record_bytes != layout.record_bytes || memcmp(header->reserved, zeros, sizeof zeros) != 0) {
-        return "a record's sizes do not fit the model";
+        return ENG_TEXT("a record's sizes do not fit the model");
     }
-    if (offset > file_bytes || header->record_bytes > file_bytes - offset) return "the file ends in the middle of a record";
+    if (offset > file_bytes || header->record_bytes > file_bytes - offset) return ENG_TEXT("the file ends in the middle of a record");
     return NULL;
 }

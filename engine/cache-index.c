@@ -207,11 +207,11 @@ static eng_status create_file(const char *path, eng_error *error)
 {
     struct stat info;
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 && errno != EEXIST) return eng_fail(error, errno == ENOSPC ? ENG_NO_SPACE : ENG_IO, "cannot open %s: %s", path, strerror(errno));
+    if (fd < 0 && errno != EEXIST) return eng_fail(error, errno == ENOSPC ? ENG_NO_SPACE : ENG_IO, "cannot open %s: %s", path, eng_errno_text(errno));
     if (fd >= 0) close(fd);
-    if (lstat(path, &info) != 0) return eng_fail(error, ENG_IO, "cannot open %s: %s", path, strerror(errno));
+    if (lstat(path, &info) != 0) return eng_fail(error, ENG_IO, "cannot open %s: %s", path, eng_errno_text(errno));
     if (!S_ISREG(info.st_mode)) return eng_fail(error, ENG_IO, "cannot open %s: it is not a regular file", path);
-    if ((info.st_mode & 0777) != 0600 && chmod(path, 0600) != 0) return eng_fail(error, ENG_IO, "cannot make %s private: %s", path, strerror(errno));
+    if ((info.st_mode & 0777) != 0600 && chmod(path, 0600) != 0) return eng_fail(error, ENG_IO, "cannot make %s private: %s", path, eng_errno_text(errno));
     return ENG_OK;
 }
 

@@ -94,12 +94,12 @@ static eng_status put_in_place(rewrite_state *state, const char *temporary, bool
     if (!path) return eng_fail(state->error, ENG_NO_MEMORY, "out of memory");
     eng_status status = ENG_OK;
     if (ops->ftruncate(ops, state->to_fd, state->to_bytes) != 0 || ops->fsync(ops, state->to_fd) != 0) {
-        status = eng_fileops_fail(state->error, errno, "save", state->name);
+        status = eng_fileops_fail(state->error, errno, "cannot save %s: %s", state->name);
     } else if (ops->rename(ops, temporary, path) != 0) {
-        status = eng_fileops_fail(state->error, errno, "replace", state->name);
+        status = eng_fileops_fail(state->error, errno, "cannot replace %s: %s", state->name);
     } else {
         *ret_renamed = true;
-        if (ops->fsync_folder(ops, cache->folder) != 0) status = eng_fileops_fail(state->error, errno, "save the folder of", state->name);
+        if (ops->fsync_folder(ops, cache->folder) != 0) status = eng_fileops_fail(state->error, errno, "cannot save the folder of %s: %s", state->name);
     }
     free(path);
     if (!*ret_renamed) return status;

@@ -186,7 +186,7 @@ eng_status eng_store_refresh(eng_store *store, eng_error *error)
         eng_status status = attach(store, error);
         if (status != ENG_OK || store->file.fd < 0) return status;
         struct stat info;
-        if (store->cache->ops->fstat(store->cache->ops, store->file.fd, &info) != 0) return eng_fileops_fail(error, errno, "look at", store->name);
+        if (store->cache->ops->fstat(store->cache->ops, store->file.fd, &info) != 0) return eng_fileops_fail(error, errno, "cannot look at %s: %s", store->name);
         bytes = (uint64_t)info.st_size;
     }
     /* What lies behind the last record may have been half written when it was looked at before. */
@@ -255,7 +255,7 @@ eng_status eng_store_publish_entry(eng_store *store, eng_store_entry *entry, eng
     const eng_fileops *ops = store->cache->ops;
     struct stat info;
     if (ops->fsync(ops, store->file.fd) != 0 || ops->fstat(ops, store->file.fd, &info) != 0) {
-        return eng_fileops_fail(error, errno, "save", store->name);
+        return eng_fileops_fail(error, errno, "cannot save %s: %s", store->name);
     }
     eng_index_file file;
     eng_index_record record;
@@ -305,7 +305,7 @@ static eng_status map_entry(eng_store *store, eng_store_entry *entry, eng_verify
     const eng_store_entry *last = &store->entries[store->n_entries - 1];
     uint64_t n_bytes = last->offset + last->header.record_bytes - entry->offset;
     uint8_t *data = ops->map(ops, store->file.fd, (size_t)n_bytes, entry->offset);
-    if (!data) return eng_fileops_fail(error, errno, "map", store->name);
+    if (!data) return eng_fileops_fail(error, errno, "cannot map %s: %s", store->name);
     if (verify == ENG_VERIFY_LATER) ops->expect(ops, data, (size_t)n_bytes); /* now: pages that came before would be small */
     store->mappings[store->n_mappings++] =
         (eng_store_mapping){.data = data, .offset = entry->offset, .n_bytes = n_bytes, .generation = store->generation};
@@ -429,7 +429,7 @@ eng_status eng_store_find(eng_store *store, const eng_digest *prefix, const uint
     if (status == ENG_NOT_FOUND || status == ENG_MISS) {
         eng_error reason;
         eng_status refreshed = eng_store_refresh(store, &reason);
-        if (refreshed == ENG_BAD_FILE || refreshed == ENG_UNSUPPORTED) return eng_fail(error, ENG_MISS, "%s", reason.message);
+        if (refreshed == ENG_BAD_FILE || refreshed == ENG_UNSUPPORTED) return eng_fail_as(error, ENG_MISS, &reason);
         if (refreshed != ENG_OK) {
             if (error) *error = reason;
             return refreshed;

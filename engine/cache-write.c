@@ -127,11 +127,11 @@ static eng_status lock_append(eng_store *store, uint64_t *ret_bytes, eng_error *
         if (status != ENG_OK) return status;
         if (!store->file.writable) return eng_fail(error, ENG_IO, "%s cannot be written: no permission", store->name);
         if (!store->writer_locked && ops->lock(ops, store->file.fd, ENG_CACHE_LOCK_WRITER, ENG_LOCK_SHARED, true) != 0) {
-            return eng_fileops_fail(error, errno, "lock", store->name);
+            return eng_fileops_fail(error, errno, "cannot lock %s: %s", store->name);
         }
         store->writer_locked = true;
         if (ops->lock(ops, store->file.fd, ENG_CACHE_LOCK_APPEND, ENG_LOCK_EXCLUSIVE, true) != 0) {
-            return eng_fileops_fail(error, errno, "lock", store->name);
+            return eng_fileops_fail(error, errno, "cannot lock %s: %s", store->name);
         }
         uint32_t generation = store->generation;
         int fd = store->file.fd;
@@ -173,7 +173,7 @@ static eng_status find_end(eng_store *store, uint64_t file_bytes, uint64_t *ret_
         end = last->offset + last->header.record_bytes;
     }
     if (end < store->floor_bytes) end = (store->floor_bytes + ENG_CACHE_PAGE_BYTES - 1) / ENG_CACHE_PAGE_BYTES * ENG_CACHE_PAGE_BYTES;
-    if (file_bytes > end && ops->ftruncate(ops, store->file.fd, end) != 0) return eng_fileops_fail(error, errno, "cut the torn end of", store->name);
+    if (file_bytes > end && ops->ftruncate(ops, store->file.fd, end) != 0) return eng_fileops_fail(error, errno, "cannot cut the torn end of %s: %s", store->name);
     if (store->bad_offset >= end) store->bad_offset = 0;
     *ret_end = end;
     return ENG_OK;
@@ -323,7 +323,7 @@ eng_status eng_store_sync(eng_store *store, eng_error *error)
     if (store->failed) return eng_fail(error, ENG_IO, "%s cannot be saved: an earlier attempt failed", store->name);
     if (ops->fsync(ops, store->file.fd) != 0) {
         store->failed = true; /* the system may have forgotten the data: a second fsync that succeeds proves nothing */
-        return eng_fileops_fail(error, errno, "save", store->name);
+        return eng_fileops_fail(error, errno, "cannot save %s: %s", store->name);
     }
     status = publish(store, file_bytes, error);
     if (status == ENG_OK) store->unsynced_bytes = 0;

@@ -33,7 +33,7 @@ eng_status eng_cache_lock_folder(eng_cache *cache, eng_error *error)
     if (cache->ops->lock(cache->ops, cache->lock_fd, 0, ENG_LOCK_EXCLUSIVE, true) == 0) return ENG_OK;
     int error_number = errno;
     pthread_mutex_unlock(&cache->folder_mutex);
-    return eng_fileops_fail(error, error_number, "lock", cache->folder);
+    return eng_fileops_fail(error, error_number, "cannot lock %s: %s", cache->folder);
 }
 
 void eng_cache_unlock_folder(eng_cache *cache)
@@ -55,11 +55,11 @@ static eng_status make_folder(const char *folder, eng_error *error)
         *slash = '/';
     }
     free(path);
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) return eng_fileops_fail(error, errno, "make the folder", folder);
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST) return eng_fileops_fail(error, errno, "cannot make the folder %s: %s", folder);
     struct stat status;
-    if (stat(folder, &status) != 0) return eng_fileops_fail(error, errno, "look at", folder);
+    if (stat(folder, &status) != 0) return eng_fileops_fail(error, errno, "cannot look at %s: %s", folder);
     if (!S_ISDIR(status.st_mode)) return eng_fail(error, ENG_IO, "%s is not a folder", folder);
-    if ((status.st_mode & 07777) != 0700 && chmod(folder, 0700) != 0) return eng_fileops_fail(error, errno, "make private", folder);
+    if ((status.st_mode & 07777) != 0700 && chmod(folder, 0700) != 0) return eng_fileops_fail(error, errno, "cannot make %s private: %s", folder);
     return ENG_OK;
 }
 
@@ -70,8 +70,8 @@ static eng_status open_lock_file(eng_cache *cache, eng_error *error)
     cache->lock_fd = cache->ops->open(cache->ops, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
     int error_number = errno;
     free(path);
-    if (cache->lock_fd < 0) return eng_fileops_fail(error, error_number, "open the lock in", cache->folder);
-    if (fchmod(cache->lock_fd, 0600) != 0) return eng_fileops_fail(error, errno, "make private the lock in", cache->folder);
+    if (cache->lock_fd < 0) return eng_fileops_fail(error, error_number, "cannot open the lock in %s: %s", cache->folder);
+    if (fchmod(cache->lock_fd, 0600) != 0) return eng_fileops_fail(error, errno, "cannot make the lock in %s private: %s", cache->folder);
     return ENG_OK;
 }
 
@@ -96,7 +96,7 @@ static eng_status open_index(eng_cache *cache, eng_error *error)
         int result = unlink(path);
         int error_number = errno;
         free(path);
-        if (result != 0 && error_number != ENOENT) return eng_fileops_fail(error, error_number, "delete the damaged", names[i]);
+        if (result != 0 && error_number != ENOENT) return eng_fileops_fail(error, error_number, "cannot delete the damaged %s: %s", names[i]);
     }
     return open_current_index(cache, error);
 }
@@ -174,7 +174,7 @@ static bool is_temporary(const char *name)
 eng_status eng_cache_list_names(const eng_cache *cache, bool temporary, eng_cache_names *ret_names, eng_error *error)
 {
     DIR *folder = opendir(cache->folder);
-    if (!folder) return eng_fileops_fail(error, errno, "list", cache->folder);
+    if (!folder) return eng_fileops_fail(error, errno, "cannot list %s: %s", cache->folder);
     eng_cache_names names = {0};
     size_t capacity = 0;
     eng_status status = ENG_OK;
@@ -264,7 +264,7 @@ static eng_status reconcile_file(eng_cache *cache, const char *name, const eng_i
     if (!path) return eng_fail(error, ENG_NO_MEMORY, "out of memory");
     int result = cache->ops->stat(cache->ops, path, &status);
     free(path);
-    if (result != 0 && errno != ENOENT) return eng_fileops_fail(error, errno, "look at", name);
+    if (result != 0 && errno != ENOENT) return eng_fileops_fail(error, errno, "cannot look at %s: %s", name);
     if (result != 0) return row ? eng_index_remove(cache->index, name, error) : ENG_OK;
     if (!row) return adopt_file(cache, name, (uint64_t)status.st_size, (int64_t)status.st_mtim.tv_sec * 1000000, error);
     if (row->n_bytes == (uint64_t)status.st_size) return ENG_OK;

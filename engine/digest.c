@@ -67,7 +67,7 @@ static eng_status digest_descriptor(int fd, const char *path, const bool *cancel
         }
         ssize_t n = read(fd, buffer, READ_BYTES);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) status = eng_fail(error, ENG_IO, "%s: %s", path, strerror(errno));
+        if (n < 0) status = eng_fail(error, ENG_IO, "%s: %s", path, eng_errno_text(errno));
         if (n <= 0) break;
         sha256_update(&context, (size_t)n, buffer);
     }
@@ -79,7 +79,7 @@ static eng_status digest_descriptor(int fd, const char *path, const bool *cancel
 eng_status eng_sha256_file(const char *path, const bool *cancel, eng_digest *ret_digest, eng_error *error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return eng_fail(error, errno == ENOENT ? ENG_NOT_FOUND : ENG_IO, "%s: %s", path, strerror(errno));
+    if (fd < 0) return eng_fail(error, errno == ENOENT ? ENG_NOT_FOUND : ENG_IO, "%s: %s", path, eng_errno_text(errno));
     eng_status status = digest_descriptor(fd, path, cancel, ret_digest, error);
     close(fd);
     return status;

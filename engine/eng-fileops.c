@@ -163,15 +163,17 @@ const eng_fileops *eng_fileops_default(void)
     return &ops;
 }
 
-eng_status eng_fileops_fail(eng_error *error, int error_number, const char *what, const char *name)
+eng_status eng_fileops_fail(eng_error *error, int error_number, const char *format, const char *name)
 {
-    char words[128];
-    const char *text = strerror_r(error_number, words, sizeof words);
+    const char *text = eng_errno_text(error_number);
     if (error_number == ENOSPC || error_number == EDQUOT) {
-        return eng_fail(error, ENG_NO_SPACE, "cannot %s %s: the disk is full (%s). Free space, lower the cache's limit or remove a document",
-                        what, name, text);
+        return eng_fail(error, ENG_NO_SPACE, "%s cannot be written: the disk is full (%s). Free space, lower the cache's limit or remove a document",
+                        name, text);
     }
-    return eng_fail(error, error_number == ENOMEM ? ENG_NO_MEMORY : ENG_IO, "cannot %s %s: %s", what, name, text);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    return eng_fail(error, error_number == ENOMEM ? ENG_NO_MEMORY : ENG_IO, format, name, text);
+#pragma GCC diagnostic pop
 }
 
 eng_status eng_fileops_read(const eng_fileops *ops, int fd, void *data, size_t n_bytes, uint64_t offset, const char *name, eng_error *error)
@@ -180,7 +182,7 @@ eng_status eng_fileops_read(const eng_fileops *ops, int fd, void *data, size_t n
     while (done < n_bytes) {
         ssize_t n = ops->pread(ops, fd, (char *)data + done, n_bytes - done, offset + done);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return eng_fileops_fail(error, errno, "read", name);
+        if (n < 0) return eng_fileops_fail(error, errno, "cannot read %s: %s", name);
         if (n == 0) return eng_fail(error, ENG_BAD_FILE, "%s ends at byte %llu, in the middle of what it should hold", name,
                                     (unsigned long long)(offset + done));
         done += (size_t)n;
@@ -196,8 +198,8 @@ eng_status eng_fileops_write(const eng_fileops *ops, int fd, const void *data, s
         size_t piece = n_bytes - done < PIECE_BYTES ? n_bytes - done : PIECE_BYTES;
         ssize_t n = ops->pwrite(ops, fd, (const char *)data + done, piece, offset + done);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return eng_fileops_fail(error, errno, "write", name);
-        if (n == 0) return eng_fileops_fail(error, EIO, "write", name);
+        if (n < 0) return eng_fileops_fail(error, errno, "cannot write %s: %s", name);
+        if (n == 0) return eng_fileops_fail(error, EIO, "cannot write %s: %s", name);
         done += (size_t)n;
     }
     return ENG_OK;

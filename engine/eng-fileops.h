@@ -54,7 +54,7 @@ const eng_fileops *eng_fileops_default(void);
  * ENG_NO_SPACE. `name` is for the message. */
 eng_status eng_fileops_read(const eng_fileops *ops, int fd, void *data, size_t n_bytes, uint64_t offset, const char *name, eng_error *error);
 eng_status eng_fileops_write(const eng_fileops *ops, int fd, const void *data, size_t n_bytes, uint64_t offset, const char *name, eng_error *error);
-/* The status and message of a failed operation: "cannot <what> <name>: <words of errno>". */
-eng_status eng_fileops_fail(eng_error *error, int error_number, const char *what, const char *name);
+/* The status and message of a failed operation. format: of the name and the words of errno, "cannot open %s: %s". */
+eng_status eng_fileops_fail(eng_error *error, int error_number, const char *format, const char *name) __attribute__((format(printf, 3, 0)));
 
 #endif

@@ -55,7 +55,7 @@ static void load_module(void)
     if (!path || !*path) path = ENG_GPU_MODULE_PATH;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) {
-        snprintf(module_problem, sizeof module_problem, "this program was built without the GPU module");
+        snprintf(module_problem, sizeof module_problem, ENG_TEXT("this program was built without the GPU module"));
         if (getenv("LECTERN_GPU_MODULE")) snprintf(module_problem, sizeof module_problem, "%s", dlerror());
         return;
     }
@@ -80,7 +80,7 @@ static const kern_gpu_module *find_module(void)
 static bool choose_device(const kern_gpu_module *module, uint32_t *ret_device, char *name, size_t n_name, char *ret_why, size_t n_why)
 {
     kern_gpu_device devices[DEVICES_MAX];
-    kern_gpu_error problem = {.message = "no GPU"};
+    kern_gpu_error problem = {.message = ENG_TEXT("no GPU")};
     size_t n = module->probe(devices, DEVICES_MAX, &problem);
     const kern_gpu_device *best = NULL;
     snprintf(ret_why, n_why, "%s", problem.message);
@@ -141,7 +141,7 @@ static void open_gpu(eng_gpu *gpu)
                                   .n_positions = positions_of(info), .measure = gpu->measures, .norm_eps = model->norm_eps, .rope_inv_freq = model->rope_inv_freq,
                                   .rope_attention_scale = model->rope_attention_scale, .format = info->kv_format,
                                   .embed = model->embed, .lm_head = model->lm_head, .final_norm = model->final_norm, .layers = layers};
-    kern_gpu_error problem = {.message = "not enough memory"};
+    kern_gpu_error problem = {.message = ENG_TEXT("not enough memory")};
     if (!layers || gpu->module->open(&description, device, gpu->memory_bytes, &gpu->kern, &problem) != KERN_GPU_OK) {
         gpu->kern = NULL;
         snprintf(gpu->note, sizeof gpu->note, "%s is not used: %s", gpu->name, problem.message);

@@ -13,12 +13,12 @@ enum { DEPTH_MAX = 128 };
 eng_status eng_file_read(const char *path, size_t bytes_max, char **ret_data, size_t *ret_n_bytes, eng_error *error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return eng_fail(error, errno == ENOENT ? ENG_NOT_FOUND : ENG_IO, "%s: %s", path, strerror(errno));
+    if (fd < 0) return eng_fail(error, errno == ENOENT ? ENG_NOT_FOUND : ENG_IO, "%s: %s", path, eng_errno_text(errno));
     struct stat st;
     eng_status status = ENG_OK;
     char *data = NULL;
     if (fstat(fd, &st) != 0) {
-        status = eng_fail(error, ENG_IO, "%s: %s", path, strerror(errno));
+        status = eng_fail(error, ENG_IO, "%s: %s", path, eng_errno_text(errno));
     } else if (!S_ISREG(st.st_mode)) {
         status = eng_fail(error, ENG_BAD_FILE, "%s: not a regular file", path);
     } else if ((uint64_t)st.st_size > bytes_max) {
@@ -30,7 +30,7 @@ eng_status eng_file_read(const char *path, size_t bytes_max, char **ret_data, si
     while (status == ENG_OK && n < (size_t)st.st_size) {
         ssize_t got = read(fd, data + n, (size_t)st.st_size - n);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) status = eng_fail(error, ENG_IO, "%s: %s", path, strerror(errno));
+        if (got < 0) status = eng_fail(error, ENG_IO, "%s: %s", path, eng_errno_text(errno));
         if (got <= 0) break;
         n += (size_t)got;
     }

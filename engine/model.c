@@ -257,7 +257,7 @@ static eng_status open_into(eng_model *model, owned *own, const eng_model_option
 static eng_status open_model(const char *path, const eng_model_options *options, bool keep_blocks, eng_model **ret_model, eng_error *error)
 {
     struct stat st;
-    if (stat(path, &st) != 0) return eng_fail(error, errno == ENOENT ? ENG_NOT_FOUND : ENG_IO, "%s: %s", path, strerror(errno));
+    if (stat(path, &st) != 0) return eng_fail(error, errno == ENOENT ? ENG_NOT_FOUND : ENG_IO, "%s: %s", path, eng_errno_text(errno));
     eng_model *model = calloc(1, sizeof *model);
     owned *own = calloc(1, sizeof *own);
     if (own != NULL) own->path = strdup(path);

@@ -142,7 +142,7 @@ static bool put_metadata(packer *p, const eng_model_info *info, const eng_config
 
 static eng_status fail_errno(const char *path, eng_error *error)
 {
-    return eng_fail(error, errno == ENOSPC || errno == EDQUOT ? ENG_NO_SPACE : ENG_IO, "%s: %s", path, strerror(errno));
+    return eng_fail(error, errno == ENOSPC || errno == EDQUOT ? ENG_NO_SPACE : ENG_IO, "%s: %s", path, eng_errno_text(errno));
 }
 
 static eng_status write_all(const packer *p, const void *data, size_t n_bytes, eng_error *error)

@@ -132,7 +132,7 @@ static eng_status write_contents(int fd, const char *path, const eng_model_info 
     const eng_fileops *ops = eng_fileops_default();
     eng_status status = eng_fileops_write(ops, fd, header, total, 0, path, error);
     if (status == ENG_OK) status = eng_fileops_write(ops, fd, data, n_bytes, total, path, error);
-    return status == ENG_OK && ops->fsync(ops, fd) != 0 ? eng_fileops_fail(error, errno, "sync", path) : status;
+    return status == ENG_OK && ops->fsync(ops, fd) != 0 ? eng_fileops_fail(error, errno, "cannot sync %s: %s", path) : status;
 }
 
 static eng_status write_file(const char *path, const eng_model_info *info, const float *data, eng_error *error)
@@ -142,10 +142,10 @@ static eng_status write_file(const char *path, const eng_model_info *info, const
     if ((size_t)snprintf(beside, sizeof beside, "%s.%ld.tmp", path, (long)getpid()) >= sizeof beside)
         return eng_fail(error, ENG_LIMIT, "%s: the path is too long", path);
     int fd = ops->open(ops, beside, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (fd < 0) return eng_fileops_fail(error, errno, "create", beside);
+    if (fd < 0) return eng_fileops_fail(error, errno, "cannot create %s: %s", beside);
     eng_status status = write_contents(fd, beside, info, data, error);
-    if (ops->close(ops, fd) != 0 && status == ENG_OK) status = eng_fileops_fail(error, errno, "close", beside);
-    if (status == ENG_OK && ops->rename(ops, beside, path) != 0) status = eng_fileops_fail(error, errno, "rename to", path);
+    if (ops->close(ops, fd) != 0 && status == ENG_OK) status = eng_fileops_fail(error, errno, "cannot close %s: %s", beside);
+    if (status == ENG_OK && ops->rename(ops, beside, path) != 0) status = eng_fileops_fail(error, errno, "cannot rename to %s: %s", path);
     if (status != ENG_OK) ops->unlink(ops, beside);
     return status;
 }

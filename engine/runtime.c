@@ -89,7 +89,7 @@ eng_status eng_runtime_new(eng_model *model, const eng_runtime_options *options,
         eng_gpu_info gpu;
         eng_gpu_get_info(runtime->gpu, &gpu);
         eng_runtime_free(runtime);
-        return eng_fail(error, ENG_UNSUPPORTED, "the GPU cannot be used: %s", gpu.note[0] ? gpu.note : "not enough memory");
+        return eng_fail(error, ENG_UNSUPPORTED, "the GPU cannot be used: %s", gpu.note[0] ? gpu.note : ENG_TEXT("not enough memory"));
     }
     *ret_runtime = runtime;
     return ENG_OK;

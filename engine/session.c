@@ -166,7 +166,7 @@ static eng_status conclude(eng_session *session, eng_status status, eng_error *e
 
 static eng_status eval(eng_session *session, const uint32_t *ids, size_t n, float *ret_all, eng_error *error)
 {
-    if (session->refused.status != ENG_OK) return eng_fail(error, session->refused.status, "%s", session->refused.message);
+    if (session->refused.status != ENG_OK) return eng_fail_as(error, session->refused.status, &session->refused);
     eng_status status = check_eval(session, ids, n, error);
     if (status == ENG_OK && ret_all) status = conclude(session, ENG_OK, error); /* first: logits go to the caller's memory as they come */
     if (status != ENG_OK) return status;

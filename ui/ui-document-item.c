@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "app-format.h"
 #include "ui-format.h"
 
 struct _UiDocumentItem {
@@ -238,12 +239,12 @@ char *ui_document_item_dup_advice(UiDocumentItem *self)
         return g_strdup(is_plain ? _("There is nothing to be read in it.")
                                  : _("There is nothing to be read in it. Pictures of pages need text recognition (OCR) first."));
     }
+    g_autofree char *note = app_format_note(document->note);
     if (document->state == APP_DOCUMENT_FAILED) {
-        return g_strdup_printf(_("%s\nTry again; if it fails again, look whether the file opens in another application."), document->note);
+        return g_strdup_printf(_("%s\nTry again; if it fails again, look whether the file opens in another application."), note);
     }
-    return document->state == APP_DOCUMENT_PAUSED && document->note[0] != '\0' && !g_str_equal(document->note, "by hand")
-               ? g_strdup(document->note)
-               : NULL;
+    bool says_why = document->state == APP_DOCUMENT_PAUSED && *note != '\0' && !g_str_equal(document->note, "by hand");
+    return says_why ? g_steal_pointer(&note) : NULL;
 }
 
 static void ui_document_item_finalize(GObject *object)

@@ -513,7 +513,7 @@ static int run_bench(CliBench *bench, const char *geometry, double sharpness, co
                                    .gpu = bench->context->gpu == APP_GPU_WANTED ? ENG_GPU_WANTED : ENG_GPU_NEVER,
                                    .gpu_measures = true};
     if (open_model(bench, geometry, (float)sharpness, &error) || eng_runtime_new(bench->model, &options, &bench->runtime, &error) != ENG_OK)
-        return cli_fail("%s", error.message);
+        return cli_fail_engine(&error);
     bench->info = eng_model_get_info(bench->model);
     eng_runtime_get_gpu(bench->runtime, &bench->gpu);
     for (size_t i = 0; i < BENCH_SECTION_TOKENS; i++) bench->ids[i] = (uint32_t)((i * 2654435761u >> 7) % bench->info->n_vocabulary);
@@ -531,7 +531,7 @@ static int run_bench(CliBench *bench, const char *geometry, double sharpness, co
     bench_probes(bench);
     report_one(bench, "kv_bytes_per_token", "bytes", (double)bench->kv_token_bytes, "");
     if (book && bench_book(bench, book, questions) != CLI_OK) return CLI_FAILED;
-    if (!book && run_parts(bench, only, &error)) return cli_fail("%s", error.message);
+    if (!book && run_parts(bench, only, &error)) return cli_fail_engine(&error);
     double others = all_cpu_s() - all - (own_cpu_s() - own);
     report_one(bench, "busy_others", "cpus", MAX(others, 0) / (now_s() - start), "processors that others kept busy meanwhile");
     return CLI_OK;

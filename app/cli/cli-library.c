@@ -72,11 +72,11 @@ static void print_document(AppLibrary *library, const AppDocument *document, con
     g_autofree char *title = cli_safe_text(document->title), *author = cli_safe_text(document->author);
     g_autofree char *state = state_text(document), *tokens = app_format_count(document->n_tokens);
     g_autofree char *chars = app_format_count(document->n_chars), *source = cli_safe_text(document->source);
+    g_autofree char *why = app_format_note(document->note), *note = cli_safe_text(why);
     printf("%s\n", title);
     if (author[0] != '\0') printf("by %s\n", author);
     printf("\n  number    %" G_GINT64_FORMAT "\n  uid       %s\n  file      %s\n  format    %s\n  added     %s\n  state     %s%s%s\n", document->id,
-           document->uid, source[0] != '\0' ? source : "(standard input)", document->format, date, state, document->note[0] != '\0' ? ": " : "",
-           document->note);
+           document->uid, source[0] != '\0' ? source : "(standard input)", document->format, date, state, note[0] != '\0' ? ": " : "", note);
     printf("  text      %s characters%s\n", chars, document->n_pages > 0 ? "" : ", no pages");
     if (document->n_pages > 0) printf("  pages     %u\n", document->n_pages);
     printf("  sections  %u, %s tokens; read: %u%s%s\n", document->n_sections, tokens, document->n_sections_read,

@@ -120,7 +120,7 @@ static int run_info(CliContext *context, const char *name)
     g_autofree char *rotation = app_calibration_get_choice(context->data_folder, path, &options);
     eng_error engine_error = {0};
     eng_model *model = NULL;
-    if (eng_model_open(path, &options, &model, &engine_error) != ENG_OK) return cli_fail("%s", engine_error.message);
+    if (eng_model_open(path, &options, &model, &engine_error) != ENG_OK) return cli_fail_engine(&engine_error);
     int result = CLI_OK;
     if (context->json)
         result = print_json(info_json(eng_model_get_info(model)));
@@ -197,7 +197,7 @@ static int run_pack(CliContext *context, const char *folder, const char *file, c
     eng_status status = eng_model_pack(folder, file, type, cli_cancel_flag(), show_progress, progress, &engine_error);
     cli_progress_finish(progress);
     if (status != ENG_OK) {
-        cli_fail("%s", engine_error.message);
+        cli_fail_engine(&engine_error);
         return status == ENG_CANCELLED ? CLI_INTERRUPTED : CLI_FAILED;
     }
     return CLI_OK;

@@ -88,7 +88,7 @@ static void show_result(Read *read, int64_t id, const AppReadResult *result, App
         show_json_result(document, result, added);
         return;
     }
-    g_autofree char *title = cli_safe_text(document->title), *note = cli_safe_text(document->note);
+    g_autofree char *why = app_format_note(document->note), *title = cli_safe_text(document->title), *note = cli_safe_text(why);
     if (result == NULL) {
         g_autofree char *bytes = app_format_bytes(document->n_bytes);
         printf("%" G_GINT64_FORMAT "  %s: %s, %s of text%s%s\n", id, title, added_texts[added], bytes, note[0] != '\0' ? "; " : "", note);

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "app-engine-internal.h"
 #include "cli-internal.h"
 #include "cli.h"
 
@@ -44,6 +45,12 @@ int cli_fail_error(GError *error)
     int code = cli_fail("%s", error != NULL ? error->message : _("something failed without saying why"));
     g_clear_error(&error);
     return code;
+}
+
+int cli_fail_engine(const eng_error *engine_error)
+{
+    g_autofree char *message = app_engine_dup_message(engine_error);
+    return cli_fail("%s", message);
 }
 
 int cli_fail_or_interrupted(GError *error)
@@ -272,10 +279,11 @@ void cli_print_json(json_t *object)
 json_t *cli_document_json(const AppDocument *document)
 {
     json_t *metadata = json_loads(document->metadata, 0, NULL);
+    g_autofree char *note = app_format_note(document->note);
     json_t *object = json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "number", (json_int_t)document->id, "uid",
                                document->uid, "title", document->title, "author", document->author, "source", document->source,
                                "source_sha256", document->source_hash, "format", document->format, "language", document->language, "state",
-                               app_document_state_text(document->state), "note", document->note, "metadata",
+                               app_document_state_text(document->state), "note", note, "metadata",
                                metadata != NULL ? metadata : json_object());
     const struct {
         const char *name;

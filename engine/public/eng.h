@@ -35,11 +35,20 @@ enum { ENG_MESSAGE_BYTES = 512 };
 
 typedef struct eng_error {
     eng_status status;
-    char message[ENG_MESSAGE_BYTES];
+    char message[ENG_MESSAGE_BYTES]; /* English */
+    /* What the message was made of, for whoever says it in another language. */
+    const char *format; /* constant; NULL: nothing is known */
+    unsigned n_arguments;
+    char arguments[ENG_MESSAGE_BYTES]; /* as they stand in the message, in its order, each ended by a NUL */
 } eng_error;
 
-/* For callers inside engine/ and above: fills *error (NULL is fine) and returns status. */
+/* For callers inside engine/ and above: fills *error (NULL is fine) and returns status. The format is of printf, with %s, %d, %u and %g. */
 eng_status eng_fail(eng_error *error, eng_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The same failure again, under that status. */
+eng_status eng_fail_as(eng_error *error, eng_status status, const eng_error *from);
+const char *eng_errno_text(int error_number); /* the C library's words, in English: it translates them itself, in its own domain */
+/* A text that comes into messages as it is: marks it for translation. */
+#define ENG_TEXT(TEXT) TEXT
 
 typedef struct eng_digest { uint8_t bytes[32]; } eng_digest; /* SHA-256 */
 void eng_sha256(const void *data, size_t n_bytes, eng_digest *ret_digest);

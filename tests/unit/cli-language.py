@@ -2,7 +2,7 @@
 
 usage: cli-language.py LECTERN LOCALES ENCRYPTED_PDF
 """
-import os, shutil, subprocess, sys, tempfile
+import os, shutil, sqlite3, subprocess, sys, tempfile
 
 LECTERN, LOCALES, ENCRYPTED = sys.argv[1:]
 folder = tempfile.TemporaryDirectory(prefix="lectern-cli-")
@@ -55,3 +55,22 @@ with open(EMPTY, "w") as file:
     file.write("trailer<</Root 1 0 R>>\nstartxref\n0\n%%EOF\n")
 check("there is no text on its pages (2)", "auf den Seiten ist kein Text (2)", "read", "--no-model", EMPTY)
 check("No document in the library is “Alice”", "Kein Dokument in der Bibliothek heißt „Alice“", "library", "show", "Alice")
+
+# The engine's: of the call that failed, with names in them, and a reason that is a text by itself.
+TORN = os.path.join(folder.name, "torn.safetensors")
+with open(TORN, "w") as file:
+    file.write("torn")
+check(TORN + ": too short for a safetensors file", TORN + ": zu kurz für eine safetensors-Datei", "model", "info", TORN)
+
+# Why a document could not be read is kept in parts, and said in the language of whoever asks.
+TEXT = os.path.join(folder.name, "garden.txt")
+with open(TEXT, "w") as file:
+    file.write("Garden\n\nThe gardener planted three apple trees in 1805.\n")
+assert run(GERMAN, "read", "--no-model", TEXT)[0] == 0
+library = sqlite3.connect(os.path.join(folder.name, "data", "library.sqlite"))
+library.execute("UPDATE documents SET state=5, note=? WHERE title='Garden'", ("\x1f".join(("cannot open %s: %s", "x.lkv", "no GPU", "")),))
+library.commit()
+library.close()
+for language, text in ((ENGLISH, "cannot open x.lkv: no GPU"), (GERMAN, "x.lkv kann nicht geöffnet werden: keine GPU")):
+    assert ": " + text + "\n" in run(language, "library", "show", "Garden")[1], run(language, "library", "show", "Garden")
+    assert "cannot open x.lkv: no GPU" in run(language, "--json", "library", "show", "Garden")[1]

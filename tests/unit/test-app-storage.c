@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "app-fixture.h"
+#include "app-format.h"
 #include "app-model-details.h"
 #include "app-reader.h"
 #include "app-storage.h"
@@ -144,6 +145,30 @@ static void a_damaged_file_is_found_and_repaired(void **state)
     app_storage_report_clear(&report);
 }
 
+/* Kept untranslated and in parts: whoever reads it later may read another language. */
+static void why_reading_failed_is_kept_in_parts(void **state)
+{
+    const Place *place = *state;
+    g_autofree char *file = g_build_filename(place->folder, "other.md", NULL), *folder = g_build_filename(place->folder, "cache", NULL);
+    assert_true(g_file_set_contents(file, "# Another\n\nThe gardener felled two pear trees in 1806.\n", -1, NULL));
+    int64_t other = app_reader_add_file(place->library, file, &(AppAddOptions){0}, NULL, NULL);
+    g_autoptr(AppDocument) first = app_library_get_document(place->library, place->document, NULL);
+    g_autoptr(AppDocument) second = app_library_get_document(place->library, other, NULL);
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    const char *name = g_dir_read_name(dir);
+    while (!g_str_has_prefix(name, first->uid)) assert_non_null(name = g_dir_read_name(dir));
+    g_autofree char *states = g_strconcat(second->uid, name + strlen(first->uid), NULL), *path = g_build_filename(folder, states, NULL);
+    assert_int_equal(g_mkdir(path, 0700), 0);
+    g_autoptr(GError) error = NULL;
+    assert_false(app_reader_read(place->engine, other, NULL, NULL, NULL, NULL, &error));
+    g_autoptr(AppDocument) failed = app_library_get_document(place->library, other, NULL);
+    assert_int_equal(failed->state, APP_DOCUMENT_FAILED);
+    g_autofree char *parts = g_strdup_printf("cannot open %%s: %%s\x1f%s\x1fIs a directory\x1f", states);
+    assert_string_equal(failed->note, parts);
+    g_autofree char *text = app_format_note(failed->note);
+    assert_string_equal(text, error->message);
+}
+
 static void a_model_says_what_it_is(void **state)
 {
     const Place *place = *state;
@@ -167,6 +192,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(removing_leaves_the_document_unread, open_place, close_place),
         cmocka_unit_test_setup_teardown(a_pinned_document_survives_a_small_budget, open_place, close_place),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_found_and_repaired, open_place, close_place),
+        cmocka_unit_test_setup_teardown(why_reading_failed_is_kept_in_parts, open_place, close_place),
         cmocka_unit_test_setup_teardown(a_model_says_what_it_is, open_place, close_place),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);
