@@ -16,26 +16,26 @@
 #include "app-reader.h"
 #include "cli-internal.h"
 
-static const char help[] =
-    "Usage: lectern ask [OPTION…] QUESTION|-\n"
-    "Answers a question from the documents that were read, with the passage that the answer rests on. With -,\n"
-    "questions come from standard input, one a line. Nothing is read again.\n\n"
-    "  -d, --document DOCUMENT  ask this document: number, title or part of it, file, pattern (may be repeated)\n"
-    "  -c, --collection NAME    ask this collection (default: everything)\n"
-    "  --each                   ask every document by itself and print a table\n"
-    "  --csv                    with --each: comma-separated values\n"
-    "  --read                   read first what is not read yet\n"
-    "  --conversation NAME      keep questions and answers under this name, and go on there\n"
-    "  --all                    look at everything, however long it is\n"
-    "  --exact                  leave no attention out, however small\n"
-    "  --budget-tokens N        choose sections of about N tokens (default: 8,192, when there are more than 32,768)\n"
-    "  --sections N             look at the N best sections at most\n"
-    "  --passages N             show N passages by search below the answer (default 3)\n"
-    "  --max-tokens N           the longest reply (default 256)\n"
-    "  --remote                 let the second machine of the setting remote.url answer: the question and the chosen\n"
-    "                           passages (about 8,192 tokens) are sent there; --local keeps to this machine\n"
-    "  --think                  a chat model that can thinks before it answers; --show-thinking prints what it thinks\n"
-    "  --temperature T          draw the reply at random (default 0: the likeliest), --seed N for a repeatable draw\n";
+static const char *const help =
+    N_("Usage: lectern ask [OPTION…] QUESTION|-\n"
+       "Answers a question from the documents that were read, with the passage that the answer rests on. With -,\n"
+       "questions come from standard input, one a line. Nothing is read again.\n\n"
+       "  -d, --document DOCUMENT  ask this document: number, title or part of it, file, pattern (may be repeated)\n"
+       "  -c, --collection NAME    ask this collection (default: everything)\n"
+       "  --each                   ask every document by itself and print a table\n"
+       "  --csv                    with --each: comma-separated values\n"
+       "  --read                   read first what is not read yet\n"
+       "  --conversation NAME      keep questions and answers under this name, and go on there\n"
+       "  --all                    look at everything, however long it is\n"
+       "  --exact                  leave no attention out, however small\n"
+       "  --budget-tokens N        choose sections of about N tokens (default: 8,192, when there are more than 32,768)\n"
+       "  --sections N             look at the N best sections at most\n"
+       "  --passages N             show N passages by search below the answer (default 3)\n"
+       "  --max-tokens N           the longest reply (default 256)\n"
+       "  --remote                 let the second machine of the setting remote.url answer: the question and the chosen\n"
+       "                           passages (about 8,192 tokens) are sent there; --local keeps to this machine\n"
+       "  --think                  a chat model that can thinks before it answers; --show-thinking prints what it thinks\n"
+       "  --temperature T          draw the reply at random (default 0: the likeliest), --seed N for a repeatable draw\n");
 
 typedef struct Ask {
     CliContext *context;

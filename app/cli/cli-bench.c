@@ -537,19 +537,21 @@ static int run_bench(CliBench *bench, const char *geometry, double sharpness, co
     return CLI_OK;
 }
 
-static const char HELP[] = "Usage: lectern bench [--geometry NAME] [--only PART | --book FILE] [--runs N] [--sharpness X] [--json]\n"
-                           "\n"
-                           "Measures reading and answering on this machine, beside its limits; with --gpu, on its GPU.\n"
-                           "\n"
-                           "  -g, --geometry NAME  random weights in this geometry (qwen3-0.6b, qwen3-0.6b-4bit-values, qwen3-1.7b,\n"
-                           "                       starter, gpt2) instead of the model\n"
-                           "      --only PART      prefill, prefill-8k, decode, decode-128k or open; or what is not run by default: attention\n"
-                           "                       (alone, by depth, beside dense attention of 8 and 16 bits), attention-gpt2 (in GPT-2's\n"
-                           "                       geometry) or million (cached tokens in a file: tokens a second, pages read, memory)\n"
-                           "      --book FILE      a book's own keys: at each bound on the dropped attention mass, value rows read and answers\n"
-                           "                       that stay the same; --questions FILE asks these, one a line, else made of its sentences\n"
-                           "  -n, --runs N         samples of each figure (default 7)\n"
-                           "      --sharpness X    scale of random queries: 1 is a flat softmax (default 12: 1% of the keys hold 99% of the mass)\n";
+static const char *const help =
+    /* xgettext:no-c-format */
+    N_("Usage: lectern bench [--geometry NAME] [--only PART | --book FILE] [--runs N] [--sharpness X] [--json]\n"
+       "\n"
+       "Measures reading and answering on this machine, beside its limits; with --gpu, on its GPU.\n"
+       "\n"
+       "  -g, --geometry NAME  random weights in this geometry (qwen3-0.6b, qwen3-0.6b-4bit-values, qwen3-1.7b,\n"
+       "                       starter, gpt2) instead of the model\n"
+       "      --only PART      prefill, prefill-8k, decode, decode-128k or open; or what is not run by default: attention\n"
+       "                       (alone, by depth, beside dense attention of 8 and 16 bits), attention-gpt2 (in GPT-2's\n"
+       "                       geometry) or million (cached tokens in a file: tokens a second, pages read, memory)\n"
+       "      --book FILE      a book's own keys: at each bound on the dropped attention mass, value rows read and answers\n"
+       "                       that stay the same; --questions FILE asks these, one a line, else made of its sentences\n"
+       "  -n, --runs N         samples of each figure (default 7)\n"
+       "      --sharpness X    scale of random queries: 1 is a flat softmax (default 12: 1% of the keys hold 99% of the mass)\n");
 
 int cli_bench(CliContext *context, int argc, char **argv)
 {
@@ -566,7 +568,7 @@ int cli_bench(CliContext *context, int argc, char **argv)
         {"runs", 'n', 0, G_OPTION_ARG_INT, &n_runs, "Samples of each figure (default 7)", "N"},
         {"sharpness", 0, 0, G_OPTION_ARG_DOUBLE, &sharpness, "Scale of random queries; 1 is flat (default 12)", "X"},
         {NULL}};
-    if (cli_wants_help(argc, argv, HELP)) return CLI_OK;
+    if (cli_wants_help(argc, argv, help)) return CLI_OK;
     if (!cli_parse_options("bench", entries, &argc, &argv)) return CLI_USAGE;
     if (argc > 1) return cli_usage("bench", _("there is nothing to name here: “%s”"), argv[1]);
     CliBench bench = {.sections_fd = -1, .context = context, .results = json_array(), .n_runs = CLAMP(n_runs, 3, BENCH_SAMPLES_MAX),

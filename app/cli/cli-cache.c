@@ -13,22 +13,23 @@
 #include "cli.h"
 #include "eng.h"
 
-static const char help[] = "Usage: lectern cache [list]\n"
-                           "       lectern cache check [--read-data]\n"
-                           "       lectern cache repair [--read-data]\n"
-                           "       lectern cache limit [SIZE]\n"
-                           "       lectern cache pin DOCUMENT…\n"
-                           "       lectern cache unpin DOCUMENT…\n"
-                           "       lectern cache rebuild-index\n"
-                           "What reading left on the disk, so that documents need not be read again.\n\n"
-                           "list           what each document takes, and when it was used last\n"
-                           "check          looks for damage, and changes nothing\n"
-                           "repair         looks for damage and deletes what is damaged; it is read again when it is needed\n"
-                           "limit          shows or sets how much room all may take (20GB, 500MB, 8GiB). Beyond it, what was used\n"
-                           "               least recently is deleted\n"
-                           "pin, unpin     a pinned document's states are never deleted to make room\n"
-                           "rebuild-index  makes the index anew from the files\n\n"
-                           "  --read-data      read all data and compare its checksums, not only the headers\n";
+static const char *const help =
+    N_("Usage: lectern cache [list]\n"
+       "       lectern cache check [--read-data]\n"
+       "       lectern cache repair [--read-data]\n"
+       "       lectern cache limit [SIZE]\n"
+       "       lectern cache pin DOCUMENT…\n"
+       "       lectern cache unpin DOCUMENT…\n"
+       "       lectern cache rebuild-index\n"
+       "What reading left on the disk, so that documents need not be read again.\n\n"
+       "list           what each document takes, and when it was used last\n"
+       "check          looks for damage, and changes nothing\n"
+       "repair         looks for damage and deletes what is damaged; it is read again when it is needed\n"
+       "limit          shows or sets how much room all may take (20GB, 500MB, 8GiB). Beyond it, what was used\n"
+       "               least recently is deleted\n"
+       "pin, unpin     a pinned document's states are never deleted to make room\n"
+       "rebuild-index  makes the index anew from the files\n\n"
+       "  --read-data      read all data and compare its checksums, not only the headers\n");
 
 typedef struct CacheCommand {
     CliContext *context;

@@ -9,13 +9,14 @@
 #include "cli-internal.h"
 #include "cli.h"
 
-static const char help[] = "Usage: lectern collection [list]\n"
-                           "       lectern collection create NAME\n"
-                           "       lectern collection add NAME DOCUMENT…     (makes the collection if it is missing)\n"
-                           "       lectern collection take NAME DOCUMENT…    (out of it; the documents stay in the library)\n"
-                           "       lectern collection rename NAME NEW-NAME\n"
-                           "       lectern collection remove NAME            (its documents stay in the library)\n"
-                           "`lectern ask --collection NAME` asks all its documents; \"*2022*\" stands for all titles that fit.\n";
+static const char *const help =
+    N_("Usage: lectern collection [list]\n"
+       "       lectern collection create NAME\n"
+       "       lectern collection add NAME DOCUMENT…     (makes the collection if it is missing)\n"
+       "       lectern collection take NAME DOCUMENT…    (out of it; the documents stay in the library)\n"
+       "       lectern collection rename NAME NEW-NAME\n"
+       "       lectern collection remove NAME            (its documents stay in the library)\n"
+       "`lectern ask --collection NAME` asks all its documents; \"*2022*\" stands for all titles that fit.\n");
 
 static int list(CliContext *context, AppLibrary *library)
 {

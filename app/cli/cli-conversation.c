@@ -12,16 +12,17 @@
 #include "cli-internal.h"
 #include "cli.h"
 
-static const char help[] = "Usage: lectern conversation [list]\n"
-                           "       lectern conversation show NAME\n"
-                           "       lectern conversation search WORD…         (in titles, questions, answers, quotations)\n"
-                           "       lectern conversation export NAME [FILE]   (as Markdown, to standard output without FILE)\n"
-                           "       lectern conversation rename NAME NEW-NAME\n"
-                           "       lectern conversation remove [--yes] NAME…\n"
-                           "A NAME is a number, a title, or a part of exactly one title. `lectern ask --conversation NAME` adds to it.\n\n"
-                           "  --limit N        search: at most N hits (default 10)\n"
-                           "  --force          export: write over an existing FILE\n"
-                           "  --yes            remove: do not ask\n";
+static const char *const help =
+    N_("Usage: lectern conversation [list]\n"
+       "       lectern conversation show NAME\n"
+       "       lectern conversation search WORD…         (in titles, questions, answers, quotations)\n"
+       "       lectern conversation export NAME [FILE]   (as Markdown, to standard output without FILE)\n"
+       "       lectern conversation rename NAME NEW-NAME\n"
+       "       lectern conversation remove [--yes] NAME…\n"
+       "A NAME is a number, a title, or a part of exactly one title. `lectern ask --conversation NAME` adds to it.\n\n"
+       "  --limit N        search: at most N hits (default 10)\n"
+       "  --force          export: write over an existing FILE\n"
+       "  --yes            remove: do not ask\n");
 
 typedef struct Options {
     gboolean yes, force;

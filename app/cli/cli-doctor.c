@@ -11,26 +11,44 @@
 #include "cli-internal.h"
 #include "cli.h"
 
-static const char help[] = "Usage: lectern doctor [--read-data] [--connect]\n"
-                           "Checks the installation, settings, this machine, who may read your files, the library, models and saved states,\n"
-                           "and says what is wrong and what to do about it. Changes nothing. Exit code 1 when there is a problem.\n\n"
-                           "  --read-data      read all saved states and compare their checksums, and check the search index: minutes\n"
-                           "  --connect        ask whether the place for downloads and the second machine answer; else nothing connects\n";
+static const char *const help =
+    N_("Usage: lectern doctor [--read-data] [--connect]\n"
+       "Checks the installation, settings, this machine, who may read your files, the library, models and saved states,\n"
+       "and says what is wrong and what to do about it. Changes nothing. Exit code 1 when there is a problem.\n\n"
+       "  --read-data      read all saved states and compare their checksums, and check the search index: minutes\n"
+       "  --connect        ask whether the place for downloads and the second machine answer; else nothing connects\n");
+
+static const char *area_text(const char *area)
+{
+    return g_dpgettext2(NULL, "doctor", area);
+}
 
 static void show_area(void *user, const char *area)
 {
     const CliContext *context = user;
-    if (!context->quiet && !context->json && isatty(STDERR_FILENO)) fprintf(stderr, "\rChecking: %s\033[K", area);
+    if (context->quiet || context->json || !isatty(STDERR_FILENO)) return;
+    g_autofree char *text = g_strdup_printf(_("Checking: %s"), area_text(area));
+    fprintf(stderr, "\r%s\033[K", text);
 }
 
 static void print_finding(const AppFinding *finding, const char **area)
 {
-    static const char *const marks[] = {"  ok      ", "  note    ", "  warning ", "  PROBLEM "};
-    if (*area == NULL || strcmp(*area, finding->area) != 0) printf("%s\n", finding->area);
+    /* Translators: at most 8 characters each */
+    static const char *const marks[] = {NC_("doctor", "ok"), NC_("doctor", "note"), NC_("doctor", "warning"), NC_("doctor", "PROBLEM")};
+    if (*area == NULL || strcmp(*area, finding->area) != 0) printf("%s\n", area_text(finding->area));
     *area = finding->area;
     g_autofree char *text = cli_safe_text(finding->text), *advice = cli_safe_text(finding->advice);
-    printf("%s%s\n", marks[finding->level], text);
+    const char *mark = g_dpgettext2(NULL, "doctor", marks[finding->level]);
+    printf("  %s%*s%s\n", mark, (int)MAX(8 - g_utf8_strlen(mark, -1), 1), "", text);
     if (advice[0] != '\0') printf("          %s\n", advice);
+}
+
+static void print_counts(const unsigned *counts)
+{
+    unsigned n_problems = counts[APP_FINDING_PROBLEM], n_warnings = counts[APP_FINDING_WARNING];
+    g_autofree char *problems = g_strdup_printf(ngettext("%u problem", "%u problems", n_problems), n_problems);
+    g_autofree char *warnings = g_strdup_printf(ngettext("%u warning", "%u warnings", n_warnings), n_warnings);
+    printf("\n%s, %s.\n", problems, warnings);
 }
 
 static void print_json(const GPtrArray *findings, const unsigned *counts)
@@ -65,8 +83,7 @@ int cli_doctor(CliContext *context, int argc, char **argv)
             const AppFinding *finding = g_ptr_array_index(findings, i);
             if (!context->quiet || finding->level >= APP_FINDING_WARNING) print_finding(finding, &area);
         }
-        if (!context->quiet) printf("\n%u problem%s, %u warning%s.\n", counts[APP_FINDING_PROBLEM], counts[APP_FINDING_PROBLEM] == 1 ? "" : "s", counts[APP_FINDING_WARNING],
-                                    counts[APP_FINDING_WARNING] == 1 ? "" : "s");
+        if (!context->quiet) print_counts(counts);
     }
     if (cli_interrupted()) return CLI_INTERRUPTED;
     return counts[APP_FINDING_PROBLEM] > 0 ? CLI_FAILED : CLI_OK;

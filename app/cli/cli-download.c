@@ -12,25 +12,27 @@
 #include "cli-internal.h"
 #include "cli.h"
 
-static const char download_help[] =
-    "Usage: lectern model download [OPTION…] NAME|OWNER/REPOSITORY\n"
-    "Downloads a model and installs it: a name of `lectern model catalogue`, or any repository with a dense Qwen3\n"
-    "model as safetensors or GGUF. Ctrl-C pauses; the same command goes on where it stopped. Every file is checked\n"
-    "against the hash in the repository's list before it is used, and the model is opened before it is installed.\n"
-    "Connects to the setting download.endpoint and where that leads; nothing about you or your documents is sent.\n\n"
-    "  --file FILE          which GGUF file of the repository\n"
-    "  --revision REVISION  a branch, tag or commit (default: main)\n"
-    "  --name NAME          what to call the model here\n"
-    "  --bits 8|4|as-is     how its weights are stored: 8 bits unless told otherwise, made once when all is fetched, then\n"
-    "                       mapped: half the memory of 16 bits, and faster; 4: half of that, less exact; as-is: the files\n"
-    "                       as they came\n";
+static const char *const download_help =
+    N_("Usage: lectern model download [OPTION…] NAME|OWNER/REPOSITORY\n"
+       "Downloads a model and installs it: a name of `lectern model catalogue`, or any repository with a dense Qwen3\n"
+       "model as safetensors or GGUF. Ctrl-C pauses; the same command goes on where it stopped. Every file is checked\n"
+       "against the hash in the repository's list before it is used, and the model is opened before it is installed.\n"
+       "Connects to the setting download.endpoint and where that leads; nothing about you or your documents is sent.\n\n"
+       "  --file FILE          which GGUF file of the repository\n"
+       "  --revision REVISION  a branch, tag or commit (default: main)\n"
+       "  --name NAME          what to call the model here\n"
+       "  --bits 8|4|as-is     how its weights are stored: 8 bits unless told otherwise, made once when all is fetched, then\n"
+       "                       mapped: half the memory of 16 bits, and faster; 4: half of that, less exact; as-is: the files\n"
+       "                       as they came\n");
 
-static const char downloads_help[] = "Usage: lectern model downloads [--discard NAME|OWNER/REPOSITORY]\n"
-                                     "Lists downloads that were begun and are not complete; --discard deletes what was fetched of one.\n";
+static const char *const downloads_help =
+    N_("Usage: lectern model downloads [--discard NAME|OWNER/REPOSITORY]\n"
+       "Lists downloads that were begun and are not complete; --discard deletes what was fetched of one.\n");
 
-static const char catalogue_help[] = "Usage: lectern model catalogue [--edit]\n"
-                                     "Lists models that are known to run, with size and licence. Connects to nowhere. --edit makes a copy that\n"
-                                     "you can change and add to, and says where it is.\n";
+static const char *const catalogue_help =
+    N_("Usage: lectern model catalogue [--edit]\n"
+       "Lists models that are known to run, with size and licence. Connects to nowhere. --edit makes a copy that\n"
+       "you can change and add to, and says where it is.\n");
 
 typedef struct Shown {
     const CliContext *context;

@@ -18,7 +18,7 @@ const char *cli_common_options(void);
  * message was printed. */
 bool cli_apply_settings(CliContext *context);
 
-/* "--help" anywhere before "--": prints `text` and the common options and returns true. */
+/* "--help" anywhere before "--": prints `text` (marked, untranslated) and the common options and returns true. */
 bool cli_wants_help(int argc, char **argv, const char *text);
 
 /* Options of one command, parsed by GLib, which takes them out of argv. On failure the message was printed: return CLI_USAGE. */

@@ -9,11 +9,12 @@
 #include "cli-internal.h"
 #include "cli.h"
 
-static const char help[] = "Usage: lectern library [list] [--collection NAME] [--sort added|title|updated]\n"
-                           "       lectern library show DOCUMENT [--sections]\n"
-                           "       lectern library rename DOCUMENT TITLE\n"
-                           "Lists documents, shows one with its parts, gives one another title. A DOCUMENT is its number, the\n"
-                           "beginning of its uid, its title or a part of it, or its file.\n";
+static const char *const help =
+    N_("Usage: lectern library [list] [--collection NAME] [--sort added|title|updated]\n"
+       "       lectern library show DOCUMENT [--sections]\n"
+       "       lectern library rename DOCUMENT TITLE\n"
+       "Lists documents, shows one with its parts, gives one another title. A DOCUMENT is its number, the\n"
+       "beginning of its uid, its title or a part of it, or its file.\n");
 
 static char *state_text(const AppDocument *document)
 {

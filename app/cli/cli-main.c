@@ -16,43 +16,44 @@
 #include "cli.h"
 
 static const CliCommand commands[] = {
-    {"read", "take files into the library and read them with a model", cli_read},
-    {"watch", "take in and read what comes into folders", cli_watch},
-    {"ask", "answer a question from what was read", cli_ask},
-    {"search", "find words in every document, without a model", cli_search},
-    {"library", "list, show and rename documents", cli_library},
-    {"collection", "keep documents together under a name", cli_collection},
-    {"conversation", "list, show, search, export and remove conversations", cli_conversation},
-    {"remove", "remove documents and everything kept of them", cli_remove},
-    {"cache", "look after the saved states: list, check, repair, limit", cli_cache},
-    {"model", "list, import, show, pack and remove models", cli_model},
-    {"settings", "show and change what is kept between runs", cli_settings},
-    {"doctor", "check everything, and say what to do about what is wrong", cli_doctor},
-    {"bench", "measure this machine", cli_bench},
+    {"read", N_("take files into the library and read them with a model"), cli_read},
+    {"watch", N_("take in and read what comes into folders"), cli_watch},
+    {"ask", N_("answer a question from what was read"), cli_ask},
+    {"search", N_("find words in every document, without a model"), cli_search},
+    {"library", N_("list, show and rename documents"), cli_library},
+    {"collection", N_("keep documents together under a name"), cli_collection},
+    {"conversation", N_("list, show, search, export and remove conversations"), cli_conversation},
+    {"remove", N_("remove documents and everything kept of them"), cli_remove},
+    {"cache", N_("look after the saved states: list, check, repair, limit"), cli_cache},
+    {"model", N_("list, import, show, pack and remove models"), cli_model},
+    {"settings", N_("show and change what is kept between runs"), cli_settings},
+    {"doctor", N_("check everything, and say what to do about what is wrong"), cli_doctor},
+    {"bench", N_("measure this machine"), cli_bench},
 };
 
-static const char common_options[] = "Options of every command:\n"
-                                     "  --data FOLDER    where the library is (default: $LECTERN_DATA, else ~/.local/share/lectern)\n"
-                                     "  --model NAME     a model's name or path (see `lectern model list`)\n"
-                                     "  --threads N      threads to compute with (default: all processors)\n"
-                                     "  --gpu, --no-gpu  use the GPU, or say why it cannot be used; never use it (default: for long work, if any)\n"
-                                     "  --json           results as JSON, one object a line\n"
-                                     "  --quiet          no progress\n"
-                                     "  --help           what a command does\n"
-                                     "  --version        the version\n";
+static const char *const common_options =
+    N_("Options of every command:\n"
+       "  --data FOLDER    where the library is (default: $LECTERN_DATA, else ~/.local/share/lectern)\n"
+       "  --model NAME     a model's name or path (see `lectern model list`)\n"
+       "  --threads N      threads to compute with (default: all processors)\n"
+       "  --gpu, --no-gpu  use the GPU, or say why it cannot be used; never use it (default: for long work, if any)\n"
+       "  --json           results as JSON, one object a line\n"
+       "  --quiet          no progress\n"
+       "  --help           what a command does\n"
+       "  --version        the version\n");
 
 const char *cli_common_options(void)
 {
-    return common_options;
+    return gettext(common_options);
 }
 
 static int show_help(FILE *to)
 {
-    fprintf(to, "Usage: lectern COMMAND [OPTION…] [ARGUMENT…]\n"
-                "Reads whole books and reports once with a local model, and answers questions from them with quotations.\n\n"
-                "Commands:\n");
-    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].summary);
-    fprintf(to, "\n%s\n`lectern COMMAND --help` says more. The manual: man lectern.\n", common_options);
+    fputs(_("Usage: lectern COMMAND [OPTION…] [ARGUMENT…]\n"
+            "Reads whole books and reports once with a local model, and answers questions from them with quotations.\n\n"
+            "Commands:\n"), to);
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) fprintf(to, "  %-12s %s\n", commands[i].name, gettext(commands[i].summary));
+    fprintf(to, _("\n%s\n`lectern COMMAND --help` says more. The manual: man lectern.\n"), cli_common_options());
     return to == stdout ? CLI_OK : CLI_USAGE;
 }
 

@@ -10,20 +10,20 @@
 #include "app-calibration.h"
 #include "cli-internal.h"
 
-static const char usage[] =
-    "Usage: lectern model calibrate [MODEL] [FILE] [options]\n"
-    "\n"
-    "Runs a text (FILE, or the sample book) densely and with fewer features kept of each key and query, as they are and rotated so that more\n"
-    "of a key lies in few features (measured on another part of the text), and prints for each setting:\n"
-    "perplexity, divergence from the reference (KL, nats), share of tokens with the same likeliest next token, bytes a token takes in the\n"
-    "cache, and tokens a second while answering over 8,192 cached tokens. The table and the choice are stored with the model.\n"
-    "\n"
-    "  --choose SETTING   keep to this from now on: KEYS or KEYS:QUERIES (features kept), either with :rotated after it, dense, own (as the\n"
-    "                     checkpoint says) or advised;\n"
-    "                     without FILE and --tokens nothing is measured again unless there is no table yet and advised is wanted\n"
-    "  --tokens N         so much of the text (default 4096)\n"
-    "  --against-dense    compare with dense attention also where the checkpoint was trained sparse\n"
-    "  --show             print the stored table\n";
+static const char *const usage =
+    N_("Usage: lectern model calibrate [MODEL] [FILE] [options]\n"
+       "\n"
+       "Runs a text (FILE, or the sample book) densely and with fewer features kept of each key and query, as they are and rotated so that more\n"
+       "of a key lies in few features (measured on another part of the text), and prints for each setting:\n"
+       "perplexity, divergence from the reference (KL, nats), share of tokens with the same likeliest next token, bytes a token takes in the\n"
+       "cache, and tokens a second while answering over 8,192 cached tokens. The table and the choice are stored with the model.\n"
+       "\n"
+       "  --choose SETTING   keep to this from now on: KEYS or KEYS:QUERIES (features kept), either with :rotated after it, dense, own (as the\n"
+       "                     checkpoint says) or advised;\n"
+       "                     without FILE and --tokens nothing is measured again unless there is no table yet and advised is wanted\n"
+       "  --tokens N         so much of the text (default 4096)\n"
+       "  --against-dense    compare with dense attention also where the checkpoint was trained sparse\n"
+       "  --show             print the stored table\n");
 
 typedef struct Wish {
     uint32_t k_key, k_query;
@@ -111,12 +111,12 @@ static bool choose(CliContext *context, const char *model, Wish wish, AppCalibra
     return true;
 }
 
-static const char sections_usage[] =
-    "Usage: lectern model sections [MODEL] continuous|independent\n"
-    "\n"
-    "continuous: a section is read with all before it in its document, exactly as the model would read the whole, up to its context.\n"
-    "independent: each section is read by itself: documents of any length, joined in any question. Exact for models trained for it (the\n"
-    "starter), an approximation for others; answers then say so. What was read the other way has to be read again.\n";
+static const char *const sections_usage =
+    N_("Usage: lectern model sections [MODEL] continuous|independent\n"
+       "\n"
+       "continuous: a section is read with all before it in its document, exactly as the model would read the whole, up to its context.\n"
+       "independent: each section is read by itself: documents of any length, joined in any question. Exact for models trained for it (the\n"
+       "starter), an approximation for others; answers then say so. What was read the other way has to be read again.\n");
 
 int cli_model_sections(CliContext *context, int argc, char **argv)
 {

@@ -15,17 +15,18 @@
 #include "cli-internal.h"
 #include "eng.h"
 
-static const char usage[] = "Usage:\n"
-                            "  lectern model list\n"
-                            "  lectern model info [MODEL]\n"
-                            "  lectern model import FOLDER|FILE [--name NAME] [--bits 8|4|as-is] [--plan]\n"
-                            "  lectern model pack FOLDER FILE [--bits 8|4]\n"
-                            "  lectern model remove NAME\n"
-                            "  lectern model sections [MODEL] continuous|independent\n"
-                            "  lectern model calibrate [MODEL] [FILE] [--choose SETTING] [--tokens N]\n"
-                            "  lectern model catalogue [--edit]\n"
-                            "  lectern model download NAME|OWNER/REPOSITORY [--file FILE] [--revision REVISION] [--name NAME]\n"
-                            "  lectern model downloads [--discard NAME|OWNER/REPOSITORY]\n";
+static const char *const usage =
+    N_("Usage:\n"
+       "  lectern model list\n"
+       "  lectern model info [MODEL]\n"
+       "  lectern model import FOLDER|FILE [--name NAME] [--bits 8|4|as-is] [--plan]\n"
+       "  lectern model pack FOLDER FILE [--bits 8|4]\n"
+       "  lectern model remove NAME\n"
+       "  lectern model sections [MODEL] continuous|independent\n"
+       "  lectern model calibrate [MODEL] [FILE] [--choose SETTING] [--tokens N]\n"
+       "  lectern model catalogue [--edit]\n"
+       "  lectern model download NAME|OWNER/REPOSITORY [--file FILE] [--revision REVISION] [--name NAME]\n"
+       "  lectern model downloads [--discard NAME|OWNER/REPOSITORY]\n");
 
 static int print_json(json_t *value)
 {
@@ -245,7 +246,7 @@ int cli_model(CliContext *context, int argc, char **argv)
     bool pack = take_option(&argc, argv, "--pack", false, &bad) != NULL, plan = take_option(&argc, argv, "--plan", false, &bad) != NULL;
     if (bad) return cli_usage("model", _("an option lacks its value"));
     if (take_option(&argc, argv, "--help", false, &bad) != NULL) {
-        fputs(usage, stdout);
+        fputs(gettext(usage), stdout);
         return CLI_OK;
     }
     const char *action = argc > 1 ? argv[1] : "list";

@@ -13,20 +13,20 @@
 #include "cli-intake.h"
 #include "cli-internal.h"
 
-static const char help[] =
-    "Usage: lectern read [OPTION…] FILE|FOLDER|ARCHIVE|-…\n"
-    "Takes files into the library and reads them with a model: PDF, EPUB, HTML, DOCX, ODT, RTF, Markdown and text in\n"
-    "any usual encoding; folders and archives (zip, tar, 7z, RAR) with everything in them; - is standard input.\n"
-    "What was read before is not read again; after an interruption (Ctrl-C, power cut) the same command goes on\n"
-    "where it stopped.\n\n"
-    "  --title TITLE        the document's title (one file only; default: from its first lines)\n"
-    "  --collection NAME    put the documents into this collection (made if missing)\n"
-    "  --password-file FILE the password of encrypted files is FILE's first line (default: ask, on a terminal)\n"
-    "  --ocr                read scanned pages with Tesseract, if it is installed: seconds a page\n"
-    "  --ocr-language LANG  their languages, as Tesseract calls them: eng, deu+fra (default eng); implies --ocr\n"
-    "  --dry-run            say what reading would cost in tokens, time and disk; read nothing\n"
-    "  --no-model           take files in for searching only; read nothing\n"
-    "  --watched            the folders of the setting library.watch\n";
+static const char *const help =
+    N_("Usage: lectern read [OPTION…] FILE|FOLDER|ARCHIVE|-…\n"
+       "Takes files into the library and reads them with a model: PDF, EPUB, HTML, DOCX, ODT, RTF, Markdown and text in\n"
+       "any usual encoding; folders and archives (zip, tar, 7z, RAR) with everything in them; - is standard input.\n"
+       "What was read before is not read again; after an interruption (Ctrl-C, power cut) the same command goes on\n"
+       "where it stopped.\n\n"
+       "  --title TITLE        the document's title (one file only; default: from its first lines)\n"
+       "  --collection NAME    put the documents into this collection (made if missing)\n"
+       "  --password-file FILE the password of encrypted files is FILE's first line (default: ask, on a terminal)\n"
+       "  --ocr                read scanned pages with Tesseract, if it is installed: seconds a page\n"
+       "  --ocr-language LANG  their languages, as Tesseract calls them: eng, deu+fra (default eng); implies --ocr\n"
+       "  --dry-run            say what reading would cost in tokens, time and disk; read nothing\n"
+       "  --no-model           take files in for searching only; read nothing\n"
+       "  --watched            the folders of the setting library.watch\n");
 
 typedef struct Read {
     CliContext *context;

@@ -11,10 +11,11 @@
 #include "cli-internal.h"
 #include "cli.h"
 
-static const char help[] = "Usage: lectern remove [--yes] DOCUMENT…\n"
-                           "Removes documents from the library: text, search index, saved states of every model. The files they\n"
-                           "came from stay. A DOCUMENT is a number, a title or a part of it, a file, or a pattern (\"*draft*\").\n\n"
-                           "  --yes            do not ask\n";
+static const char *const help =
+    N_("Usage: lectern remove [--yes] DOCUMENT…\n"
+       "Removes documents from the library: text, search index, saved states of every model. The files they\n"
+       "came from stay. A DOCUMENT is a number, a title or a part of it, a file, or a pattern (\"*draft*\").\n\n"
+       "  --yes            do not ask\n");
 
 static bool contains(const GArray *ids, int64_t id)
 {

@@ -10,13 +10,14 @@
 #include "cli-internal.h"
 #include "cli.h"
 
-static const char help[] = "Usage: lectern search [OPTION…] WORD…\n"
-                           "Finds passages that hold all the words; \"words in quotes\" stay together. No model is loaded.\n\n"
-                           "  --any                passages with any of the words\n"
-                           "  --values             cells of tables that a question asks for: Apple's total net sales in 2020\n"
-                           "  --in DOCUMENT        look in this document only (may be given several times)\n"
-                           "  --collection NAME    look in this collection only\n"
-                           "  --limit N            at most N passages (default 10)\n";
+static const char *const help =
+    N_("Usage: lectern search [OPTION…] WORD…\n"
+       "Finds passages that hold all the words; \"words in quotes\" stay together. No model is loaded.\n\n"
+       "  --any                passages with any of the words\n"
+       "  --values             cells of tables that a question asks for: Apple's total net sales in 2020\n"
+       "  --in DOCUMENT        look in this document only (may be given several times)\n"
+       "  --collection NAME    look in this collection only\n"
+       "  --limit N            at most N passages (default 10)\n");
 
 static void print_json(AppLibrary *library, const AppHit *hit)
 {

@@ -11,14 +11,15 @@
 #include "cli-internal.h"
 #include "cli.h"
 
-static const char help[] = "Usage: lectern settings\n"
-                           "       lectern settings KEY\n"
-                           "       lectern settings KEY VALUE…\n"
-                           "       lectern settings --unset KEY\n"
-                           "Shows all settings, one, or changes one. They are kept in a file that only you can read; environment\n"
-                           "variables go before it. As VALUE, - takes a line from standard input: a token or key given so is neither in\n"
-                           "the shell's history nor in the list of processes. library.watch takes several folders.\n\n"
-                           "  --unset KEY      back to the initial value\n";
+static const char *const help =
+    N_("Usage: lectern settings\n"
+       "       lectern settings KEY\n"
+       "       lectern settings KEY VALUE…\n"
+       "       lectern settings --unset KEY\n"
+       "Shows all settings, one, or changes one. They are kept in a file that only you can read; environment\n"
+       "variables go before it. As VALUE, - takes a line from standard input: a token or key given so is neither in\n"
+       "the shell's history nor in the list of processes. library.watch takes several folders.\n\n"
+       "  --unset KEY      back to the initial value\n");
 
 static const char *const origin_texts[] = {"initial", "file", "environment"};
 

@@ -218,7 +218,7 @@ bool cli_wants_help(int argc, char **argv, const char *text)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0) continue;
-        printf("%s\n%s", text, cli_common_options());
+        printf("%s\n%s", gettext(text), cli_common_options());
         return true;
     }
     return false;

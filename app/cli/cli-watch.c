@@ -10,12 +10,12 @@
 #include "app-watch.h"
 #include "cli-internal.h"
 
-static const char help[] =
-    "Usage: lectern watch [OPTION…] [FOLDER…]\n"
-    "Takes in and reads what comes into the folders or changes there, until Ctrl-C. Without FOLDER: those of the\n"
-    "setting library.watch (`lectern settings library.watch FOLDER…`). Documents stay when their files go.\n\n"
-    "  --collection NAME    put the documents into this collection (made if missing)\n"
-    "  --no-model           take files in for searching only; read nothing\n";
+static const char *const help =
+    N_("Usage: lectern watch [OPTION…] [FOLDER…]\n"
+       "Takes in and reads what comes into the folders or changes there, until Ctrl-C. Without FOLDER: those of the\n"
+       "setting library.watch (`lectern settings library.watch FOLDER…`). Documents stay when their files go.\n\n"
+       "  --collection NAME    put the documents into this collection (made if missing)\n"
+       "  --no-model           take files in for searching only; read nothing\n");
 
 enum { LOOK_US = 100000 };
 

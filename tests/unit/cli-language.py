@@ -2,7 +2,7 @@
 
 usage: cli-language.py LECTERN LOCALES ENCRYPTED_PDF
 """
-import os, shutil, sqlite3, subprocess, sys, tempfile
+import json, os, re, shutil, sqlite3, subprocess, sys, tempfile
 
 LECTERN, LOCALES, ENCRYPTED = sys.argv[1:]
 folder = tempfile.TemporaryDirectory(prefix="lectern-cli-")
@@ -61,6 +61,26 @@ TORN = os.path.join(folder.name, "torn.safetensors")
 with open(TORN, "w") as file:
     file.write("torn")
 check(TORN + ": too short for a safetensors file", TORN + ": zu kurz für eine safetensors-Datei", "model", "info", TORN)
+
+# Help: of each command, with the same options and subcommands.
+COMMANDS = re.findall(r"^  (\w+) +\S", run(ENGLISH, "--help")[1].split("\n\n")[1], re.M)
+assert len(COMMANDS) == 13, COMMANDS
+for words in [[], *([name] for name in COMMANDS), *(["model", name] for name in ("calibrate", "sections", "download", "downloads", "catalogue"))]:
+    english, german = run(ENGLISH, *words, "--help")[1], run(GERMAN, *words, "--help")[1]
+    assert english.startswith("Usage:") and german.startswith("Aufruf:") and "Usage" not in german and "Options of" not in german, (words, german)
+    for pattern in (r"--[a-z-]+", r"^ *(?:Usage: |Aufruf: )?lectern ([a-z -]*)"):
+        assert sorted(set(re.findall(pattern, english, re.M))) == sorted(set(re.findall(pattern, german, re.M))), (words, pattern, german)
+    assert max(map(len, german.splitlines())) <= max(130, max(map(len, english.splitlines()))), (words, german)
+    assert run(GERMAN, "--json", *words, "--help") == run(ENGLISH, "--json", *words, "--help"), words
+
+# The doctor: the same findings in other words, but for commands to copy.
+english, german = (run(language, "doctor")[1].rstrip().splitlines() for language in (ENGLISH, GERMAN))
+assert len(english) == len(german) > 20, german
+for line, words in zip(english, german):
+    assert words != line or line.strip() == "" or line.startswith("          chmod "), line
+    assert words[:10].isspace() == line[:10].isspace() and (words[:2] == "  ") == (line[:2] == "  "), words
+assert "  gut     das Startmodell ist da" in german and "  gut     die Bibliothek ist unversehrt" in german, german
+assert json.loads(run(GERMAN, "--json", "doctor")[1])["findings"][0]["text"] == "the starter model is there"
 
 # Why a document could not be read is kept in parts, and said in the language of whoever asks.
 TEXT = os.path.join(folder.name, "garden.txt")
