@@ -124,8 +124,8 @@ static size_t count_from(const float *scores, size_t n, float cut)
     return count;
 }
 
-static size_t select_tokens(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
-                            float *ret_scores, size_t ret_stride)
+static size_t select_tokens(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, const uint32_t *tokens,
+                            uint32_t *ret_tokens, float *ret_scores, size_t ret_stride)
 {
     size_t count = 0;
     for (size_t t = 0; t < n; t += 8) {
@@ -135,7 +135,7 @@ static size_t select_tokens(const float *scores, size_t stride, size_t n_rows, s
         for (unsigned mask = (unsigned)_mm256_movemask_ps(keep); mask; mask &= mask - 1) {
             size_t at = t + (unsigned)__builtin_ctz(mask);
             for (size_t r = 0; r < n_rows; r++) ret_scores[r * ret_stride + count] = scores[r * stride + at];
-            if (ret_tokens) ret_tokens[count] = (uint32_t)at;
+            if (ret_tokens) ret_tokens[count] = tokens ? tokens[at] : (uint32_t)at;
             count++;
         }
     }

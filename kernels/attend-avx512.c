@@ -99,33 +99,70 @@ AVX512_INLINE void scores_sparse(const uint8_t *units, size_t n, size_t j_count,
     }
 }
 
-/* sums [rows]: NULL where they are not wanted. */
+/* In registers: VCOMPRESSPS to memory is microcoded on Zen 4. The lanes past what is kept hold anything: were they zeroed, the instruction would
+ * still wait for what its register held before. */
+AVX512_INLINE __m512 compress(__mmask16 keep, __m512 x) { return _mm512_mask_compress_ps(x, keep, x); }
+
+AVX512_INLINE __m512i compress_tokens(__mmask16 keep, __m512i x) { return _mm512_mask_compress_epi32(x, keep, x); }
+
+AVX512_INLINE __m512i ramp_from(size_t first)
+{
+    return _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), _mm512_set1_epi32((int)first));
+}
+
+AVX512_INLINE __mmask16 any_from(const float *scores, size_t stride, size_t n_rows, const float *least)
+{
+    __mmask16 keep = 0;
+    for (size_t r = 0; r < n_rows; r++) keep |= _mm512_cmp_ps_mask(_mm512_loadu_ps(scores + r * stride), _mm512_set1_ps(least[r]), _CMP_GE_OQ);
+    return keep;
+}
+
+/* Of n units' scores, the first of them of this token. Nearly every unit has a candidate: no branch. */
+AVX512_INLINE void list_part(kern_score_list *list, const float *scores, size_t stride, size_t n_rows, size_t n, size_t token)
+{
+    const kern_score_list to = *list;
+    size_t count = to.n;
+    for (size_t u = 0; u < n; u++) {
+        __mmask16 keep = any_from(scores + u * 16, stride, n_rows, to.least);
+        _mm512_storeu_si512(to.tokens + count, compress_tokens(keep, ramp_from(token + u * 16)));
+        for (size_t r = 0; r < n_rows; r++)
+            _mm512_storeu_ps(to.scores + r * to.stride + count, compress(keep, _mm512_loadu_ps(scores + r * stride + u * 16)));
+        count += (size_t)__builtin_popcount(keep);
+    }
+    list->n = count;
+}
+
+/* sums [rows] and list: NULL where they are not wanted. */
 AVX512_INLINE void scores_sparse_all(const uint8_t *units, size_t n_units, size_t j_count, const kern_query_rows *rows, size_t n_rows, float *out,
-                                     size_t stride, row_sums *sums, const uint8_t *next)
+                                     size_t stride, row_sums *sums, const uint8_t *next, kern_score_list *list)
 {
     size_t unit_bytes = j_count * 128 + 32;
+    if (list) stride = KERN_MASS_TOKENS;
     for (size_t first = 0; first < n_units; first += PART_UNITS) {
+        float *part = out + (list ? 0 : first * 16);
         size_t end = n_units - first < PART_UNITS ? n_units : first + PART_UNITS;
         const char *ahead = later_unit(units, first + FETCH_PARTS * PART_UNITS, n_units, unit_bytes, next);
         _mm_prefetch(later_unit(units, first + TOUCH_PARTS * PART_UNITS, n_units, unit_bytes, next), _MM_HINT_T0);
-        for (size_t u = first; u < end; u += FETCH_UNITS, ahead += FETCH_UNITS * unit_bytes) {
+        for (size_t u = first; u < end; u += FETCH_UNITS, ahead += FETCH_UNITS * unit_bytes, part += FETCH_UNITS * 16) {
 #pragma GCC unroll 17
             for (size_t b = 0; b < FETCH_UNITS * unit_bytes; b += 64) _mm_prefetch(ahead + b, _MM_HINT_NTA);
-            if (u + 2 <= end) scores_sparse(units + u * unit_bytes, 2, j_count, rows, n_rows, out + u * 16, stride);
-            else scores_sparse(units + u * unit_bytes, 1, j_count, rows, n_rows, out + u * 16, stride);
+            if (u + 2 <= end) scores_sparse(units + u * unit_bytes, 2, j_count, rows, n_rows, part, stride);
+            else scores_sparse(units + u * unit_bytes, 1, j_count, rows, n_rows, part, stride);
         }
-        for (size_t r = 0; sums && r < n_rows; r++) add_part(&sums[r], out + r * stride + first * 16, end - first, first / PART_UNITS);
+        part = out + (list ? 0 : first * 16);
+        for (size_t r = 0; sums && r < n_rows; r++) add_part(&sums[r], part + r * stride, end - first, first / PART_UNITS);
+        if (list) list_part(list, part, stride, n_rows, end - first, first * 16);
     }
 }
 
 /* With the usual numbers of rows as constants: all in registers. */
 AVX512_INLINE void scores_sparse_rows(const uint8_t *units, size_t n_units, size_t j_count, const kern_query_rows *rows, float *out, size_t stride,
-                                      row_sums *sums, const uint8_t *next)
+                                      row_sums *sums, const uint8_t *next, kern_score_list *list)
 {
     switch (rows->n) {
-    case 1: scores_sparse_all(units, n_units, j_count, rows, 1, out, stride, sums, next); break;
-    case 2: scores_sparse_all(units, n_units, j_count, rows, 2, out, stride, sums, next); break;
-    default: scores_sparse_all(units, n_units, j_count, rows, rows->n, out, stride, sums, next);
+    case 1: scores_sparse_all(units, n_units, j_count, rows, 1, out, stride, sums, next, list); break;
+    case 2: scores_sparse_all(units, n_units, j_count, rows, 2, out, stride, sums, next, list); break;
+    default: scores_sparse_all(units, n_units, j_count, rows, rows->n, out, stride, sums, next, list);
     }
 }
 
@@ -172,8 +209,8 @@ static void scores(const kern_kv_format *format, const uint8_t *units, size_t n_
     const uint8_t *next = units + n_units * kern_kv_unit_bytes(format);
     if (format->key_type == KERN_KEY_CODE32) generic_scores(format, units, n_units, rows, out, stride);
     else if (format->k_key == format->d) scores_any_all(units, n_units, format->k_key, true, rows, out, stride);
-    else if (format->k_key == 16) scores_sparse_rows(units, n_units, 4, rows, out, stride, NULL, next);
-    else if (format->k_key == 8) scores_sparse_rows(units, n_units, 2, rows, out, stride, NULL, next);
+    else if (format->k_key == 16) scores_sparse_rows(units, n_units, 4, rows, out, stride, NULL, next, NULL);
+    else if (format->k_key == 8) scores_sparse_rows(units, n_units, 2, rows, out, stride, NULL, next, NULL);
     else scores_any_all(units, n_units, format->k_key, false, rows, out, stride);
 }
 
@@ -204,7 +241,7 @@ static float exp_total(const float *x, size_t n, float max)
 }
 
 static bool scores_sums(const kern_kv_format *format, const uint8_t *units, size_t n_units, const kern_query_rows *rows, float *out, size_t stride,
-                        const uint8_t *next, float *max, kern_part_sums *ret_sums)
+                        const uint8_t *next, float *max, kern_part_sums *ret_sums, kern_score_list *list)
 {
     bool usual = format->key_type == KERN_KEY_CODE8 && format->k_key != format->d && (format->k_key == 16 || format->k_key == 8);
     if (!usual || rows->n > KERN_SUMS_ROWS || n_units > KERN_SUMS_PARTS * PART_UNITS) return false;
@@ -213,8 +250,8 @@ static bool scores_sums(const kern_kv_format *format, const uint8_t *units, size
         sums[r].max = _mm512_set1_ps(max[r]);
         for (size_t p = (n_units + PART_UNITS - 1) / PART_UNITS; p < KERN_SUMS_PARTS; p++) sums[r].parts[p] = _mm512_setzero_ps();
     }
-    if (format->k_key == 16) scores_sparse_rows(units, n_units, 4, rows, out, stride, sums, next);
-    else scores_sparse_rows(units, n_units, 2, rows, out, stride, sums, next);
+    if (format->k_key == 16) scores_sparse_rows(units, n_units, 4, rows, out, stride, sums, next, list);
+    else scores_sparse_rows(units, n_units, 2, rows, out, stride, sums, next, list);
     for (size_t r = 0; r < rows->n; r++) {
         __m512 parts = sum_vectors(sums[r].parts);
         max[r] = _mm512_cvtss_f32(sums[r].max);
@@ -261,36 +298,33 @@ static size_t count_from(const float *scores, size_t n, float cut)
     return count;
 }
 
-/* Compressed in registers: VCOMPRESSPS to memory is microcoded on Zen. Without tokens every other vector has something to keep: no branch. */
-AVX512_INLINE size_t select_rows(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
-                                 float *ret_scores, size_t ret_stride)
+/* Where all tokens are looked at for those to be read, every other vector has none; elsewhere nearly every vector has some: no branch. */
+AVX512_INLINE size_t select_rows(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, const uint32_t *tokens,
+                                 uint32_t *ret_tokens, float *ret_scores, size_t ret_stride)
 {
-    const __m512i ramp = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     size_t count = 0;
     for (size_t t = 0; t < n; t += 16) {
-        __mmask16 keep = 0;
+        __mmask16 keep = any_from(scores + t, stride, n_rows, cuts);
+        if (ret_tokens && !tokens && !keep) continue;
+        if (ret_tokens)
+            _mm512_storeu_si512(ret_tokens + count, compress_tokens(keep, tokens ? _mm512_loadu_si512(tokens + t) : ramp_from(t)));
         for (size_t r = 0; r < n_rows; r++)
-            keep |= _mm512_cmp_ps_mask(_mm512_loadu_ps(scores + r * stride + t), _mm512_set1_ps(cuts[r]), _CMP_GE_OQ);
-        if (ret_tokens) {
-            if (!keep) continue;
-            _mm512_storeu_si512(ret_tokens + count, _mm512_maskz_compress_epi32(keep, _mm512_add_epi32(ramp, _mm512_set1_epi32((int)t))));
-        }
-        for (size_t r = 0; r < n_rows; r++)
-            _mm512_storeu_ps(ret_scores + r * ret_stride + count, _mm512_maskz_compress_ps(keep, _mm512_loadu_ps(scores + r * stride + t)));
+            _mm512_storeu_ps(ret_scores + r * ret_stride + count, compress(keep, _mm512_loadu_ps(scores + r * stride + t)));
         count += (size_t)__builtin_popcount(keep);
     }
     return count;
 }
 
-static size_t select_tokens(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
-                            float *ret_scores, size_t ret_stride)
+static size_t select_tokens(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, const uint32_t *tokens,
+                            uint32_t *ret_tokens, float *ret_scores, size_t ret_stride)
 {
-    if (n_rows == 1 && !ret_tokens) return select_rows(scores, stride, 1, n, cuts, NULL, ret_scores, ret_stride);
+    if (n_rows == 1 && !ret_tokens) return select_rows(scores, stride, 1, n, cuts, NULL, NULL, ret_scores, ret_stride);
+    if (n_rows == 2 && tokens) return select_rows(scores, stride, 2, n, cuts, tokens, ret_tokens, ret_scores, ret_stride);
     switch (n_rows) {
-    case 1: return select_rows(scores, stride, 1, n, cuts, ret_tokens, ret_scores, ret_stride);
-    case 2: return select_rows(scores, stride, 2, n, cuts, ret_tokens, ret_scores, ret_stride);
-    case 4: return select_rows(scores, stride, 4, n, cuts, ret_tokens, ret_scores, ret_stride);
-    default: return select_rows(scores, stride, n_rows, n, cuts, ret_tokens, ret_scores, ret_stride);
+    case 1: return select_rows(scores, stride, 1, n, cuts, tokens, ret_tokens, ret_scores, ret_stride);
+    case 2: return select_rows(scores, stride, 2, n, cuts, NULL, ret_tokens, ret_scores, ret_stride);
+    case 4: return select_rows(scores, stride, 4, n, cuts, tokens, ret_tokens, ret_scores, ret_stride);
+    default: return select_rows(scores, stride, n_rows, n, cuts, tokens, ret_tokens, ret_scores, ret_stride);
     }
 }
 

@@ -334,8 +334,8 @@ GENERIC size_t generic_count(const float *scores, size_t n, float cut)
     return count;
 }
 
-GENERIC size_t generic_select(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens,
-                              float *ret_scores, size_t ret_stride)
+GENERIC size_t generic_select(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, const uint32_t *tokens,
+                              uint32_t *ret_tokens, float *ret_scores, size_t ret_stride)
 {
     size_t count = 0;
     for (size_t t = 0; t < n; t++) {
@@ -343,7 +343,7 @@ GENERIC size_t generic_select(const float *scores, size_t stride, size_t n_rows,
         for (size_t r = 0; r < n_rows; r++) keep = keep || scores[r * stride + t] >= cuts[r];
         if (!keep) continue;
         for (size_t r = 0; r < n_rows; r++) ret_scores[r * ret_stride + count] = scores[r * stride + t];
-        if (ret_tokens) ret_tokens[count] = (uint32_t)t;
+        if (ret_tokens) ret_tokens[count] = tokens ? tokens[t] : (uint32_t)t;
         count++;
     }
     return count;

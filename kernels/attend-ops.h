@@ -54,6 +54,15 @@ typedef struct kern_part_sums {
     float parts[KERN_SUMS_PARTS], all;
 } kern_part_sums;
 
+/* Candidates among scored tokens, those where some row's score is at least `least` of that row: their numbers, counted from the first token that
+ * is scored, and what all rows score there, scores[r * stride + i], i < n. Both want room for 16 more. */
+typedef struct kern_score_list {
+    const float *least; /* [rows] */
+    uint32_t *tokens;
+    float *scores;
+    size_t stride, n;
+} kern_score_list;
+
 typedef struct kern_attend_ops {
     uint8_t table_bias; /* added to the query tables that `scores` is given */
 
@@ -75,9 +84,10 @@ typedef struct kern_attend_ops {
                    size_t stride);
     /* The same, and max [rows], the largest score of each row so far (-inf at first), is brought up to date; ret_sums [rows] are the sums of
      * exp(score - it), padding included, formed while the next keys are on their way: those at `next` follow these units.
+     * With `list` (n is 0 at first) candidates are all that remains: out is scratch for KERN_MASS_TOKENS scores of each row.
      * False, and nothing is done: not for this format, or so many rows or units; then, or where it is NULL, scores, max and exp_total do it. */
     bool (*scores_sums)(const kern_kv_format *format, const uint8_t *units, size_t n_units, const kern_query_rows *rows, float *out,
-                        size_t stride, const uint8_t *next, float *max, kern_part_sums *ret_sums);
+                        size_t stride, const uint8_t *next, float *max, kern_part_sums *ret_sums, kern_score_list *list);
     float (*max)(const float *x, size_t n);
     /* the sum of exp(x - max), n a multiple of 16; -inf and NaN weigh nothing */
     float (*exp_total)(const float *x, size_t n, float max);
@@ -87,10 +97,11 @@ typedef struct kern_attend_ops {
     float (*sum_below)(const float *weights, size_t n, float cut);
     /* how many of n scores (a multiple of 16) are at least `cut` */
     size_t (*count)(const float *scores, size_t n, float cut);
-    /* Tokens t of n (a multiple of 16) where the score of any of the n_rows rows is at least its cut, and what all rows score
-     * there: ret_scores[r * ret_stride + i]. Both want room for n + 16. Returns their number. ret_tokens NULL: the scores alone. */
-    size_t (*select)(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, uint32_t *ret_tokens, float *ret_scores,
-                     size_t ret_stride);
+    /* Of n tokens (a multiple of 16) those where the score of any of the n_rows rows is at least its cut, and what all rows score
+     * there: ret_scores[r * ret_stride + i]. Both want room for n + 16. Returns their number. tokens [n]: what they are called; NULL: 0, 1 ..
+     * ret_tokens NULL: the scores alone. */
+    size_t (*select)(const float *scores, size_t stride, size_t n_rows, size_t n, const float *cuts, const uint32_t *tokens,
+                     uint32_t *ret_tokens, float *ret_scores, size_t ret_stride);
     /* acc [n_rows][d] += weights[r * stride + i] * the value of token tokens[i] (NULL: i), i < n. The caller has
      * fetched listed rows ahead. */
     void (*gather)(const kern_kv_format *format, kern_value_rows values, const uint32_t *tokens, size_t n, const float *weights,

@@ -13,6 +13,11 @@
  * up, so that what was dropped is known, not estimated; rows that drop too much, should there be any, are read whole. Attention mass is
  * made of sums over parts of a span that the first phase forms on its way.
  *
+ * One query token over many: going through all scores twice more, for cuts and for the choice of rows, takes a third of what scoring takes.
+ * Therefore a sample is scored first and says from which score on tokens may matter; the first phase then leaves lists of those candidates in
+ * place of all scores, and cuts and values look at the lists. KV heads of which the sample says that too many tokens matter, or the candidates'
+ * mass that a cut lies lower, are done the other way.
+ *
  * Scores of one pass (some KV heads, some query tokens) are kept in scratch; passes are made small enough for it to stay
  * near the processor, and to stay bounded for a million tokens.
  */
@@ -31,15 +36,22 @@ enum {
     PASS_BYTES = 4 << 20,     /* of scores */
     PASS_ROWS_MIN_BYTES = 32 << 20, /* with several query tokens: rows share the reading of keys up to this */
     SAMPLE_TOKENS = 1024,     /* about: of a row, to see how its scores lie */
+    LISTED_TOKENS_MIN = 24 << 10, /* from which on candidates are listed in place of all scores: below, these stay near the processor */
+    LIST_BYTES = 16 << 20,    /* of lists of a pass, had they all tokens */
+    LIST_KV_MAX = 64,         /* of a pass */
+    LIST_GAP = 592,           /* entries between the lists of two items: some for what is stored past an end, the others to spread cache sets */
+    LIST_SAMPLE_STEP = 256,   /* one token in so many, but */
+    LIST_SAMPLE_MIN = 256,    /* no fewer than that are sampled for a list */
     VALUE_ITEMS = 4,          /* of one task of the values phase: one item's rows are fetched while another's are summed up */
-    CUT_BITS = 9,             /* steps of halving the interval that holds a cut */
+    CUT_BITS = 10,            /* steps of halving the interval that holds a cut */
 };
 static const double SUMS_ERROR = 5e-7; /* relative */
 static const float CUT_DEPTH = 21; /* of scores below the largest: weights of 2^-30 */
+static const float SAMPLE_MARGIN = 0.5f; /* of score, below a sample's own cut */
 static const float DROP_MASS_LEAST = 2e-6f; /* below, rounding of the sums is of the same size: nothing is dropped */
 
 
-enum { LIST_TOKENS = SPAN_TOKENS + KERN_UNIT_TOKENS };
+enum { LIST_TOKENS = SPAN_TOKENS + KERN_UNIT_TOKENS, SAMPLE_UNITS = SAMPLE_TOKENS / KERN_UNIT_TOKENS };
 
 /* Of one thread. */
 typedef struct scan_scratch {
@@ -47,6 +59,11 @@ typedef struct scan_scratch {
     uint32_t *tokens[2]; /* [LIST_TOKENS]: chosen */
     float *weights[2];   /* [group][LIST_TOKENS]: their scores, then weights; also a row's sample */
     float *highest;      /* [stride + LIST_TOKENS]: a row's highest scores, then their weights */
+    float *span_scores;  /* [group][SPAN_TOKENS]: where candidates are listed */
+    uint8_t *sample;     /* [SAMPLE_UNITS]: units of keys */
+    float *least;        /* [group]: of the KV head sampled last, the scores from which on tokens are candidates */
+    size_t sampled_kv;   /* SIZE_MAX: none in this pass */
+    bool sampled_flat;   /* too much would have to be listed */
     float *span_max;           /* [rows]: the largest scores before a span */
     kern_part_sums *span_sums; /* [rows] */
     float *tile_weights, *p, *tile, *acc, *key_scale; /* where several query tokens share the reading of values */
@@ -79,6 +96,14 @@ typedef struct scan {
     float *item_acc, *item_kept;   /* [item][row][d], [item][row] */
     uint32_t *item_read;           /* [item][query] */
     size_t redo_kv;                /* the one that is read whole; SIZE_MAX: none */
+    /* candidates in place of scores */
+    bool listed;
+    size_t list_stride, sample_tokens; /* of a row's list; about: how many are sampled */
+    uint32_t *list_tokens;         /* [kv][list_stride]: within their span, -inf being the score of padding */
+    float *list_scores;            /* [row][list_stride] */
+    uint32_t *list_ends;           /* [kv][span] */
+    float *least;                  /* [row]: all tokens that score as much are listed */
+    bool *unlisted;                /* [row]: a cut is not to be had from the list */
     const kern_tile_ops *tile_ops;
     scan_scratch threads[KERN_THREADS_MAX];
 } scan;
@@ -146,7 +171,12 @@ static size_t carve(scan *s, void *base)
     s->tables = kern_arena_take(&arena, rows, KERN_TABLE_BYTES);
     s->table_scales = kern_arena_take(&arena, rows, sizeof(float));
     s->dense = kern_arena_take(&arena, rows * s->dense_stride, sizeof(float));
-    s->scores = kern_arena_take(&arena, rows * s->stride, sizeof(float));
+    s->scores = kern_arena_take(&arena, (s->listed ? s->group : rows) * s->stride, sizeof(float)); /* listed: of a KV head that is done again */
+    s->list_tokens = kern_arena_take(&arena, s->kv_step * s->list_stride, sizeof(uint32_t));
+    s->list_scores = kern_arena_take(&arena, rows * s->list_stride, sizeof(float));
+    s->list_ends = kern_arena_take(&arena, s->listed ? s->kv_step * s->n_spans : 0, sizeof(uint32_t));
+    s->least = kern_arena_take(&arena, rows, sizeof(float));
+    s->unlisted = kern_arena_take(&arena, rows, sizeof(bool));
     s->item_max = kern_arena_take(&arena, item_rows, sizeof(float));
     s->item_sum = kern_arena_take(&arena, item_rows, sizeof(float));
     s->part_max = kern_arena_take(&arena, s->job->mass ? rows * s->n_spans : 0, sizeof(float));
@@ -171,6 +201,9 @@ static size_t carve_thread(const scan *s, void *base, scan_scratch *ret)
         ret->weights[i] = kern_arena_take(&arena, n_weights, sizeof(float));
     }
     ret->highest = kern_arena_take(&arena, s->stride + LIST_TOKENS, sizeof(float));
+    ret->span_scores = kern_arena_take(&arena, s->listed ? s->group * SPAN_TOKENS : 0, sizeof(float));
+    ret->sample = kern_arena_take(&arena, s->listed ? SAMPLE_UNITS : 0, kern_kv_unit_bytes(s->params->format));
+    ret->least = kern_arena_take(&arena, s->group, sizeof(float));
     ret->span_max = kern_arena_take(&arena, rows, sizeof(float));
     ret->span_sums = kern_arena_take(&arena, rows, sizeof(kern_part_sums));
     ret->tile_weights = kern_arena_take(&arena, s->query_step * s->group * KERN_TILE_TOKENS, sizeof(float));
@@ -192,7 +225,22 @@ static kern_status plan_threads(scan *s)
     return KERN_OK;
 }
 
-static kern_status plan_passes(scan *s)
+/* Lists of candidates for one query token, if there is enough to be left out. */
+static void plan_lists(scan *s)
+{
+    s->listed = s->job->n_queries == 1 && s->params->drop_mass >= DROP_MASS_LEAST && s->stride >= LISTED_TOKENS_MIN && s->group <= KERN_SUMS_ROWS;
+    if (!s->listed) return;
+    s->list_stride = s->stride + s->n_items * LIST_GAP;
+    size_t kv_bytes = s->list_stride * (s->group + 1) * sizeof(float), fit = kv_bytes < LIST_BYTES ? LIST_BYTES / kv_bytes : 1;
+    s->query_step = 1;
+    s->kv_step = fit < s->params->n_kv_heads ? fit : s->params->n_kv_heads;
+    if (s->kv_step > LIST_KV_MAX) s->kv_step = LIST_KV_MAX;
+    size_t wanted = s->stride / LIST_SAMPLE_STEP;
+    s->sample_tokens = wanted < LIST_SAMPLE_MIN ? LIST_SAMPLE_MIN : wanted < SAMPLE_TOKENS ? wanted : SAMPLE_TOKENS;
+}
+
+/* Otherwise KV heads and query tokens whose scores fit. */
+static void plan_steps(scan *s)
 {
     size_t query_bytes = s->group * s->stride * sizeof(float), n_queries = s->job->n_queries, n_kv = s->params->n_kv_heads;
     size_t fit = query_bytes < PASS_BYTES ? PASS_BYTES / query_bytes : 1;
@@ -207,6 +255,12 @@ static kern_status plan_passes(scan *s)
         s->kv_step = 1;
     }
     if (s->query_step * s->group > SCAN_ROWS_MAX) s->query_step = SCAN_ROWS_MAX / s->group;
+}
+
+static kern_status plan_passes(scan *s)
+{
+    plan_lists(s);
+    if (!s->listed) plan_steps(s);
     void *base = kern_context_scratch(s->context, KERN_SCRATCH_ATTEND_1, carve(s, NULL));
     if (!base) return KERN_NO_MEMORY;
     carve(s, base);
@@ -240,7 +294,7 @@ static bool hides(const scan *s, const key_span *span)
     return span->block == s->job->n_blocks || span->n % KERN_UNIT_TOKENS != 0;
 }
 
-static void hide(const scan *s, const key_span *span, float *scores)
+static void hide(const scan *s, const key_span *span, float *scores, size_t stride)
 {
     size_t end = kern_n_units(span->n) * KERN_UNIT_TOKENS;
     bool own = span->block == s->job->n_blocks;
@@ -252,7 +306,7 @@ static void hide(const scan *s, const key_span *span, float *scores)
             seen = seen > span->first ? seen - span->first : 0;
             visible = seen < visible ? seen : visible;
         }
-        for (size_t t = visible; t < end; t++) scores[r * s->stride + t] = -INFINITY;
+        for (size_t t = visible; t < end; t++) scores[r * stride + t] = -INFINITY;
     }
 }
 
@@ -275,21 +329,131 @@ static void sum_span(const scan *s, const float *scores, size_t n, float *max, k
     }
 }
 
-/* Scores and sums of one span; the largest scores of the item so far. */
-static void score_span(const scan *s, const scan_item *item, size_t index, const kern_query_rows *rows, float *max, kern_part_sums *ret_sums)
+/* Scores, or with a list candidates, and sums of one span; the largest scores of the item so far. */
+static void score_span(const scan *s, const scan_item *item, size_t index, const kern_query_rows *rows, const scan_scratch *scratch,
+                       kern_score_list *list, float *max)
 {
     const kern_kv_format *format = s->params->format;
     const key_span *span = &s->spans[index];
     size_t n_units = kern_n_units(span->n), kv_head = s->first_kv + item->kv;
-    float *scores = s->scores + item->row * s->stride + span->at;
+    float *scores = list ? scratch->span_scores : s->scores + item->row * s->stride + span->at;
+    size_t stride = list ? SPAN_TOKENS : s->stride;
     const uint8_t *units = key_span_units(span, format, kv_head, 0);
     if (s->ops->scores_sums && !hides(s, span) &&
-        s->ops->scores_sums(format, units, n_units, rows, scores, s->stride, keys_after(s, index, kv_head), max, ret_sums))
+        s->ops->scores_sums(format, units, n_units, rows, scores, stride, keys_after(s, index, kv_head), max, scratch->span_sums, list))
         return;
-    s->ops->scores(format, units, n_units, rows, scores, s->stride);
-    hide(s, span, scores);
-    for (size_t r = 0; r < s->n_rows; r++) sum_span(s, scores + r * s->stride, n_units * KERN_UNIT_TOKENS, &max[r], &ret_sums[r]);
+    s->ops->scores(format, units, n_units, rows, scores, stride);
+    hide(s, span, scores, stride);
+    for (size_t r = 0; r < s->n_rows; r++) sum_span(s, scores + r * stride, n_units * KERN_UNIT_TOKENS, &max[r], &scratch->span_sums[r]);
+    if (list)
+        list->n = s->ops->select(scores, stride, s->n_rows, n_units * KERN_UNIT_TOKENS, list->least, NULL, list->tokens, list->scores, list->stride);
 }
+
+/* Where an item's candidates begin within the list of its KV head, span after span. */
+static size_t list_start(const scan *s, size_t item)
+{
+    return s->spans[s->item_spans[item]].at + item * LIST_GAP;
+}
+
+/* A span's candidates go to `at` of the list of its KV head, padded to whole vectors; where the next span's go. */
+static size_t list_span(const scan *s, const scan_item *item, size_t index, const kern_query_rows *rows, const scan_scratch *scratch, size_t at,
+                        float *max)
+{
+    kern_score_list list = {
+        .least = scratch->least,
+        .tokens = s->list_tokens + item->kv * s->list_stride + at,
+        .scores = s->list_scores + item->row * s->list_stride + at,
+        .stride = s->list_stride,
+    };
+    score_span(s, item, index, rows, scratch, &list, max);
+    for (; list.n % KERN_UNIT_TOKENS; list.n++)
+        for (size_t r = 0; r < s->n_rows; r++) list.scores[r * list.stride + list.n] = -INFINITY;
+    s->list_ends[item->kv * s->n_spans + index] = (uint32_t)(at + list.n);
+    return at + list.n;
+}
+
+/* Somewhere among n, differently from one place to the next. */
+static size_t place_within(size_t place, size_t n)
+{
+    return ((uint32_t)place * 2654435761u >> 8) % n;
+}
+
+/* The score, at most CUT_DEPTH below the largest, that about n_wanted of a row's sample reach. */
+static float find_depth(const scan *s, float max, const float *sample, size_t n, size_t n_wanted)
+{
+    float low = max - CUT_DEPTH, high = max;
+    for (int i = 0; i < CUT_BITS; i++) {
+        float middle = (low + high) / 2;
+        if (s->ops->count(sample, n, middle) >= n_wanted) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+/* The highest cut, from `low` on, below which no more than `slack` of the sum of these n weights, relative to `max`, lies. */
+static float refine_cut(const scan *s, float max, const float *weights, size_t n, double slack, float low)
+{
+    float high = max;
+    for (int i = 0; i < CUT_BITS; i++) {
+        float middle = (low + high) / 2;
+        if ((double)s->ops->sum_below(weights, n, expf(middle - max)) <= slack) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+/* ------------------------------------------------------------------------------------------------------ samples */
+
+/* Keys of a sample for lists, one unit in each `step`, somewhere in it, as texts repeat themselves; the number of units. */
+static size_t copy_sample(const scan *s, size_t kv_head, uint8_t *sample)
+{
+    const kern_kv_format *format = s->params->format;
+    size_t n_units = s->stride / KERN_UNIT_TOKENS - 1, bytes = kern_kv_unit_bytes(format), n = 0, i = 0;
+    size_t step = 1 + (n_units - 1) / (s->sample_tokens / KERN_UNIT_TOKENS);
+    for (size_t first = 0; first < n_units; first += step) {
+        size_t here = n_units - first < step ? n_units - first : step, u = first + place_within(first, here);
+        while (i + 1 < s->n_spans && s->spans[i + 1].at <= u * KERN_UNIT_TOKENS) i++;
+        if (hides(s, &s->spans[i])) continue;
+        memcpy(sample + n++ * bytes, key_span_units(&s->spans[i], format, kv_head, u * KERN_UNIT_TOKENS - s->spans[i].at), bytes);
+    }
+    return n;
+}
+
+/* The score from which on a row's tokens are candidates: what a tenth of the sample reach, or, where the sample's own cut says that more is wanted,
+ * up to a fifth. -inf: even a third would not be enough, or the sample says nothing. */
+static float candidates_from(const scan *s, const float *sample, size_t n, float *weights)
+{
+    if (n == 0) return -INFINITY;
+    float max = s->ops->max(sample, n), least = find_depth(s, max, sample, n, n / 10);
+    double mass = (double)s->ops->exp_sum(sample, n, max, weights) * (double)s->params->drop_mass;
+    float cut = refine_cut(s, max, weights, n, mass, max - CUT_DEPTH) - SAMPLE_MARGIN;
+    if (!(cut < least)) return least;
+    if (cut < find_depth(s, max, sample, n, n / 3)) return -INFINITY;
+    float most = find_depth(s, max, sample, n, n / 5);
+    return cut > most ? cut : most;
+}
+
+/* Candidates of a KV head's rows, into scratch, the same whichever thread it is. False: not to be listed. */
+static bool find_candidates(const scan *s, const scan_item *item, const kern_query_rows *rows, scan_scratch *scratch)
+{
+    if (scratch->sampled_kv != item->kv) {
+        size_t n = copy_sample(s, s->first_kv + item->kv, scratch->sample);
+        s->ops->scores(s->params->format, scratch->sample, n, rows, scratch->weights[0], LIST_TOKENS);
+        scratch->sampled_kv = item->kv;
+        scratch->sampled_flat = false;
+        for (size_t r = 0; r < s->n_rows; r++) {
+            scratch->least[r] = candidates_from(s, scratch->weights[0] + r * LIST_TOKENS, n * KERN_UNIT_TOKENS, scratch->weights[1]);
+            if (scratch->least[r] == -INFINITY) scratch->sampled_flat = true;
+        }
+    }
+    for (size_t r = 0; r < s->n_rows && item->item == 0; r++) {
+        s->least[item->row + r] = scratch->least[r];
+        s->unlisted[item->row + r] = scratch->sampled_flat;
+    }
+    return !scratch->sampled_flat;
+}
+
+/* ------------------------------------------------------------------------------------------------------ scores */
 
 static void scan_scores(void *user, size_t index, unsigned thread)
 {
@@ -302,12 +466,16 @@ static void scan_scores(void *user, size_t index, unsigned thread)
         .dense = s->dense + item.row * s->dense_stride,
         .n = s->n_rows,
     };
-    float *max = s->item_max + item.item_row, *sum = s->item_sum + item.item_row, *before = s->threads[thread].span_max;
-    kern_part_sums *sums = s->threads[thread].span_sums;
+    scan_scratch *scratch = &((scan *)user)->threads[thread];
+    float *max = s->item_max + item.item_row, *sum = s->item_sum + item.item_row, *before = scratch->span_max;
+    kern_part_sums *sums = scratch->span_sums;
     for (size_t r = 0; r < s->n_rows; r++) max[r] = -INFINITY, sum[r] = 0;
+    if (s->listed && !find_candidates(s, &item, &rows, scratch)) return;
+    size_t list_at = list_start(s, item.item);
     for (size_t i = item.first_span; i < item.first_span + item.n_spans; i++) {
         memcpy(before, max, s->n_rows * sizeof *max);
-        score_span(s, &item, i, &rows, max, sums);
+        if (s->listed) list_at = list_span(s, &item, i, &rows, scratch, list_at, max);
+        else score_span(s, &item, i, &rows, scratch, NULL, max);
         for (size_t r = 0; r < s->n_rows; r++) {
             if (max[r] == -INFINITY) sums[r].all = 0;
             sum[r] = (max[r] > before[r] ? sum[r] * expf(before[r] - max[r]) : sum[r]) + sums[r].all;
@@ -345,22 +513,10 @@ static size_t take_sample(const scan *s, size_t row, float *sample)
     size_t step = 1 + (n_units - 1) / (SAMPLE_TOKENS / KERN_UNIT_TOKENS);
     const float *scores = s->scores + row * s->stride;
     for (size_t first = 0; first < n_units; first += step, n += KERN_UNIT_TOKENS) {
-        size_t here = n_units - first < step ? n_units - first : step, u = first + ((uint32_t)first * 2654435761u >> 8) % here;
+        size_t here = n_units - first < step ? n_units - first : step, u = first + place_within(first, here);
         memcpy(sample + n, scores + u * KERN_UNIT_TOKENS, KERN_UNIT_TOKENS * sizeof *sample);
     }
     return n;
-}
-
-/* The score, at most CUT_DEPTH below the row's largest, that about n_wanted of the sample reach. */
-static float find_depth(const scan *s, size_t row, const float *sample, size_t n, size_t n_wanted)
-{
-    float low = s->max[row] - CUT_DEPTH, high = s->max[row];
-    for (int i = 0; i < CUT_BITS; i++) {
-        float middle = (low + high) / 2;
-        if (s->ops->count(sample, n, middle) >= n_wanted) low = middle;
-        else high = middle;
-    }
-    return low;
 }
 
 /* Scores of a row at or above a cut, padded to whole units; their number. */
@@ -369,23 +525,24 @@ static size_t take_highest(const scan *s, size_t row, float cut, const scan_scra
     size_t n = 0;
     for (size_t i = 0; i < s->n_spans; i++) {
         const key_span *span = &s->spans[i];
-        n += s->ops->select(s->scores + row * s->stride + span->at, s->stride, 1, kern_n_units(span->n) * KERN_UNIT_TOKENS, &cut, NULL,
+        n += s->ops->select(s->scores + row * s->stride + span->at, s->stride, 1, kern_n_units(span->n) * KERN_UNIT_TOKENS, &cut, NULL, NULL,
                             scratch->highest + n, 0);
     }
     while (n % KERN_UNIT_TOKENS) scratch->highest[n++] = -INFINITY;
     return n;
 }
 
-/* The highest cut, from `low` on, below which no more than `slack` of these n weights' sum lies. */
-static float refine_cut(const scan *s, size_t row, const float *weights, size_t n, double slack, float low)
+/* The same from a list of candidates, which has them all. */
+static size_t take_listed(const scan *s, size_t row, float cut, const scan_scratch *scratch)
 {
-    float high = s->max[row];
-    for (int i = 0; i < CUT_BITS; i++) {
-        float middle = (low + high) / 2;
-        if ((double)s->ops->sum_below(weights, n, expf(middle - s->max[row])) <= slack) low = middle;
-        else high = middle;
+    const uint32_t *ends = s->list_ends + row / s->n_rows * s->n_spans;
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_items; i++) {
+        size_t first = list_start(s, i), end = ends[s->item_spans[i + 1] - 1];
+        n += s->ops->select(s->list_scores + row * s->list_stride + first, 0, 1, end - first, &cut, NULL, NULL, scratch->highest + n, 0);
     }
-    return low;
+    while (n % KERN_UNIT_TOKENS) scratch->highest[n++] = -INFINITY;
+    return n;
 }
 
 /* The score below which no more than the allowed mass lies. */
@@ -393,12 +550,18 @@ static float find_cut(const scan *s, size_t row, const scan_scratch *scratch)
 {
     double total = s->totals[row], allowed = ((double)s->params->drop_mass - SUMS_ERROR) * total;
     if (s->params->drop_mass < DROP_MASS_LEAST || !(allowed > 0)) return -FLT_MAX;
+    if (s->listed) {
+        float lowest = s->max[row] - CUT_DEPTH, depth = s->least[row] > lowest ? s->least[row] : lowest;
+        size_t n = take_listed(s, row, depth, scratch);
+        double slack = (double)s->ops->exp_sum(scratch->highest, n, s->max[row], scratch->highest) - (total - allowed);
+        return slack >= 0 ? refine_cut(s, s->max[row], scratch->highest, n, slack, depth) : -FLT_MAX;
+    }
     size_t n_sample = take_sample(s, row, scratch->weights[0]);
     for (size_t part = 16; part >= 4; part /= 4) {
-        float depth = find_depth(s, row, scratch->weights[0], n_sample, n_sample / part);
+        float depth = find_depth(s, s->max[row], scratch->weights[0], n_sample, n_sample / part);
         size_t n = take_highest(s, row, depth, scratch);
         double slack = (double)s->ops->exp_sum(scratch->highest, n, s->max[row], scratch->highest) - (total - allowed);
-        if (slack >= 0) return refine_cut(s, row, scratch->highest, n, slack, depth);
+        if (slack >= 0) return refine_cut(s, s->max[row], scratch->highest, n, slack, depth);
     }
     return -FLT_MAX;
 }
@@ -408,8 +571,10 @@ static void scan_cuts(void *user, size_t index, unsigned thread)
 {
     const scan *s = user;
     if (kern_context_cancelled(s->context)) return;
+    if (s->listed && s->unlisted[index]) return;
     find_total(s, index / s->n_rows, index % s->n_rows);
     s->cuts[index] = find_cut(s, index, &s->threads[thread]);
+    if (s->listed) s->unlisted[index] = s->cuts[index] == -FLT_MAX;
 }
 
 /* ------------------------------------------------------------------------------------------------------ values */
@@ -433,6 +598,14 @@ static void multiply_span(const scan *s, const scan_item *item, const key_span *
     for (size_t i = 0; i < s->n_rows * s->d; i++) acc[i] += scratch->acc[i];
 }
 
+/* Whether a KV head of this pass is done again, not from lists. */
+static bool leaves_out(const scan *s, size_t kv)
+{
+    for (size_t r = kv * s->n_rows; s->listed && r < (kv + 1) * s->n_rows; r++)
+        if (s->unlisted[r]) return true;
+    return false;
+}
+
 /* What one query token wants of a span: the rows chosen, or all of them where the gaps are not worth it. */
 typedef struct value_pick {
     const key_span *span; /* NULL: nothing */
@@ -441,11 +614,17 @@ typedef struct value_pick {
     unsigned buffer; /* of scratch */
 } value_pick;
 
-static size_t choose_tokens(const scan *s, size_t row, const key_span *span, uint32_t *ret_tokens, float *ret_scores)
+static size_t choose_tokens(const scan *s, size_t item, size_t row, const key_span *span, uint32_t *ret_tokens, float *ret_scores)
 {
+    if (s->listed) {
+        size_t kv = row / s->n_rows, index = (size_t)(span - s->spans), first = index > 0 ? s->list_ends[kv * s->n_spans + index - 1] : 0;
+        if (index == s->item_spans[item]) first = list_start(s, item);
+        return s->ops->select(s->list_scores + row * s->list_stride + first, s->list_stride, s->group, s->list_ends[kv * s->n_spans + index] - first,
+                              s->cuts + row, s->list_tokens + kv * s->list_stride + first, ret_tokens, ret_scores, LIST_TOKENS);
+    }
     if (s->cuts[row] == -FLT_MAX) return span->n; /* then so are those of the other heads, or they do not matter */
     return s->ops->select(s->scores + row * s->stride + span->at, s->stride, s->group, kern_n_units(span->n) * KERN_UNIT_TOKENS,
-                          s->cuts + row, ret_tokens, ret_scores, LIST_TOKENS);
+                          s->cuts + row, NULL, ret_tokens, ret_scores, LIST_TOKENS);
 }
 
 /* Into the second cache: as many prefetches into the first one wait for each other, and most rows still come late. */
@@ -479,8 +658,8 @@ static void pick_values(const scan *s, const scan_item *item, const key_span *sp
     unsigned buffer = 1 - last->buffer;
     value_pick pick = {.span = span, .kv = item->kv, .row = item->row + q * s->group,
                        .item_row = item->item_row + q * s->group, .buffer = buffer};
-    pick.n = choose_tokens(s, pick.row, span, scratch->tokens[buffer], scratch->weights[buffer]);
-    pick.all = pick.n * 4 > span->n;
+    pick.n = choose_tokens(s, item->item, pick.row, span, scratch->tokens[buffer], scratch->weights[buffer]);
+    pick.all = pick.n * 4 > span->n && !s->listed;
     if (pick.all) pick.n = span->n;
     else fetch_rows(s->params->format, key_span_values(span, s->params->format, s->first_kv + item->kv, 0), scratch->tokens[buffer], pick.n);
     s->item_read[(item->kv * s->n_items + item->item) * s->n_queries + q] += (uint32_t)pick.n;
@@ -495,7 +674,7 @@ static void read_span(const scan *s, const scan_item *item, const key_span *span
     bool may_multiply = s->n_rows >= PRODUCT_ROWS_MIN && s->n_queries > 1;
     for (size_t q = 0; q < s->n_queries && may_multiply; q++) {
         unsigned buffer = 1 - last->buffer;
-        sum += choose_tokens(s, item->row + q * s->group, span, scratch->tokens[buffer], scratch->weights[buffer]);
+        sum += choose_tokens(s, item->item, item->row + q * s->group, span, scratch->tokens[buffer], scratch->weights[buffer]);
     }
     if (sum * 2 > span->n * s->n_queries) {
         uint32_t *read = s->item_read + (item->kv * s->n_items + item->item) * s->n_queries;
@@ -516,6 +695,7 @@ static void scan_values(void *user, size_t index, unsigned thread)
     value_pick last = {0};
     for (size_t i = first; i < end && i < first + VALUE_ITEMS; i++) {
         scan_item item = item_of(s, offset + i);
+        if (leaves_out(s, item.kv)) continue;
         memset(s->item_acc + item.item_row * s->d, 0, s->n_rows * s->d * sizeof(float));
         memset(s->item_kept + item.item_row, 0, s->n_rows * sizeof(float));
         memset(s->item_read + (offset + i) * s->n_queries, 0, s->n_queries * sizeof(uint32_t));
@@ -543,12 +723,21 @@ static void add_mass(const scan *s, size_t kv)
     }
 }
 
+/* Always, unless rounding had its way. */
+static bool keeps_bound(const scan *s, size_t kv)
+{
+    if (leaves_out(s, kv)) return true;
+    for (size_t r = kv * s->n_rows; r < (kv + 1) * s->n_rows; r++)
+        if (s->dropped[r] > (double)s->params->drop_mass) return false;
+    return true;
+}
+
 /* One KV head of the pass: outputs of all its rows, and what was left out. */
 static void merge_rows(void *user, size_t index, unsigned thread)
 {
     const scan *s = user;
+    if (leaves_out(s, index)) return;
     if (s->redo_kv != SIZE_MAX) index = s->redo_kv;
-    else if (s->job->mass) add_mass(s, index);
     size_t d = s->d, kv_head = s->first_kv + index, n_tokens = 0;
     for (size_t i = 0; i < s->n_spans; i++) n_tokens += s->spans[i].n;
     for (size_t r = 0; r < s->n_rows; r++) {
@@ -567,14 +756,8 @@ static void merge_rows(void *user, size_t index, unsigned thread)
         float *out = s->job->out + query * s->job->out_stride + head * d;
         for (size_t f = 0; f < d; f++) out[f] = sums[f] * factor;
     }
-}
-
-/* Always, unless rounding had its way. */
-static bool keeps_bound(const scan *s, size_t kv)
-{
-    for (size_t r = kv * s->n_rows; r < (kv + 1) * s->n_rows; r++)
-        if (s->dropped[r] > (double)s->params->drop_mass) return false;
-    return true;
+    bool again = s->listed && !keeps_bound(s, index);
+    if (s->job->mass && s->redo_kv == SIZE_MAX && !again) add_mass(s, index);
 }
 
 static void count(scan *s)
@@ -583,7 +766,7 @@ static void count(scan *s)
     size_t cached = 0;
     for (size_t b = 0; b < job->n_blocks; b++) cached += job->blocks[b].n_tokens;
     for (size_t kv = 0; kv < s->n_kv; kv++)
-        for (size_t r = 0; r < s->n_rows; r++) {
+        for (size_t r = 0; r < s->n_rows && !leaves_out(s, kv); r++) {
             double mass = s->dropped[kv * s->n_rows + r];
             uint64_t read = 0, visible = cached + kern_own_visible(job, s->first_query + r / s->group);
             for (size_t i = 0; i < s->n_items; i++) read += s->item_read[(kv * s->n_items + i) * s->n_queries + r / s->group];
@@ -594,9 +777,13 @@ static void count(scan *s)
         }
 }
 
-/* Values of one KV head again, all of them. */
+/* Values of one KV head again, all of them: its scores are needed, or it is left for later. */
 static void read_whole(scan *s, kern_pool *pool, size_t kv)
 {
+    if (s->listed) {
+        s->unlisted[kv * s->n_rows] = true;
+        return;
+    }
     s->redo_kv = kv;
     for (size_t r = kv * s->n_rows; r < (kv + 1) * s->n_rows; r++) s->cuts[r] = -FLT_MAX;
     kern_pool_run(pool, n_value_tasks(s, 1), scan_values, s);
@@ -614,6 +801,7 @@ static void run_pass(scan *s)
         kern_rows_copy(s->ops, s->params, s->job->queries, s->job->first_query + s->first_query, s->n_queries, s->first_kv + kv,
                        s->tables + row * KERN_TABLE_BYTES, s->table_scales + row, s->dense + row * s->dense_stride);
     }
+    for (unsigned thread = 0; thread < kern_pool_n_threads(pool); thread++) s->threads[thread].sampled_kv = SIZE_MAX;
     kern_pool_run(pool, n_tasks, scan_scores, s);
     if (kern_context_cancelled(s->context)) return;
     kern_pool_run(pool, s->n_kv * s->n_rows, scan_cuts, s);
@@ -624,6 +812,22 @@ static void run_pass(scan *s)
     for (size_t kv = 0; kv < s->n_kv; kv++)
         if (!keeps_bound(s, kv)) read_whole(s, pool, kv);
     count(s);
+}
+
+/* What lists did not do, one KV head at a time. */
+static void run_unlisted(scan *s)
+{
+    size_t first_kv = s->first_kv, n_kv = s->n_kv;
+    uint64_t again = 0;
+    for (size_t kv = 0; kv < n_kv; kv++) again |= (uint64_t)leaves_out(s, kv) << kv;
+    s->listed = false;
+    s->n_kv = 1;
+    for (size_t kv = 0; kv < n_kv && !kern_context_cancelled(s->context); kv++) {
+        s->first_kv = first_kv + kv;
+        if (again >> kv & 1) run_pass(s);
+    }
+    s->listed = true;
+    s->first_kv = first_kv;
 }
 
 kern_status kern_attend_scan(kern_context *context, const kern_attend_ops *ops, const kern_attend_params *params, kern_attend_job *job)
@@ -652,6 +856,7 @@ kern_status kern_attend_scan(kern_context *context, const kern_attend_ops *ops, 
             s.n_kv = params->n_kv_heads - s.first_kv < s.kv_step ? params->n_kv_heads - s.first_kv : s.kv_step;
             s.n_queries = job->n_queries - s.first_query < s.query_step ? job->n_queries - s.first_query : s.query_step;
             run_pass(&s);
+            if (s.listed && !kern_context_cancelled(context)) run_unlisted(&s);
             if (kern_context_cancelled(context)) return KERN_CANCELLED;
         }
     kern_mass_report(job, s.mass);

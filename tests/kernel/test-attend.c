@@ -140,6 +140,34 @@ static void check_blocks_and_own(void)
 
 /* ------------------------------------------------------------------------------------------------- drop, masses */
 
+static size_t n_tokens(const fixture *f)
+{
+    size_t n = f->with_own ? f->own_before + f->n_queries : 0;
+    for (size_t b = 0; b < f->n_blocks; b++) n += f->block_tokens[b];
+    return n;
+}
+
+/* After attending: what was left out, and what that does to the outputs. */
+static void compare_dropped(const fixture *f)
+{
+    assert_true(f->job.ret_dropped_mass_max <= (double)f->drop_mass);
+    assert_true(f->job.ret_dropped_mass <= f->job.ret_dropped_mass_max * (double)(f->n_queries * f->n_heads) + 1e-12);
+    assert_true(f->job.ret_rows_read <= f->job.ret_rows && f->job.ret_rows_read > 0);
+    assert_int_equal(f->job.ret_rows, f->n_queries == 1 ? n_tokens(f) * f->n_heads : f->job.ret_rows);
+    double *weights = fixture_alloc(n_tokens(f) * sizeof *weights), out[KERN_HEAD_DIM_MAX];
+    for (size_t q = 0; q < f->n_queries; q++)
+        for (size_t h = 0; h < f->n_heads; h++) {
+            fixture_reference(f, q, h, weights, out);
+            for (size_t d = 0; d < f->format.d; d++) {
+                /* values of the fixture stay below 16; several query tokens may share tiles of rounded weights */
+                bool rounded = f->n_queries > 1 && f->format.value_type <= KERN_VALUE_Q8;
+                double bound = 2 * (double)f->drop_mass * 16 + (rounded ? 16 * (rounds_to_parts() ? 0x1p-6 : 0x1p-8) : 1e-4);
+                assert_true(fabs(out[d] - (double)f->out[(q * f->n_heads + h) * f->format.d + d]) <= bound);
+            }
+        }
+    free(weights);
+}
+
 static void check_drop(void)
 {
     const float drops[] = {0, 1e-4f, 1e-3f, 1e-2f, 0.3f};
@@ -149,24 +177,30 @@ static void check_drop(void)
                      .n_queries = 1 + 10 * (i & 1), .with_own = true, .peak = 6, .drop_mass = drops[i / 3], .seed = 50 + (unsigned)i};
         fixture_make(&f, 1);
         assert_int_equal(fixture_attend(&f), KERN_OK);
-        assert_true(f.job.ret_dropped_mass_max <= (double)f.drop_mass);
-        assert_true(f.job.ret_dropped_mass <= f.job.ret_dropped_mass_max * (double)(f.n_queries * f.n_heads) + 1e-12);
-        assert_true(f.job.ret_rows_read <= f.job.ret_rows && f.job.ret_rows_read > 0);
+        compare_dropped(&f);
         if (f.drop_mass >= 1e-2f) assert_true(f.job.ret_rows_read < f.job.ret_rows); /* peaked enough for something to go */
-        double *weights = fixture_alloc(5000 * sizeof *weights), out[KERN_HEAD_DIM_MAX];
-        for (size_t q = 0; q < f.n_queries; q++)
-            for (size_t h = 0; h < f.n_heads; h++) {
-                fixture_reference(&f, q, h, weights, out);
-                for (size_t d = 0; d < f.format.d; d++) {
-                    /* values of the fixture stay below 16; several query tokens may share tiles of rounded weights */
-                    bool rounded = f.n_queries > 1 && f.format.value_type <= KERN_VALUE_Q8;
-                    double bound = 2 * (double)f.drop_mass * 16 + (rounded ? 16 * (rounds_to_parts() ? 0x1p-6 : 0x1p-8) : 1e-4);
-                    assert_true(fabs(out[d] - (double)f.out[(q * f.n_heads + h) * f.format.d + d]) <= bound);
-                }
-            }
-        free(weights);
         fixture_free(&f);
     }
+}
+
+/* Parts of blocks; with own tokens these have the rest. */
+static void compare_masses(const fixture *f)
+{
+    double sum = 0, *want = fixture_alloc(f->n_parts * sizeof *want), *weights = fixture_alloc(n_tokens(f) * sizeof *weights), out[KERN_HEAD_DIM_MAX];
+    for (size_t q = 0; q < f->n_queries; q++)
+        for (size_t h = 0; h < f->n_heads; h++) {
+            fixture_reference(f, q, h, weights, out);
+            size_t at = 0;
+            for (size_t b = 0; b < f->n_blocks; b++)
+                for (size_t t = 0; t < f->block_tokens[b]; t++) want[f->mass_first[b] + t / 64] += weights[at++];
+        }
+    for (size_t p = 0; p < f->n_parts; p++) {
+        sum += (double)f->mass[p];
+        assert_true(fabs((double)f->mass[p] - want[p]) <= 1e-4 * (want[p] + 1));
+    }
+    if (!f->with_own) assert_true(fabs(sum / (double)(f->n_queries * f->n_heads) - 1) < 1e-5);
+    free(weights);
+    free(want);
 }
 
 static void check_masses(void)
@@ -177,20 +211,39 @@ static void check_masses(void)
                      .with_mass = true, .peak = 4, .drop_mass = 1e-2f, .seed = 60};
         fixture_make(&f, 2);
         assert_int_equal(fixture_attend(&f), KERN_OK);
-        double sum = 0, want[32] = {0}, *weights = fixture_alloc(5000 * sizeof *weights), out[KERN_HEAD_DIM_MAX];
-        for (size_t q = 0; q < f.n_queries; q++)
-            for (size_t h = 0; h < f.n_heads; h++) {
-                fixture_reference(&f, q, h, weights, out);
-                size_t at = 0;
-                for (size_t b = 0; b < f.n_blocks; b++)
-                    for (size_t t = 0; t < f.block_tokens[b]; t++) want[f.mass_first[b] + t / 64] += weights[at++];
-            }
-        for (size_t p = 0; p < f.n_parts; p++) {
-            sum += (double)f.mass[p];
-            assert_true(fabs((double)f.mass[p] - want[p]) <= 1e-4 * (want[p] + 1));
-        }
-        assert_true(fabs(sum / (double)(f.n_queries * f.n_heads) - 1) < 1e-5);
-        free(weights);
+        compare_masses(&f);
+        fixture_free(&f);
+    }
+}
+
+/* So many tokens that candidates are listed in place of scores: softmax flat (nothing is listed), broad (some KV heads are done again) and peaked;
+ * one thread and three. */
+static void check_lists(void)
+{
+    static const struct {
+        const kern_kv_format *format;
+        float peak;
+    } cases[] = {{&SFA_Q4, 0.2f}, {&SFA_Q8, 2.7f}, {&DENSE_Q8, 2.3f}, {&GPT2, 2.6f}, {&SFA_Q4, 6}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fixture f = {.format = *cases[i].format, .n_heads = i % 2 ? 4 : 8, .n_kv_heads = 4, .n_blocks = 3,
+                     .block_tokens = {13000, 41, 12000}, .own_before = 33, .n_queries = 1, .with_own = true, .with_mass = true,
+                     .peak = cases[i].peak, .drop_mass = 1e-3f, .seed = 65 + (unsigned)i};
+        size_t n = f.n_heads * f.format.d;
+        fixture_make(&f, 1);
+        assert_int_equal(fixture_attend(&f), KERN_OK);
+        compare_dropped(&f);
+        compare_masses(&f);
+        if (cases[i].peak >= 3) assert_true(f.job.ret_rows_read < f.job.ret_rows / 4);
+        float *out = fixture_alloc(n * sizeof *out), *mass = fixture_alloc(f.n_parts * sizeof *mass);
+        memcpy(out, f.out, n * sizeof *out);
+        memcpy(mass, f.mass, f.n_parts * sizeof *mass);
+        kern_context_free(f.context);
+        assert_int_equal(kern_context_new(3, false, &f.context), KERN_OK);
+        assert_int_equal(fixture_attend(&f), KERN_OK);
+        assert_memory_equal(out, f.out, n * sizeof *out);
+        assert_memory_equal(mass, f.mass, f.n_parts * sizeof *mass);
+        free(out);
+        free(mass);
         fixture_free(&f);
     }
 }
@@ -377,6 +430,7 @@ ISA_TEST(groups)
 ISA_TEST(blocks_and_own)
 ISA_TEST(drop)
 ISA_TEST(masses)
+ISA_TEST(lists)
 ISA_TEST(threads)
 ISA_TEST(no_common_feature)
 ISA_TEST(small_beside_large)
@@ -394,7 +448,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_groups),            cmocka_unit_test(test_blocks_and_own), cmocka_unit_test(test_drop),
         cmocka_unit_test(test_masses),            cmocka_unit_test(test_threads),      cmocka_unit_test(test_no_common_feature),
         cmocka_unit_test(test_several_jobs),      cmocka_unit_test(test_block_scores), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_small_beside_large), cmocka_unit_test(test_huge),
+        cmocka_unit_test(test_small_beside_large), cmocka_unit_test(test_huge),         cmocka_unit_test(test_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

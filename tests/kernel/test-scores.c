@@ -1,6 +1,6 @@
 /* test-scores.c: scores and their sums formed in one go, on each instruction set that does so, against the portable operations.
  *
- * Owns: numbers of units and rows, tails of parts, zeros, huge values, largest scores known before; what the operation must refuse.
+ * Owns: numbers of units and rows, tails of parts, zeros, huge values, largest scores known before, candidates; what the operation must refuse.
  * Does not own: attention as a whole (test-attend.c).
  */
 #include "attend-fixture.h"
@@ -37,6 +37,8 @@ typedef struct scores_case {
     uint8_t biased[ROWS_MAX * KERN_TABLE_BYTES];
     float scales[ROWS_MAX];
     float want[ROWS_MAX * STRIDE], got[ROWS_MAX * STRIDE];
+    float want_listed[ROWS_MAX * STRIDE], listed[ROWS_MAX * STRIDE];
+    uint32_t want_tokens[STRIDE], tokens[STRIDE];
 } scores_case;
 
 static float next_random(uint32_t *state) { return fixture_random(state); }
@@ -60,6 +62,27 @@ static void fill(scores_case *c, uint32_t seed, float query_scale)
     for (size_t r = 0; r < ROWS_MAX; r++) c->scales[r] = query_scale * (1 + (float)r / 4);
 }
 
+/* With a list, the same sums, and of the same scores the candidates: those that reach what some token has. After `compare`. */
+static void compare_list(const kern_attend_ops *ops, scores_case *c, size_t n_units, size_t n_rows, const float *before, const float *want_max,
+                         const kern_part_sums *want_sums)
+{
+    float max[ROWS_MAX], least[ROWS_MAX], part[ROWS_MAX * KERN_MASS_TOKENS];
+    kern_part_sums sums[ROWS_MAX];
+    size_t n = n_units * KERN_UNIT_TOKENS;
+    memcpy(max, before, sizeof max);
+    for (size_t r = 0; r < n_rows; r++) least[r] = c->want[r * STRIDE + (n / 3 + 5 * r) % n];
+    kern_score_list list = {.least = least, .tokens = c->tokens, .scores = c->listed, .stride = STRIDE};
+    kern_query_rows rows = {.tables = c->biased, .scales = c->scales, .n = n_rows};
+    assert_true(ops->scores_sums(&c->format, c->units, n_units, &rows, part, KERN_MASS_TOKENS, c->units, max, sums, &list));
+    size_t n_listed = kern_attend_portable.select(c->want, STRIDE, n_rows, n, least, NULL, c->want_tokens, c->want_listed, STRIDE);
+    assert_int_equal(list.n, n_listed);
+    assert_true(n_listed > 0);
+    assert_memory_equal(c->tokens, c->want_tokens, n_listed * sizeof *c->tokens);
+    for (size_t r = 0; r < n_rows; r++) assert_memory_equal(c->listed + r * STRIDE, c->want_listed + r * STRIDE, n_listed * sizeof(float));
+    assert_memory_equal(max, want_max, n_rows * sizeof *max);
+    assert_memory_equal(sums, want_sums, n_rows * sizeof *sums);
+}
+
 /* Scores must be the same bit for bit; sums as those of the portable exponentials, and largest scores exactly. */
 static void compare(const char *name, const kern_attend_ops *ops, scores_case *c, size_t n_units, size_t n_rows, const float *before)
 {
@@ -72,7 +95,7 @@ static void compare(const char *name, const kern_attend_ops *ops, scores_case *c
     memset(sums, 0xff, sizeof sums);
     kern_attend_portable.scores(&c->format, c->units, n_units, &plain, c->want, STRIDE);
     for (size_t i = 0; i < ROWS_MAX * STRIDE; i++) c->got[i] = -1234;
-    assert_true(ops->scores_sums(&c->format, c->units, n_units, &rows, c->got, STRIDE, c->units, max, sums));
+    assert_true(ops->scores_sums(&c->format, c->units, n_units, &rows, c->got, STRIDE, c->units, max, sums, NULL));
     for (size_t r = 0; r < n_rows; r++) {
         size_t n = n_units * KERN_UNIT_TOKENS;
         const float *scores = c->want + r * STRIDE;
@@ -94,6 +117,7 @@ static void compare(const char *name, const kern_attend_ops *ops, scores_case *c
         }
         if (!(fabs((double)sums[r].all - all) <= 3e-6 * all + 0x1p-116)) fail_msg("%s, row %zu: %.9g in all, not %.9g", name, r, (double)sums[r].all, all);
     }
+    compare_list(ops, c, n_units, n_rows, before, max, sums);
 }
 
 typedef void (*set_check)(const char *name, const kern_attend_ops *ops, scores_case *c);
@@ -154,13 +178,13 @@ static void check_refusals(const char *name, const kern_attend_ops *ops, scores_
     float max[ROWS_MAX + 1] = {0};
     kern_part_sums sums[ROWS_MAX + 1];
     kern_query_rows rows = {.tables = c->biased, .scales = c->scales, .n = ROWS_MAX + 1};
-    assert_false(ops->scores_sums(&c->format, c->units, 1, &rows, c->got, STRIDE, c->units, max, sums));
+    assert_false(ops->scores_sums(&c->format, c->units, 1, &rows, c->got, STRIDE, c->units, max, sums, NULL));
     rows.n = 1;
-    assert_false(ops->scores_sums(&c->format, c->units, UNITS_MAX + 1, &rows, c->got, STRIDE, c->units, max, sums));
+    assert_false(ops->scores_sums(&c->format, c->units, UNITS_MAX + 1, &rows, c->got, STRIDE, c->units, max, sums, NULL));
     c->format.k_key = 12;
-    assert_false(ops->scores_sums(&c->format, c->units, 1, &rows, c->got, STRIDE, c->units, max, sums));
+    assert_false(ops->scores_sums(&c->format, c->units, 1, &rows, c->got, STRIDE, c->units, max, sums, NULL));
     c->format.k_key = c->format.d;
-    assert_false(ops->scores_sums(&c->format, c->units, 1, &rows, c->got, STRIDE, c->units, max, sums));
+    assert_false(ops->scores_sums(&c->format, c->units, 1, &rows, c->got, STRIDE, c->units, max, sums, NULL));
 }
 
 static void test_tails(void **state) { for_each_set(check_tails); }
