@@ -38,7 +38,6 @@ enum {
     SAMPLE_TOKENS = 1024,     /* about: of a row, to see how its scores lie */
     LISTED_TOKENS_MIN = 24 << 10, /* from which on candidates are listed in place of all scores: below, these stay near the processor */
     LIST_BYTES = 16 << 20,    /* of lists of a pass, had they all tokens */
-    LIST_KV_MAX = 64,         /* of a pass */
     LIST_GAP = 592,           /* entries between the lists of two items: some for what is stored past an end, the others to spread cache sets */
     LIST_SAMPLE_STEP = 256,   /* one token in so many, but */
     LIST_SAMPLE_MIN = 256,    /* no fewer than that are sampled for a list */
@@ -85,7 +84,8 @@ typedef struct scan {
     /* limits of a pass */
     size_t kv_step, query_step;
     /* the pass at hand; arrays over [kv_step] first */
-    size_t first_kv, n_kv, first_query, n_queries, n_rows;
+    size_t n_kv, first_query, n_queries, n_rows;
+    size_t *kv_heads;              /* [kv]: which they are */
     uint8_t *tables;               /* [row][128] */
     float *table_scales, *dense;   /* [row], [row][d] */
     float *scores;                 /* [row][stride] */
@@ -99,6 +99,8 @@ typedef struct scan {
     /* candidates in place of scores */
     bool listed;
     size_t list_stride, sample_tokens; /* of a row's list; about: how many are sampled */
+    size_t again_step;             /* limit of a pass over KV heads that lists did not do */
+    size_t *again;                 /* which they are */
     uint32_t *list_tokens;         /* [kv][list_stride]: within their span, -inf being the score of padding */
     float *list_scores;            /* [row][list_stride] */
     uint32_t *list_ends;           /* [kv][span] */
@@ -168,10 +170,12 @@ static size_t carve(scan *s, void *base)
 {
     kern_arena arena = {.base = base};
     size_t rows = s->kv_step * s->query_step * s->group, item_rows = rows * s->n_items, d = s->d;
+    s->kv_heads = kern_arena_take(&arena, s->kv_step, sizeof *s->kv_heads);
+    s->again = kern_arena_take(&arena, s->kv_step, sizeof *s->again);
     s->tables = kern_arena_take(&arena, rows, KERN_TABLE_BYTES);
     s->table_scales = kern_arena_take(&arena, rows, sizeof(float));
     s->dense = kern_arena_take(&arena, rows * s->dense_stride, sizeof(float));
-    s->scores = kern_arena_take(&arena, (s->listed ? s->group : rows) * s->stride, sizeof(float)); /* listed: of a KV head that is done again */
+    s->scores = kern_arena_take(&arena, (s->listed ? s->again_step * s->group : rows) * s->stride, sizeof(float));
     s->list_tokens = kern_arena_take(&arena, s->kv_step * s->list_stride, sizeof(uint32_t));
     s->list_scores = kern_arena_take(&arena, rows * s->list_stride, sizeof(float));
     s->list_ends = kern_arena_take(&arena, s->listed ? s->kv_step * s->n_spans : 0, sizeof(uint32_t));
@@ -225,21 +229,7 @@ static kern_status plan_threads(scan *s)
     return KERN_OK;
 }
 
-/* Lists of candidates for one query token, if there is enough to be left out. */
-static void plan_lists(scan *s)
-{
-    s->listed = s->job->n_queries == 1 && s->params->drop_mass >= DROP_MASS_LEAST && s->stride >= LISTED_TOKENS_MIN && s->group <= KERN_SUMS_ROWS;
-    if (!s->listed) return;
-    s->list_stride = s->stride + s->n_items * LIST_GAP;
-    size_t kv_bytes = s->list_stride * (s->group + 1) * sizeof(float), fit = kv_bytes < LIST_BYTES ? LIST_BYTES / kv_bytes : 1;
-    s->query_step = 1;
-    s->kv_step = fit < s->params->n_kv_heads ? fit : s->params->n_kv_heads;
-    if (s->kv_step > LIST_KV_MAX) s->kv_step = LIST_KV_MAX;
-    size_t wanted = s->stride / LIST_SAMPLE_STEP;
-    s->sample_tokens = wanted < LIST_SAMPLE_MIN ? LIST_SAMPLE_MIN : wanted < SAMPLE_TOKENS ? wanted : SAMPLE_TOKENS;
-}
-
-/* Otherwise KV heads and query tokens whose scores fit. */
+/* KV heads and query tokens whose scores fit. */
 static void plan_steps(scan *s)
 {
     size_t query_bytes = s->group * s->stride * sizeof(float), n_queries = s->job->n_queries, n_kv = s->params->n_kv_heads;
@@ -257,10 +247,24 @@ static void plan_steps(scan *s)
     if (s->query_step * s->group > SCAN_ROWS_MAX) s->query_step = SCAN_ROWS_MAX / s->group;
 }
 
+/* Lists of candidates for one query token, if there is enough to be left out. */
+static void plan_lists(scan *s)
+{
+    s->again_step = s->kv_step;
+    s->listed = s->job->n_queries == 1 && s->params->drop_mass >= DROP_MASS_LEAST && s->stride >= LISTED_TOKENS_MIN && s->group <= KERN_SUMS_ROWS;
+    if (!s->listed) return;
+    s->list_stride = s->stride + s->n_items * LIST_GAP;
+    size_t kv_bytes = s->list_stride * (s->group + 1) * sizeof(float), fit = kv_bytes < LIST_BYTES ? LIST_BYTES / kv_bytes : 1;
+    s->kv_step = fit < s->params->n_kv_heads ? fit : s->params->n_kv_heads;
+    if (s->again_step > s->kv_step) s->again_step = s->kv_step;
+    size_t wanted = s->stride / LIST_SAMPLE_STEP;
+    s->sample_tokens = wanted < LIST_SAMPLE_MIN ? LIST_SAMPLE_MIN : wanted < SAMPLE_TOKENS ? wanted : SAMPLE_TOKENS;
+}
+
 static kern_status plan_passes(scan *s)
 {
+    plan_steps(s);
     plan_lists(s);
-    if (!s->listed) plan_steps(s);
     void *base = kern_context_scratch(s->context, KERN_SCRATCH_ATTEND_1, carve(s, NULL));
     if (!base) return KERN_NO_MEMORY;
     carve(s, base);
@@ -311,10 +315,11 @@ static void hide(const scan *s, const key_span *span, float *scores, size_t stri
 }
 
 /* The keys that the same thread most likely reads after those of a span. */
-static const uint8_t *keys_after(const scan *s, size_t span, size_t kv_head)
+static const uint8_t *keys_after(const scan *s, size_t span, size_t kv)
 {
+    size_t kv_head = s->kv_heads[kv], next = kv + 1 < s->n_kv ? s->kv_heads[kv + 1] : (kv_head + 1) % s->params->n_kv_heads;
     if (span + 1 < s->n_spans) return key_span_units(&s->spans[span + 1], s->params->format, kv_head, 0);
-    return key_span_units(&s->spans[0], s->params->format, kv_head + 1 < s->params->n_kv_heads ? kv_head + 1 : 0, 0);
+    return key_span_units(&s->spans[0], s->params->format, next, 0);
 }
 
 /* One row's largest score so far and sums over a span, from its scores. */
@@ -335,12 +340,12 @@ static void score_span(const scan *s, const scan_item *item, size_t index, const
 {
     const kern_kv_format *format = s->params->format;
     const key_span *span = &s->spans[index];
-    size_t n_units = kern_n_units(span->n), kv_head = s->first_kv + item->kv;
+    size_t n_units = kern_n_units(span->n);
     float *scores = list ? scratch->span_scores : s->scores + item->row * s->stride + span->at;
     size_t stride = list ? SPAN_TOKENS : s->stride;
-    const uint8_t *units = key_span_units(span, format, kv_head, 0);
+    const uint8_t *units = key_span_units(span, format, s->kv_heads[item->kv], 0);
     if (s->ops->scores_sums && !hides(s, span) &&
-        s->ops->scores_sums(format, units, n_units, rows, scores, stride, keys_after(s, index, kv_head), max, scratch->span_sums, list))
+        s->ops->scores_sums(format, units, n_units, rows, scores, stride, keys_after(s, index, item->kv), max, scratch->span_sums, list))
         return;
     s->ops->scores(format, units, n_units, rows, scores, stride);
     hide(s, span, scores, stride);
@@ -437,7 +442,7 @@ static float candidates_from(const scan *s, const float *sample, size_t n, float
 static bool find_candidates(const scan *s, const scan_item *item, const kern_query_rows *rows, scan_scratch *scratch)
 {
     if (scratch->sampled_kv != item->kv) {
-        size_t n = copy_sample(s, s->first_kv + item->kv, scratch->sample);
+        size_t n = copy_sample(s, s->kv_heads[item->kv], scratch->sample);
         s->ops->scores(s->params->format, scratch->sample, n, rows, scratch->weights[0], LIST_TOKENS);
         scratch->sampled_kv = item->kv;
         scratch->sampled_flat = false;
@@ -591,7 +596,7 @@ static void multiply_span(const scan *s, const scan_item *item, const key_span *
         for (size_t r = 0; r < s->n_rows; r++)
             kept[r] += s->ops->exp_sum(scores + r * s->stride, kern_n_units(n) * KERN_UNIT_TOKENS, s->max[item->row + r],
                                        scratch->tile_weights + r * KERN_TILE_TOKENS);
-        s->tile_ops->expand(format, key_span_values(span, format, s->first_kv + item->kv, first), n, scratch->tile, scratch->key_scale);
+        s->tile_ops->expand(format, key_span_values(span, format, s->kv_heads[item->kv], first), n, scratch->tile, scratch->key_scale);
         s->tile_ops->weights(scratch->tile_weights, KERN_TILE_TOKENS, n, s->n_rows, scratch->key_scale, scratch->p);
         s->tile_ops->product(scratch->p, scratch->tile, s->n_rows, s->d, NULL, scratch->acc);
     }
@@ -648,7 +653,7 @@ static void add_values(const scan *s, const value_pick *pick, const scan_scratch
         for (size_t i = n; i < n_padded && !pick->all; i++) weights[g * LIST_TOKENS + i] = -INFINITY;
         s->item_kept[pick->item_row + g] += s->ops->exp_sum(scores + g * stride, n_padded, s->max[pick->row + g], weights + g * LIST_TOKENS);
     }
-    s->ops->gather(s->params->format, key_span_values(pick->span, s->params->format, s->first_kv + pick->kv, 0),
+    s->ops->gather(s->params->format, key_span_values(pick->span, s->params->format, s->kv_heads[pick->kv], 0),
                    pick->all ? NULL : scratch->tokens[pick->buffer], n, weights, LIST_TOKENS, s->group, s->item_acc + pick->item_row * s->d);
 }
 
@@ -661,7 +666,7 @@ static void pick_values(const scan *s, const scan_item *item, const key_span *sp
     pick.n = choose_tokens(s, item->item, pick.row, span, scratch->tokens[buffer], scratch->weights[buffer]);
     pick.all = pick.n * 4 > span->n && !s->listed;
     if (pick.all) pick.n = span->n;
-    else fetch_rows(s->params->format, key_span_values(span, s->params->format, s->first_kv + item->kv, 0), scratch->tokens[buffer], pick.n);
+    else fetch_rows(s->params->format, key_span_values(span, s->params->format, s->kv_heads[item->kv], 0), scratch->tokens[buffer], pick.n);
     s->item_read[(item->kv * s->n_items + item->item) * s->n_queries + q] += (uint32_t)pick.n;
     add_values(s, last, scratch);
     *last = pick;
@@ -738,7 +743,7 @@ static void merge_rows(void *user, size_t index, unsigned thread)
     const scan *s = user;
     if (leaves_out(s, index)) return;
     if (s->redo_kv != SIZE_MAX) index = s->redo_kv;
-    size_t d = s->d, kv_head = s->first_kv + index, n_tokens = 0;
+    size_t d = s->d, kv_head = s->kv_heads[index], n_tokens = 0;
     for (size_t i = 0; i < s->n_spans; i++) n_tokens += s->spans[i].n;
     for (size_t r = 0; r < s->n_rows; r++) {
         float sums[KERN_HEAD_DIM_MAX] = {0};
@@ -798,7 +803,7 @@ static void run_pass(scan *s)
     s->n_rows = s->n_queries * s->group;
     for (size_t kv = 0; kv < s->n_kv; kv++) {
         size_t row = kv * s->n_rows;
-        kern_rows_copy(s->ops, s->params, s->job->queries, s->job->first_query + s->first_query, s->n_queries, s->first_kv + kv,
+        kern_rows_copy(s->ops, s->params, s->job->queries, s->job->first_query + s->first_query, s->n_queries, s->kv_heads[kv],
                        s->tables + row * KERN_TABLE_BYTES, s->table_scales + row, s->dense + row * s->dense_stride);
     }
     for (unsigned thread = 0; thread < kern_pool_n_threads(pool); thread++) s->threads[thread].sampled_kv = SIZE_MAX;
@@ -814,20 +819,19 @@ static void run_pass(scan *s)
     count(s);
 }
 
-/* What lists did not do, one KV head at a time. */
+/* What lists did not do. */
 static void run_unlisted(scan *s)
 {
-    size_t first_kv = s->first_kv, n_kv = s->n_kv;
-    uint64_t again = 0;
-    for (size_t kv = 0; kv < n_kv; kv++) again |= (uint64_t)leaves_out(s, kv) << kv;
+    size_t n = 0;
+    for (size_t kv = 0; kv < s->n_kv; kv++)
+        if (leaves_out(s, kv)) s->again[n++] = s->kv_heads[kv];
     s->listed = false;
-    s->n_kv = 1;
-    for (size_t kv = 0; kv < n_kv && !kern_context_cancelled(s->context); kv++) {
-        s->first_kv = first_kv + kv;
-        if (again >> kv & 1) run_pass(s);
+    for (size_t first = 0; first < n && !kern_context_cancelled(s->context); first += s->again_step) {
+        s->n_kv = n - first < s->again_step ? n - first : s->again_step;
+        memcpy(s->kv_heads, s->again + first, s->n_kv * sizeof *s->kv_heads);
+        run_pass(s);
     }
     s->listed = true;
-    s->first_kv = first_kv;
 }
 
 kern_status kern_attend_scan(kern_context *context, const kern_attend_ops *ops, const kern_attend_params *params, kern_attend_job *job)
@@ -851,9 +855,10 @@ kern_status kern_attend_scan(kern_context *context, const kern_attend_ops *ops, 
     }
     if (status == KERN_OK) status = plan_passes(&s);
     if (status != KERN_OK) return status;
-    for (s.first_kv = 0; s.first_kv < params->n_kv_heads; s.first_kv += s.kv_step)
+    for (size_t first_kv = 0; first_kv < params->n_kv_heads; first_kv += s.kv_step)
         for (s.first_query = 0; s.first_query < job->n_queries; s.first_query += s.query_step) {
-            s.n_kv = params->n_kv_heads - s.first_kv < s.kv_step ? params->n_kv_heads - s.first_kv : s.kv_step;
+            s.n_kv = params->n_kv_heads - first_kv < s.kv_step ? params->n_kv_heads - first_kv : s.kv_step;
+            for (size_t kv = 0; kv < s.n_kv; kv++) s.kv_heads[kv] = first_kv + kv;
             s.n_queries = job->n_queries - s.first_query < s.query_step ? job->n_queries - s.first_query : s.query_step;
             run_pass(&s);
             if (s.listed && !kern_context_cancelled(context)) run_unlisted(&s);
