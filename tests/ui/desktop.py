@@ -291,6 +291,25 @@ class Desktop:
             except Exception:
                 pass
 
+    def top_levels(self, most=100):
+        """What can be seen, from the top of the tree down, level by level, not far: what lies over all else, a toast, comes within twenty nodes. It
+        goes after seconds: on a slow machine, whoever goes through all the pages below it comes too late."""
+        level = [self.app]
+        while level:
+            below = []
+            for node in level:
+                try:
+                    if node.get_role_name() != "application" and not node.get_state_set().contains(self.atspi.StateType.VISIBLE):
+                        continue
+                    yield node
+                    below.extend(self.children_of(node))
+                except Exception:
+                    pass
+                most -= 1
+                if most == 0:
+                    return
+            level = below
+
     def text(self, node):
         if node.get_text_iface():
             return self.atspi.Text.get_text(node, 0, self.atspi.Text.get_character_count(node))
@@ -347,10 +366,10 @@ class Desktop:
 
     # ------------------------------------------------------------------------------------------------------------ using
 
-    def press(self, name, role="push button", root=None):
-        """A button by its name, of the window root if several have one: its own action, as a screen reader's user presses it."""
+    def press(self, name, role="push button", root=None, above=False):
+        """A button by its name, of the window root if several have one: its own action, as a screen reader's user presses it. above: of a toast."""
         def act():
-            for node in self.visible(root):  # a menu's button is a button within one of the same name, of which one acts
+            for node in self.top_levels() if above else self.visible(root):  # a menu's button is a button within one of the same name, of which one acts
                 if role in (None, node.get_role_name()) and self.is_named(node, name) and node.get_action_iface() and \
                         node.get_n_actions() > 0 and self.is_placed(node):
                     jitter()
@@ -411,8 +430,14 @@ class Desktop:
         width, height = map(int, self.size.split("x"))
         return Picture(width, height, subprocess.run(["import", "-window", "root", "-depth", "8", "rgb:-"], capture_output=True, check=True).stdout)
 
+    def toast(self, words, window=None):
+        """The toast that says so, held: it stays for as long as the pointer is on it, and what it offers with it."""
+        def find():
+            return next((node for node in self.top_levels() if node.get_role_name() == "label" and words in self.text(node) and self.is_placed(node)), None)
+        self.click(self.wait(find, "a toast “%s”" % words), window=window, repeat=0)
+
     def click(self, node, button="1", repeat=1, at=(0.5, 0.5), window=None):
-        """With the pointer, in the middle of what is there, or elsewhere in it; in the main window, or another by its title."""
+        """With the pointer, in the middle of what is there, or elsewhere in it; in the main window, or another by its title. repeat 0: only points."""
         seen = [None]
 
         def settled():  # it has a place, and has kept it
@@ -425,8 +450,8 @@ class Desktop:
         subprocess.run(["xdotool", "windowfocus", "--sync", x_window], check=False, capture_output=True)
         # Moved, be it by a pixel: what came to lie under a pointer at rest does not get its presses.
         move = ["mousemove", "--window", x_window]
-        subprocess.run(["xdotool", *move, str(x + 1), str(y), *move, str(x), str(y), "click", "--repeat", str(repeat), "--delay", "60", button],
-                       check=True)
+        press = ["click", "--repeat", str(repeat), "--delay", "60", button] if repeat > 0 else []
+        subprocess.run(["xdotool", *move, str(x + 1), str(y), *move, str(x), str(y), *press], check=True)
 
     def click_until(self, outcome, role, name=None, contains=None, **how):
         """Clicks on what is so called, wherever that is by then, until it has done what it should: lists are filled and moved while one aims.

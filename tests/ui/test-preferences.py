@@ -74,7 +74,10 @@ with Desktop() as desktop:
     desktop.press("Verify")
     desktop.find("label", "1 section is sound.")
     desktop.press("Remove saved states; the document stays")
-    desktop.press("Undo")  # at once: it is offered for seconds
+    desktop.toast("“A note” removed", window="Preferences")
+    desktop.find("label", contains="Nothing is saved yet")
+    assert len(desktop.lectern("cache", "list")) == 1
+    desktop.press("Undo", above=True)
     desktop.find("label", contains="starter · used")
     assert len(desktop.lectern("cache", "list")) == 1
     desktop.press("Remove saved states; the document stays")

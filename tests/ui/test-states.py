@@ -55,8 +55,9 @@ def check_last_removed(desktop):
     desktop.find("list item", contains="The Only One, Ready")
     desktop.click_until(lambda: desktop.look("label", "1 selected"), "label", "The Only One")
     desktop.key("Delete")
+    desktop.toast("“The Only One” removed")
     desktop.gone("list item", contains="The Only One")
-    desktop.press("Undo")
+    desktop.press("Undo", above=True)
     desktop.find("list item", contains="The Only One, Ready")
     assert desktop.stop() == 0
 
