@@ -106,7 +106,7 @@ void ui_document_removal_begin(UiRemovals *removals, UiContext *context, UiDocum
     }
     if (removal->to_read->len > 0) run(removal, WORK_STOP, removal->to_read);
     hide(context, removal->documents, true);
-    g_autofree char *text = n_documents == 1 ? g_strdup_printf(_("“%s” removed"), title != NULL ? title : "")
+    g_autofree char *text = n_documents == 1 ? ui_removals_dup_text(title != NULL ? title : "")
                                              : g_strdup_printf(ngettext("%u document removed", "%u documents removed", n_documents), (unsigned)n_documents);
     ui_removals_add(removals, text, &kind, removal);
 }

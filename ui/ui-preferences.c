@@ -130,7 +130,7 @@ void ui_preferences_remove(GtkWidget *page, const UiPreferencesRemoval *what)
     g_object_ref(removal->what.context);
     g_hash_table_ref(removal->what.hidden);
     g_hash_table_add(removal->what.hidden, g_strdup(what->key));
-    g_autofree char *text = g_strdup_printf(_("“%s” removed"), what->name);
+    g_autofree char *text = ui_removals_dup_text(what->name);
     ui_removals_add(window->removals, text, &kind, removal);
     what->changed(page);
 }

@@ -56,6 +56,12 @@ static void free_pending(gpointer data, GClosure *closure)
     g_free(data);
 }
 
+char *ui_removals_dup_text(const char *name)
+{
+    g_autofree char *title = ui_toast_shorten(name);
+    return g_strdup_printf(_("“%s” removed"), title);
+}
+
 void ui_removals_add(UiRemovals *removals, const char *text, const UiRemovalKind *kind, gpointer removal)
 {
     Pending *pending = g_new0(Pending, 1);

@@ -23,6 +23,7 @@ typedef struct UiRemovalKind {
 /* add_toast puts a toast on the screen; it takes it. */
 UiRemovals *ui_removals_new(void (*add_toast)(gpointer user, AdwToast *toast), gpointer user);
 void ui_removals_free(UiRemovals *removals); /* NULL is fine; what is pending is forgotten now */
+char *ui_removals_dup_text(const char *name); /* what is told of one thing by its name; g_free */
 /* The removal is hidden already, and taken. text: what is told, no markup. */
 void ui_removals_add(UiRemovals *removals, const char *text, const UiRemovalKind *kind, gpointer removal);
 bool ui_removals_undo(UiRemovals *removals); /* the latest; false: there is none */

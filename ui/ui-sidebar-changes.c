@@ -132,7 +132,7 @@ static void remove_it(UiSidebar *self, gint64 id, const char *name, bool is_coll
     ui_sidebar_load(self);
     if (is_collection && id == self->shown_collection) gtk_widget_activate_action(GTK_WIDGET(self), "win.show-library", "x", (gint64)0);
     if (!is_collection && id == self->shown_conversation) gtk_widget_activate_action(GTK_WIDGET(self), "win.leave-conversation", NULL);
-    g_autofree char *text = g_strdup_printf(_("“%s” removed"), name);
+    g_autofree char *text = ui_removals_dup_text(name);
     ui_removals_add(self->removals, text, &kind, removal);
 }
 

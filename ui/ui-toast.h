@@ -12,6 +12,7 @@ G_BEGIN_DECLS
 AdwToast *ui_toast_new(const char *words); /* no markup */
 void ui_toast_fit(AdwToast *toast, GtkWidget *window); /* before it is shown there, when it has its button */
 void ui_toast_set_words(AdwToast *toast, const char *words); /* of one that ui_toast_new made, also while it is shown */
+char *ui_toast_shorten(const char *title); /* for words that end behind it and must be seen; g_free */
 
 G_END_DECLS
 
