@@ -65,7 +65,8 @@ static void check_private(AppDoctor *doctor, const char *folder, const char *wha
     }
     if (walk.n_foreign > 0) {
         g_autofree char *n = app_format_count(walk.n_foreign);
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, _("Were they made with sudo? Give them back to yourself with chown."), _("%s of %s belong to another user (%s)"), n, what,
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, _("Were they made with sudo? Give them back to yourself with chown."),
+                       _("%s of %s belong to another user (%s)"), n, what,
                        walk.examples->str);
     }
     if (g_access(folder, R_OK | W_OK | X_OK) != 0)
@@ -117,7 +118,8 @@ static void check_search_index(AppDoctor *doctor, const char *path)
     if (good)
         app_doctor_add(doctor, APP_FINDING_GOOD, "", _("the search index agrees with the texts"));
     else
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, _("Remove and read the documents again; their files are untouched."), _("the search index is damaged: %s"), error->message);
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, _("Remove and read the documents again; their files are untouched."),
+                       _("the search index is damaged: %s"), error->message);
     app_db_close(db);
 }
 
@@ -156,7 +158,8 @@ static const char *find_obstacle(const AppDoctor *doctor, const char *path)
 void app_doctor_check_library(AppDoctor *doctor)
 {
     if (!doctor->has_library) {
-        app_doctor_add(doctor, APP_FINDING_GOOD, "", _("there is no library yet; `lectern read FILE` begins one in %s"), doctor->options->data_folder);
+        app_doctor_add(doctor, APP_FINDING_GOOD, "", _("there is no library yet; `lectern read FILE` begins one in %s"),
+                       doctor->options->data_folder);
         return;
     }
     g_autofree char *path = g_build_filename(doctor->options->data_folder, "library.sqlite", NULL), *faults = NULL;
@@ -201,7 +204,8 @@ static void check_budget(AppDoctor *doctor, eng_cache *cache)
     uint64_t budget = eng_cache_get_budget(cache), used = eng_cache_used_bytes(cache);
     g_autofree char *limit = app_format_bytes(budget), *there = app_format_bytes(used), *free_text = app_format_bytes(doctor->free_bytes);
     bool tight = doctor->free_bytes > 0 && budget > used && budget - used > doctor->free_bytes;
-    app_doctor_add(doctor, tight ? APP_FINDING_WARNING : APP_FINDING_GOOD, tight ? _("`lectern cache limit SIZE` sets a lower limit, so that old states go before the disk is full.") : "",
+    app_doctor_add(doctor, tight ? APP_FINDING_WARNING : APP_FINDING_GOOD,
+                   tight ? _("`lectern cache limit SIZE` sets a lower limit, so that old states go before the disk is full.") : "",
                    tight ? _("saved states take %s of their limit of %s, and only %s are free on the disk") : _("saved states take %s of their limit of %s"), there,
                    limit, free_text);
 }
@@ -236,7 +240,9 @@ void app_doctor_check_caches(AppDoctor *doctor)
         g_autofree char *index = g_build_filename(folder, "index.sqlite", NULL);
         const char *obstacle = find_obstacle(doctor, index);
         g_autofree char *message = app_engine_dup_message(&error);
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, obstacle != NULL ? obstacle : _("`lectern cache rebuild-index` makes the index anew from the files."), _("the saved states cannot be opened: %s"), message);
+        app_doctor_add(doctor, APP_FINDING_PROBLEM,
+                       obstacle != NULL ? obstacle : _("`lectern cache rebuild-index` makes the index anew from the files."),
+                       _("the saved states cannot be opened: %s"), message);
         return;
     }
     Damage damage = {.examples = g_string_new(NULL)};
@@ -246,14 +252,16 @@ void app_doctor_check_caches(AppDoctor *doctor)
         g_autofree char *message = app_engine_dup_message(&error);
         app_doctor_add(doctor, APP_FINDING_PROBLEM, "", _("the saved states cannot be checked: %s"), message);
     } else if (damage.n > 0) {
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, read_data ? _("`lectern cache repair --read-data` deletes what is damaged; it is read again when needed.") : _("`lectern cache repair` deletes what is damaged; it is read again when needed."),
+        app_doctor_add(doctor, APP_FINDING_PROBLEM,
+                       read_data ? _("`lectern cache repair --read-data` deletes what is damaged; it is read again when needed.") : _("`lectern cache repair` deletes what is damaged; it is read again when needed."),
                        ngettext("the saved states are damaged in %u place: %s%s", "the saved states are damaged in %u places: %s%s", damage.n), damage.n,
                        damage.examples->str, damage.n > SHOWN_MAX ? "; …" : "");
     } else {
         g_autofree char *n_sections = app_format_count(report.n_records), *n_files = app_format_count(report.n_files);
         g_autofree char *sections = g_strdup_printf(ngettext("%s saved section", "%s saved sections", report.n_records), n_sections);
         g_autofree char *files = g_strdup_printf(ngettext("%s file", "%s files", report.n_files), n_files);
-        app_doctor_add(doctor, APP_FINDING_GOOD, read_data ? "" : _("`lectern doctor --read-data` compares the checksums of all data too."), _("%s in %s: whole"), sections,
+        app_doctor_add(doctor, APP_FINDING_GOOD, read_data ? "" : _("`lectern doctor --read-data` compares the checksums of all data too."),
+                       _("%s in %s: whole"), sections,
                        files);
     }
     check_budget(doctor, cache);

@@ -71,7 +71,8 @@ static void check_resource(AppDoctor *doctor, const char *name, const char *what
     if (g_access(path, R_OK) == 0)
         app_doctor_add(doctor, APP_FINDING_GOOD, "", _("%s is there"), what);
     else
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, _("Install Lectern again, or set LECTERN_RESOURCES to the folder that holds it."), _("%s is missing: %s"), what, path);
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, _("Install Lectern again, or set LECTERN_RESOURCES to the folder that holds it."),
+                       _("%s is missing: %s"), what, path);
 }
 
 static bool take_block(void *user, const AppExtractBlock *block, GError **error)
@@ -162,7 +163,8 @@ static void check_installation(AppDoctor *doctor)
     if (app_extract_can_ocr(NULL, &reason))
         app_doctor_add(doctor, APP_FINDING_GOOD, "", _("Tesseract is there to read scanned pages (--ocr)"));
     else
-        app_doctor_add(doctor, APP_FINDING_NOTE, _("Only needed for scanned pages: install tesseract-ocr and the data of your languages."), _("scanned pages cannot be read: %s"),
+        app_doctor_add(doctor, APP_FINDING_NOTE, _("Only needed for scanned pages: install tesseract-ocr and the data of your languages."),
+                       _("scanned pages cannot be read: %s"),
                        reason != NULL ? reason : _("Tesseract is not installed"));
 }
 
@@ -174,10 +176,12 @@ static void check_remote_setting(AppDoctor *doctor)
     bool enabled = app_settings_get_boolean(doctor->settings, APP_SETTING_REMOTE_ENABLED);
     g_autoptr(AppRemote) remote = app_remote_new(doctor->settings, NULL);
     if (enabled && remote == NULL) {
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, _("Set remote.url, or `lectern settings remote.enabled no`."), _("a second machine shall answer, but none is set"));
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, _("Set remote.url, or `lectern settings remote.enabled no`."),
+                       _("a second machine shall answer, but none is set"));
     } else if (remote != NULL) {
         g_autofree char *words = app_remote_describe(remote);
-        app_doctor_add(doctor, APP_FINDING_NOTE, enabled ? _("`lectern settings remote.enabled no` keeps answers here; `--local` does for one question.") : "",
+        app_doctor_add(doctor, APP_FINDING_NOTE,
+                       enabled ? _("`lectern settings remote.enabled no` keeps answers here; `--local` does for one question.") : "",
                        enabled ? _("a second machine is set, and answers by default. %s") : _("a second machine is set, used with --remote alone. %s"), words);
     } else {
         app_doctor_add(doctor, APP_FINDING_GOOD, "", _("nothing leaves this machine: no second machine is set"));
@@ -192,7 +196,8 @@ static void check_settings(AppDoctor *doctor)
     }
     g_autoptr(GPtrArray) faults = app_settings_list_faults(doctor->settings);
     for (guint i = 0; i < faults->len; i++)
-        app_doctor_add(doctor, APP_FINDING_WARNING, _("`lectern settings` shows what is in force and changes it."), "%s", (const char *)g_ptr_array_index(faults, i));
+        app_doctor_add(doctor, APP_FINDING_WARNING, _("`lectern settings` shows what is in force and changes it."), "%s",
+                       (const char *)g_ptr_array_index(faults, i));
     if (faults->len == 0) app_doctor_add(doctor, APP_FINDING_GOOD, "", _("the settings are valid"));
     g_autofree char *endpoint = app_settings_get_text(doctor->settings, APP_SETTING_ENDPOINT);
     app_doctor_add(doctor, APP_FINDING_GOOD, "", _("models are downloaded from %s"), endpoint);
@@ -203,7 +208,8 @@ static void check_settings(AppDoctor *doctor)
     g_auto(GStrv) folders = app_settings_get_folders(doctor->settings, APP_SETTING_WATCH);
     for (size_t i = 0; folders[i] != NULL; i++)
         if (!g_file_test(folders[i], G_FILE_TEST_IS_DIR))
-            app_doctor_add(doctor, APP_FINDING_WARNING, _("`lectern settings library.watch FOLDER…` sets others."), _("the watched folder %s is not there"), folders[i]);
+            app_doctor_add(doctor, APP_FINDING_WARNING, _("`lectern settings library.watch FOLDER…` sets others."),
+                           _("the watched folder %s is not there"), folders[i]);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- machine */
@@ -230,7 +236,8 @@ static void check_gpu(AppDoctor *doctor, const char *model_path)
     if (eng_runtime_new(model, &options, &runtime, &error) == ENG_OK) {
         eng_gpu_info info;
         eng_runtime_get_gpu(runtime, &info);
-        app_doctor_add(doctor, info.failed ? APP_FINDING_WARNING : APP_FINDING_GOOD, info.failed ? _("Everything works without it, slower.") : "", "GPU: %s%s%s", info.name,
+        app_doctor_add(doctor, info.failed ? APP_FINDING_WARNING : APP_FINDING_GOOD, info.failed ? _("Everything works without it, slower.") : "",
+                       "GPU: %s%s%s", info.name,
                        info.note[0] != '\0' ? "; " : "", info.note);
     } else {
         g_autofree char *message = app_engine_dup_message(&error);
@@ -247,7 +254,8 @@ static void check_disk(AppDoctor *doctor)
     uint64_t free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
     g_autofree char *bytes = app_format_bytes(free_bytes);
     AppFindingLevel level = free_bytes < DISK_LEAST_BYTES ? APP_FINDING_PROBLEM : free_bytes < DISK_LOW_BYTES ? APP_FINDING_WARNING : APP_FINDING_GOOD;
-    app_doctor_add(doctor, level, level != APP_FINDING_GOOD ? _("`lectern cache list` and `lectern model list` show what takes room.") : "", _("%s are free in %s"), bytes,
+    app_doctor_add(doctor, level, level != APP_FINDING_GOOD ? _("`lectern cache list` and `lectern model list` show what takes room.") : "",
+                   _("%s are free in %s"), bytes,
                    doctor->options->data_folder);
     doctor->free_bytes = free_bytes;
     if (info.f_favail == 0 && info.f_files > 0)
@@ -265,7 +273,8 @@ static void check_model(AppDoctor *doctor, const AppModel *model)
     g_autofree char *bytes = app_format_bytes(model->n_bytes);
     if (eng_model_open(model->path, &options, &opened, &error) != ENG_OK) {
         g_autofree char *message = app_engine_dup_message(&error), *advice = g_strdup_printf(_("`lectern model remove %s`, then download or import it again."), model->name);
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, model->shipped ? _("Install Lectern again.") : advice, _("the model %s does not open: %s"), model->name, message);
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, model->shipped ? _("Install Lectern again.") : advice, _("the model %s does not open: %s"),
+                       model->name, message);
         return;
     }
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -280,7 +289,9 @@ static void check_models(AppDoctor *doctor, const char *model_path, const GError
     g_autoptr(GPtrArray) models = app_models_list(doctor->options->data_folder);
     for (guint i = 0; i < models->len && !app_doctor_is_stopped(doctor); i++) check_model(doctor, g_ptr_array_index(models, i));
     if (model_path == NULL)
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, _("`lectern settings model.default NAME` sets another; `lectern model list` shows what there is."), "%s", model_error->message);
+        app_doctor_add(doctor, APP_FINDING_PROBLEM,
+                       _("`lectern settings model.default NAME` sets another; `lectern model list` shows what there is."), "%s",
+                       model_error->message);
     g_autoptr(GPtrArray) downloads = app_download_list(doctor->options->data_folder);
     for (guint i = 0; i < downloads->len; i++) {
         const AppDownloadState *state = g_ptr_array_index(downloads, i);
@@ -305,9 +316,11 @@ static void check_endpoint(AppDoctor *doctor)
     g_autoptr(GError) error = NULL;
     size_t n = 0;
     if (!app_http_fetch_text(http, &request, &reply, &text, &n, &error))
-        app_doctor_add(doctor, APP_FINDING_WARNING, _("Only downloads of models need it. Look at the settings download.endpoint and network.proxy."), "%s", error->message);
+        app_doctor_add(doctor, APP_FINDING_WARNING, _("Only downloads of models need it. Look at the settings download.endpoint and network.proxy."),
+                       "%s", error->message);
     else if (reply.status != 200)
-        app_doctor_add(doctor, APP_FINDING_WARNING, _("Look at the setting download.endpoint."), _("%s answers with status %ld"), endpoint, reply.status);
+        app_doctor_add(doctor, APP_FINDING_WARNING, _("Look at the setting download.endpoint."), _("%s answers with status %ld"), endpoint,
+                       reply.status);
     else
         app_doctor_add(doctor, APP_FINDING_GOOD, "", _("%s answers"), endpoint);
 }
@@ -321,7 +334,8 @@ static void check_network(AppDoctor *doctor)
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) models = app_remote_check(remote, doctor->options->cancel, &error);
     if (models == NULL)
-        app_doctor_add(doctor, APP_FINDING_PROBLEM, _("Look at the settings remote.url and remote.key, and whether the server runs."), "%s", error->message);
+        app_doctor_add(doctor, APP_FINDING_PROBLEM, _("Look at the settings remote.url and remote.key, and whether the server runs."), "%s",
+                       error->message);
     else
         app_doctor_add(doctor, APP_FINDING_GOOD, "",
                        models->len > 1 ? _("the second machine (%s) answers and has %s and others") : _("the second machine (%s) answers and has %s"),

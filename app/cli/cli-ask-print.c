@@ -5,6 +5,7 @@
  */
 #include "cli-ask.h"
 
+#include <glib/gi18n.h>
 #include <string.h>
 
 #include "cli-internal.h"
@@ -38,7 +39,7 @@ static void end_quotation(CliAskPrinter *printer)
 static void print_thought(CliAskPrinter *printer, const AppAskEvent *event)
 {
     if (!printer->shows_thinking) {
-        if (!printer->in_thought && !printer->quiet) fputs("lectern: thinking\xE2\x80\xA6\n", stderr);
+        if (!printer->in_thought && !printer->quiet) fputs(_("lectern: thinking…\n"), stderr);
         printer->in_thought = true;
         return;
     }

@@ -169,8 +169,8 @@ static bool read_scope(Ask *ask, GError **error)
         g_autoptr(AppDocument) document = app_library_get_document(ask->library, id, error);
         if (!document) return false;
         if (document->state == APP_DOCUMENT_NO_TEXT) continue;
-        g_autofree char *label = g_strdup_printf("Reading %s", document->title);
-        CliProgress *progress = cli_progress_new(ask->context, label, "tokens");
+        g_autofree char *label = g_strdup_printf(_("Reading %s"), document->title);
+        CliProgress *progress = cli_progress_new(ask->context, label, NC_("progress", "tokens"));
         bool done = app_reader_read(ask->engine, id, cli_cancel_flag(), show_reading, progress, NULL, error);
         cli_progress_finish(progress);
         if (!done) return false;
@@ -270,7 +270,7 @@ static int ask_each(Ask *ask, const char *question)
     GError *error = NULL;
     AppAskScope scope = scope_of(ask);
     AppAskOptions options = make_options(ask);
-    Each each = {.ask = ask, .progress = cli_progress_new(ask->context, "Asking", "documents")};
+    Each each = {.ask = ask, .progress = cli_progress_new(ask->context, _("Asking"), NC_("progress", "documents"))};
     bool stopped = false;
     g_autofree char *not_kept = NULL;
     g_autoptr(GPtrArray) rows = app_asker_ask_each(ask->asker, &scope, question, &options, on_row, &each, cli_cancel_flag(), &stopped, &not_kept,

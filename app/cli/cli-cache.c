@@ -39,7 +39,7 @@ typedef struct CacheCommand {
 
 static int fail(const eng_error *error)
 {
-    return error->status == ENG_CANCELLED ? CLI_INTERRUPTED : cli_fail("%s", error->message);
+    return error->status == ENG_CANCELLED ? CLI_INTERRUPTED : cli_fail_engine(error);
 }
 
 /* The title of a cache's document as the library knows it, else NULL. g_free. */
@@ -115,7 +115,8 @@ typedef struct Findings {
 static void take_finding(void *user, const char *file, uint64_t offset, const char *what)
 {
     Findings *findings = user;
-    g_ptr_array_add(findings->lines, g_strdup_printf("%s, byte %" G_GUINT64_FORMAT ": %s", file, offset, what));
+    g_autofree char *words = app_format_note(what);
+    g_ptr_array_add(findings->lines, g_strdup_printf("%s, byte %" G_GUINT64_FORMAT ": %s", file, offset, words));
     json_array_append_new(findings->json, json_pack("{s:s, s:I, s:s}", "file", file, "offset", (json_int_t)offset, "what", what));
 }
 
@@ -171,7 +172,7 @@ static int check(const CacheCommand *command, int argc, char **argv, bool repair
     eng_error error;
     eng_cache_report report;
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
-    Findings findings = {.progress = cli_progress_new(command->context, repair ? "Repairing" : "Checking", "bytes"),
+    Findings findings = {.progress = cli_progress_new(command->context, repair ? _("Repairing") : _("Checking"), "bytes"),
                          .lines = lines,
                          .json = json_array()};
     eng_status status = (repair ? eng_cache_repair : eng_cache_check)(command->cache, read_data, take_finding, take_progress, &findings,

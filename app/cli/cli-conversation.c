@@ -160,11 +160,11 @@ static int remove_all(CliContext *context, AppLibrary *library, char **names, co
         for (guint i = 0; i < chosen->len; i++) {
             const AppConversation *conversation = g_ptr_array_index(chosen, i);
             g_autofree char *title = cli_safe_text(conversation->title);
-            fprintf(stderr, "  %5" G_GINT64_FORMAT "  %s (%u questions)\n", conversation->id, title, conversation->n_turns);
+            g_autofree char *questions = g_strdup_printf(ngettext("%u question", "%u questions", conversation->n_turns), conversation->n_turns);
+            fprintf(stderr, "  %5" G_GINT64_FORMAT "  %s (%s)\n", conversation->id, title, questions);
         }
-        fprintf(stderr, "Remove %u conversation%s? [y/N] ", chosen->len, chosen->len == 1 ? "" : "s");
-        char answer[16];
-        if (fgets(answer, sizeof answer, stdin) == NULL || (answer[0] != 'y' && answer[0] != 'Y')) return CLI_FAILED;
+        fprintf(stderr, ngettext("Remove %u conversation?", "Remove %u conversations?", chosen->len), chosen->len);
+        if (!cli_confirm()) return CLI_FAILED;
     }
     for (guint i = 0; i < chosen->len; i++) {
         const AppConversation *conversation = g_ptr_array_index(chosen, i);

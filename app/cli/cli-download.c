@@ -41,14 +41,14 @@ typedef struct Shown {
     bool licence_said;
 } Shown;
 
-static const char *const stage_labels[] = {"Asking", "Downloading", "Waiting", "Checking", "Converting", "Opening"};
+static const char *const stage_labels[] = {N_("Asking"), N_("Downloading"), N_("Waiting"), N_("Checking"), N_("Converting"), N_("Opening")};
 
 /* Another line for another stage. */
 static void begin_stage(Shown *shown, AppDownloadStage stage)
 {
     if (shown->progress != NULL && shown->stage == stage) return;
     if (shown->progress != NULL) cli_progress_finish(shown->progress);
-    shown->progress = cli_progress_new(shown->context, stage_labels[stage], "bytes");
+    shown->progress = cli_progress_new(shown->context, gettext(stage_labels[stage]), "bytes");
     shown->stage = stage;
 }
 
@@ -65,8 +65,9 @@ static void show_progress(void *user, const AppDownloadProgress *progress)
     Shown *shown = user;
     if (progress->stage == APP_DOWNLOAD_FETCHING && !shown->licence_said && progress->n_files > 0) {
         g_autofree char *bytes = app_format_bytes(progress->total_bytes);
-        g_autofree char *what = g_strdup_printf("%s: %u file%s, %s, licence %s", progress->repository, progress->n_files,
-                                                progress->n_files == 1 ? "" : "s", bytes, progress->licence[0] != '\0' ? progress->licence : "not stated");
+        g_autofree char *what = g_strdup_printf(ngettext("%s: %u file, %s, licence %s", "%s: %u files, %s, licence %s", progress->n_files),
+                                                progress->repository, progress->n_files, bytes,
+                                                progress->licence[0] != '\0' ? progress->licence : _("not stated"));
         say(shown, "", what);
         shown->licence_said = true;
     }
@@ -84,7 +85,8 @@ static int download(const CliContext *context, AppSettings *settings, const AppD
     if (shown.progress != NULL) cli_progress_finish(shown.progress);
     if (name == NULL && g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
         g_clear_error(&error);
-        fprintf(stderr, "lectern: paused; the same command goes on from here, `lectern model downloads --discard %s` deletes what was fetched\n", wish->what);
+        fprintf(stderr, _("lectern: paused; the same command goes on from here, `lectern model downloads --discard %s` deletes what was fetched\n"),
+                wish->what);
         return CLI_INTERRUPTED;
     }
     if (name == NULL) return cli_fail_error(error);

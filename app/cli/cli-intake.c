@@ -150,9 +150,9 @@ static void show_progress(CliIntake *intake)
     g_mutex_unlock(&intake->mutex);
     if (shown == NULL) return;
     if (g_strcmp0(shown, intake->progress_of) != 0 || has_pages != intake->progress_has_pages) {
-        g_autofree char *label = g_strdup_printf("Taking in %s", shown);
+        g_autofree char *label = g_strdup_printf(_("Taking in %s"), shown);
         cli_progress_finish(intake->progress);
-        intake->progress = cli_progress_new(intake->context, label, has_pages ? "pages" : "bytes");
+        intake->progress = cli_progress_new(intake->context, label, has_pages ? NC_("progress", "pages") : "bytes");
         g_free(intake->progress_of);
         intake->progress_of = g_steal_pointer(&shown);
         intake->progress_has_pages = has_pages;
@@ -168,7 +168,7 @@ static char *ask_password(const char *path)
     g_autofree char *name = g_filename_display_basename(path), *safe = cli_safe_text(name);
     struct termios shown, hidden;
     bool is_hidden = tcgetattr(STDIN_FILENO, &shown) == 0;
-    fprintf(stderr, "Password of %s: ", safe);
+    fprintf(stderr, _("Password of %s: "), safe);
     fflush(stderr);
     if (is_hidden) {
         hidden = shown;

@@ -41,6 +41,7 @@ int cli_model_calibrate(CliContext *context, int argc, char **argv);
 int cli_model_sections(CliContext *context, int argc, char **argv);
 int cli_model_catalogue(CliContext *context, int argc, char **argv);
 
+bool cli_confirm(void); /* behind a question on standard error: waits for the answer; anything but yes is no */
 int cli_fail_engine(const eng_error *engine_error); /* cli_fail in the reader's language */
 /* "CLI_INTERRUPTED if Ctrl-C was pressed, else cli_fail_error". Frees the error. */
 int cli_fail_or_interrupted(GError *error);

@@ -82,7 +82,7 @@ static void show_progress(void *user, uint64_t done, uint64_t total) { cli_progr
 
 static AppCalibration *measure(CliContext *context, const char *model, const char *file, uint32_t n_tokens, bool against_dense, GError **error)
 {
-    CliProgress *progress = cli_progress_new(context, "Calibrating", "tokens");
+    CliProgress *progress = cli_progress_new(context, _("Calibrating"), NC_("progress", "tokens"));
     AppCalibrationOptions options = {.file = file, .n_tokens = n_tokens, .against_dense = against_dense, .n_threads = context->n_threads,
                                      .cancel = cli_cancel_flag(), .progress = show_progress, .user = progress};
     AppCalibration *calibration = app_calibration_run(context->data_folder, model, &options, error);

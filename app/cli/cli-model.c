@@ -174,7 +174,7 @@ static int run_import(CliContext *context, const char *source, const char *name,
     GError *error = NULL;
     int planned = say_plan(context, source, weights, plan_only);
     if (planned != CLI_OK || plan_only) return planned;
-    CliProgress *progress = cli_progress_new(context, "Importing", "bytes");
+    CliProgress *progress = cli_progress_new(context, _("Importing"), "bytes");
     g_autofree char *chosen =
         app_models_import(context->data_folder, source, name, weights, cli_cancel_flag(), show_progress, progress, &error);
     cli_progress_finish(progress);
@@ -194,7 +194,7 @@ static int run_pack(CliContext *context, const char *folder, const char *file, c
     kern_weight_type type = bits != NULL && bits[0] == '4' ? KERN_W_Q4 : KERN_W_Q8;
     if (g_file_test(file, G_FILE_TEST_EXISTS)) return cli_fail(_("%s is there already"), file);
     eng_error engine_error = {0};
-    CliProgress *progress = cli_progress_new(context, "Packing", "bytes");
+    CliProgress *progress = cli_progress_new(context, _("Packing"), "bytes");
     eng_status status = eng_model_pack(folder, file, type, cli_cancel_flag(), show_progress, progress, &engine_error);
     cli_progress_finish(progress);
     if (status != ENG_OK) {

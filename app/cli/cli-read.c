@@ -143,8 +143,8 @@ static bool process(Read *read, int64_t id, AppAdded added, GError **error)
         show_plan(read, document, &plan, added);
         return true;
     }
-    g_autofree char *label = g_strdup_printf("Reading %s", document->title);
-    CliProgress *progress = cli_progress_new(read->context, label, "tokens");
+    g_autofree char *label = g_strdup_printf(_("Reading %s"), document->title);
+    CliProgress *progress = cli_progress_new(read->context, label, NC_("progress", "tokens"));
     AppReadResult result;
     bool ok = app_reader_read(read->engine, id, cli_cancel_flag(), on_tokens, progress, &result, error);
     cli_progress_finish(progress);

@@ -28,16 +28,15 @@ static bool contains(const GArray *ids, int64_t id)
 /* True: go on. */
 static bool ask(AppLibrary *library, const GArray *ids)
 {
-    fprintf(stderr, "Remove from the library, with everything kept of them:\n");
+    fputs(_("Remove from the library, with everything kept of them:\n"), stderr);
     for (guint i = 0; i < ids->len && i < 20; i++) {
         g_autoptr(AppDocument) document = app_library_get_document(library, g_array_index(ids, int64_t, i), NULL);
         g_autofree char *title = cli_safe_text(document != NULL ? document->title : "");
         fprintf(stderr, "  %5" G_GINT64_FORMAT "  %s\n", g_array_index(ids, int64_t, i), title);
     }
-    if (ids->len > 20) fprintf(stderr, "  and %u more\n", ids->len - 20);
-    fprintf(stderr, "Remove %u document%s? [y/N] ", ids->len, ids->len == 1 ? "" : "s");
-    char answer[16];
-    return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+    if (ids->len > 20) fprintf(stderr, _("  and %u more\n"), ids->len - 20);
+    fprintf(stderr, ngettext("Remove %u document?", "Remove %u documents?", ids->len), ids->len);
+    return cli_confirm();
 }
 
 static int remove_all(CliContext *context, AppLibrary *library, const GArray *ids)
@@ -78,7 +77,7 @@ int cli_remove(CliContext *context, int argc, char **argv)
         }
     }
     if (code == CLI_OK && !yes && !ask(library, ids)) {
-        fprintf(stderr, "Nothing was removed.\n");
+        fputs(_("Nothing was removed.\n"), stderr);
         code = CLI_FAILED;
     } else if (code == CLI_OK) {
         cli_cancel_flag();

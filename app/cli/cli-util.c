@@ -53,6 +53,17 @@ int cli_fail_engine(const eng_error *engine_error)
     return cli_fail("%s", message);
 }
 
+bool cli_confirm(void)
+{
+    /* Translators: the letter for yes; it is typed */
+    const char *yes = C_("answer", "y");
+    fprintf(stderr, " [%s/%s] ", yes, C_("answer", "N"));
+    char line[16];
+    if (fgets(line, sizeof line, stdin) == NULL) return false;
+    gunichar answer = g_unichar_tolower(g_utf8_get_char_validated(line, -1));
+    return answer == 'y' || answer == g_utf8_get_char(yes);
+}
+
 int cli_fail_or_interrupted(GError *error)
 {
     if (!cli_interrupted()) return cli_fail_error(error);
@@ -134,13 +145,14 @@ void cli_progress_update(CliProgress *progress, uint64_t done, uint64_t total)
     g_autofree char *amount = is_bytes ? app_format_bytes(done) : app_format_count(done);
     g_autofree char *of = is_bytes ? app_format_bytes(total) : app_format_count(total);
     g_autoptr(GString) line = g_string_new(NULL);
-    g_string_append_printf(line, "%s  %s of %s%s%s", progress->label, amount, of, is_bytes ? "" : " ", is_bytes ? "" : progress->unit);
+    g_string_append_printf(line, _("%s  %s of %s"), progress->label, amount, of);
+    if (!is_bytes) g_string_append_printf(line, " %s", g_dpgettext2(NULL, "progress", progress->unit));
     if (now - progress->begun_us > RATE_US && rate > 0) {
         g_autofree char *speed = is_bytes    ? app_format_bytes((uint64_t)rate)
                                  : rate < 10 ? g_strdup_printf("%.1f", rate) /* pages that are recognised */
                                              : app_format_count((uint64_t)rate);
         g_autofree char *left = app_format_duration((double)(total - MIN(done, total)) / rate);
-        g_string_append_printf(line, "  %s/s  %s left", speed, left);
+        g_string_append_printf(line, _("  %s/s  %s left"), speed, left);
     }
     if (progress->is_terminal) {
         g_autofree char *fitted = cli_fit(line->str, MIN(terminal_columns() - 1, cli_width(line->str)));

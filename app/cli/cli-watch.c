@@ -67,7 +67,7 @@ static int run(Watch *watch, char **folders)
     app_read_queue_set_engine(queue, engine);
     AppWatcher *watcher = app_watcher_new(watch->library, queue);
     app_watcher_set_folders(watcher, (const char *const *)folders, watch->collection);
-    if (!watch->context->quiet && !watch->context->json) fprintf(stderr, "Watching; Ctrl-C ends it.\n");
+    if (!watch->context->quiet && !watch->context->json) fputs(_("Watching; Ctrl-C ends it.\n"), stderr);
     cli_cancel_flag();
     while (!cli_interrupted()) g_usleep(LOOK_US);
     app_watcher_free(watcher);

@@ -62,7 +62,8 @@ int cli_fail_error(GError *error);
 const bool *cli_cancel_flag(void);
 bool cli_interrupted(void);
 
-/* One line of progress on a terminal's standard error, redrawn in place: "label  amount of total unit  rate/s  time left".
+/* One line of progress on a terminal's standard error, redrawn in place: "label  amount of total unit  rate/s  time left". label: translated; unit:
+ * "bytes", or marked under "progress".
  * On something other than a terminal: nothing, or a line every ten seconds when not quiet. */
 typedef struct CliProgress CliProgress;
 CliProgress *cli_progress_new(const CliContext *context, const char *label, const char *unit);

@@ -2,7 +2,7 @@
 
 usage: cli-language.py LECTERN LOCALES ENCRYPTED_PDF
 """
-import json, os, re, shutil, sqlite3, subprocess, sys, tempfile
+import contextlib, json, os, pty, re, shutil, sqlite3, subprocess, sys, tempfile
 
 LECTERN, LOCALES, ENCRYPTED = sys.argv[1:]
 folder = tempfile.TemporaryDirectory(prefix="lectern-cli-")
@@ -72,6 +72,32 @@ for words in [[], *([name] for name in COMMANDS), *(["model", name] for name in 
         assert sorted(set(re.findall(pattern, english, re.M))) == sorted(set(re.findall(pattern, german, re.M))), (words, pattern, german)
     assert max(map(len, german.splitlines())) <= max(130, max(map(len, english.splitlines()))), (words, german)
     assert run(GERMAN, "--json", *words, "--help") == run(ENGLISH, "--json", *words, "--help"), words
+
+# A question, and its answer: the letter for yes in either language.
+def confirm(language, letter, *arguments):
+    """On a terminal, which it asks for."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen([LECTERN, *arguments], stdin=slave, stdout=subprocess.DEVNULL, stderr=slave, env={**environment, **language})
+    os.close(slave)
+    os.write(master, (letter + "\n").encode())
+    told = b""
+    with contextlib.suppress(OSError):  # its end
+        while piece := os.read(master, 4096):
+            told += piece
+    os.close(master)
+    process.wait(timeout=60)
+    return told.decode()
+
+
+for language, letter, removes, words in ((GERMAN, "n", False, "1 Dokument entfernen? [j/N]"), (ENGLISH, "j", False, "Remove 1 document? [y/N]"),
+                                         (GERMAN, "j", True, "1 Dokument entfernen? [j/N]"), (ENGLISH, "y", True, "Remove 1 document? [y/N]"),
+                                         (GERMAN, "Y", True, "1 Dokument entfernen? [j/N]")):
+    path = os.path.join(folder.name, "page.txt")
+    with open(path, "w") as file:
+        file.write("Page\n\nWords that stay.\n")
+    assert run(ENGLISH, "read", "--no-model", path)[0] == 0
+    told = confirm(language, letter, "remove", "Page")
+    assert words in told and (run(ENGLISH, "library", "show", "Page")[0] != 0) == removes, (letter, told)
 
 # The doctor: the same findings in other words, but for commands to copy.
 english, german = (run(language, "doctor")[1].rstrip().splitlines() for language in (ENGLISH, GERMAN))
