@@ -66,7 +66,7 @@ def check_names(desktop, where):
         seen[:] = [Walker(desktop).nameless()]
         return not seen[0][1]
     try:
-        desktop.wait(named, timeout=5)
+        desktop.wait(named, timeout=30)
     except TimeoutError:
         raise AssertionError("%s: without a name:\n%s" % (where, "\n".join(seen[0][1])))
     assert seen[0][0] >= N_LEAST, "%s: only %d controls were found" % (where, seen[0][0])
@@ -143,7 +143,7 @@ def check_name_dialogs(desktop):
     check_names(desktop, "properties")
     desktop.escape_from("Properties")
     desktop.key("Delete")
-    desktop.find("label", "“Unread” removed")
+    desktop.toast("“Unread” removed")
     check_names(desktop, "a toast with Undo")
     desktop.key("ctrl+z")
 
