@@ -1,18 +1,18 @@
 /* encode.cu: QK-norm, RoPE, exact top-k and 8-bit codes in one pass over a row; values in the cache's form.
  *
  * Owns: the codes of queries, keys and values, byte for byte what kernels/codes.c writes where the floats agree.
- * Does not own: layouts (kern.h), where blocks live (store.cu).
+ * Does not own: the arithmetic of many rows (encode-pair.cuh), layouts (kern.h), where blocks live (store.cu).
  *
  * A warp holds a row, four features to a lane. Top-k: the k-th largest of the 32 lanes' maxima is a lower bound of the k-th
  * largest entry, found by a sorting network over the lanes; the few entries above the bound that are too many are removed one by one.
  */
 #include <float.h>
 
+#include "encode-pair.cuh"
 #include "gpu.h"
 #include "prepare.cuh"
 
 #define ENCODE_WARPS 16 /* one unit of 16 tokens to a thread block of keys */
-#define MAGNITUDE 0x7fffffffu
 
 /* The rank-th largest (1 ..) of 32 lanes' values: a bitonic sort, largest first. Half of it suffices for rank 16. */
 __device__ __forceinline__ uint32_t rank_of_lanes(uint32_t v, int rank, int lane)
@@ -236,12 +236,19 @@ template <bool FAST> __device__ void encode_queries(const gpu_encode_args &a, in
     }
 }
 
+/* Kept entries of lower lanes: those before the lane's own. */
+__device__ __forceinline__ int kept_before(uint32_t mask, int lane)
+{
+    int before = 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) before += __popc(__ballot_sync(WARP_ALL, mask >> i & 1) & ((1u << lane) - 1));
+    return before;
+}
+
 /* Kept entries of a key into the staging area of its unit, laid out as the unit is. */
 __device__ __noinline__ void stage_key(const gpu_format &f, const Row &r, uint32_t mask, uint32_t word, int t, uint8_t *unit, int lane)
 {
-    int before = 0; /* kept entries of lower index */
-#pragma unroll
-    for (int i = 0; i < 4; i++) before += __popc(__ballot_sync(WARP_ALL, mask >> i & 1) & ((1u << lane) - 1));
+    int before = kept_before(mask, lane);
     uint8_t *values = unit + f.index_bytes;
     bool code8 = f.key_type == KERN_KEY_CODE8;
 #pragma unroll
@@ -382,253 +389,14 @@ template <bool FAST> __global__ void __launch_bounds__(ENCODE_WARPS * 32) encode
 
 /* --------------------------------------------------------------------------------------- many rows: d = 128, k = 16, 8 bits */
 
-/* Eight lanes hold two rows (two heads of a token), 16 features of each to a lane, so that a warp holds eight rows: lane j has features
- * 4 j + 32 m + 64 h + e, at [4 (m + 2 h) + e]; what RoPE turns together is in one lane. */
+/* Rows are held as encode-pair.cuh has them; one that cannot be told there is coded by the whole warp, as few rows are. */
 #define WIDE_WARPS 4
 #define WIDE_ROWS_MIN 32
-struct Pair {
-    float x[2][16];
-};
-
-__device__ __forceinline__ float max_nan(float a, float b)
-{
-    float r;
-    asm("max.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
-    return r;
-}
-__device__ __forceinline__ uint32_t half2_max(uint32_t a, uint32_t b)
-{
-    uint32_t r;
-    asm("max.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
-    return r;
-}
-__device__ __forceinline__ uint32_t half2_min(uint32_t a, uint32_t b)
-{
-    uint32_t r;
-    asm("min.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
-    return r;
-}
-__device__ __forceinline__ uint32_t eight_sum(uint32_t x)
-{
-#pragma unroll
-    for (int o = 1; o < 8; o *= 2) x += __shfl_xor_sync(WARP_ALL, x, o);
-    return x;
-}
-
-/* The two rows of 128 floats from `rows` on, into the lane's own places: no other lane reads them, so that waiting for the copy is enough. */
-__device__ __forceinline__ void fetch_pair(uint32_t stage, const float *rows, int j)
-{
-#pragma unroll
-    for (int i = 0; i < 8; i++) cp_async_16(stage + (i * 8 + j) * 16, (const float4 *)rows + i * 8 + j);
-    cp_async_commit();
-}
-
-/* Cosines and sines of the lane's features: a token's heads share them. */
-struct Turn {
-    float c[8], s[8];
-};
-__device__ __forceinline__ void load_turn(Turn &t, const float *cos_row, const float *sin_row, int j)
-{
-#pragma unroll
-    for (int m = 0; m < 2; m++) {
-        float4 c = ((const float4 *)cos_row)[j + 8 * m], s = ((const float4 *)sin_row)[j + 8 * m];
-        t.c[m * 4] = c.x, t.c[m * 4 + 1] = c.y, t.c[m * 4 + 2] = c.z, t.c[m * 4 + 3] = c.w;
-        t.s[m * 4] = s.x, t.s[m * 4 + 1] = s.y, t.s[m * 4 + 2] = s.z, t.s[m * 4 + 3] = s.w;
-    }
-}
-
-/* Norm and rotation as prepare_row has them; the rows are where fetch_pair put them. */
-__device__ __forceinline__ void read_pair(Pair &p, const float4 *stage, int j)
-{
-#pragma unroll
-    for (int r = 0; r < 2; r++)
-#pragma unroll
-        for (int b = 0; b < 4; b++) {
-            float4 v = stage[(r * 4 + b) * 8 + j];
-            p.x[r][b * 4] = v.x, p.x[r][b * 4 + 1] = v.y, p.x[r][b * 4 + 2] = v.z, p.x[r][b * 4 + 3] = v.w;
-        }
-}
-__device__ __forceinline__ void prepare_pair(Pair &p, const float *norm, float eps, bool turned, const Turn &turn, int j)
-{
-    if (norm) {
-        float factor[2];
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            float sum = 0;
-#pragma unroll
-            for (int i = 0; i < 16; i++) sum += p.x[r][i] * p.x[r][i];
-#pragma unroll
-            for (int o = 1; o < 8; o *= 2) sum += __shfl_xor_sync(WARP_ALL, sum, o);
-            factor[r] = __fdiv_rn(1.0f, __fsqrt_rn(__fadd_rn(sum * (1 / 128.0f), eps)));
-        }
-#pragma unroll
-        for (int b = 0; b < 4; b++) {
-            float4 w = ((const float4 *)norm)[j + 8 * b];
-            float ws[4] = {w.x, w.y, w.z, w.w};
-#pragma unroll
-            for (int r = 0; r < 2; r++)
-#pragma unroll
-                for (int e = 0; e < 4; e++) p.x[r][b * 4 + e] = p.x[r][b * 4 + e] * factor[r] * ws[e];
-        }
-    }
-    if (!turned) return;
-#pragma unroll
-    for (int r = 0; r < 2; r++)
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-            float low = p.x[r][i], high = p.x[r][8 + i];
-            p.x[r][i] = __fsub_rn(__fmul_rn(low, turn.c[i]), __fmul_rn(high, turn.s[i]));
-            p.x[r][8 + i] = __fadd_rn(__fmul_rn(high, turn.c[i]), __fmul_rn(low, turn.s[i]));
-        }
-}
-
-/* Falling order of both rows' 16 (two f16 to a word): Batcher's odd-even merge sort. */
-__device__ __forceinline__ void order(uint32_t &a, uint32_t &b)
-{
-    uint32_t high = half2_max(a, b);
-    b = half2_min(a, b);
-    a = high;
-}
-__device__ __forceinline__ void sort_16(uint32_t (&v)[16])
-{
-#pragma unroll
-    for (int p = 1; p < 16; p *= 2)
-#pragma unroll
-        for (int k = p; k >= 1; k /= 2)
-#pragma unroll
-            for (int i = 0; i < 16; i++)
-                if (i + k < 16 && i >= k % p && (i - k % p) / k % 2 == 0 && i / (2 * p) == (i + k) / (2 * p)) order(v[i], v[i + k]);
-}
-
-/* Two lanes (they differ in bit 0) share a bitonic sequence of 16: the larger ones of the pairs eight apart go to the even lane, the others to
- * the odd one; then each sorts its eight. `reversed`: the odd lane has its half the other way round. The smaller of two is their sum less the
- * larger: their bits are numbers below 2^15. */
-__device__ __forceinline__ void sort_shared(uint32_t (&v)[8], bool reversed, bool odd)
-{
-    uint32_t other[8];
-#pragma unroll
-    for (int i = 0; i < 8; i++) other[i] = __shfl_xor_sync(WARP_ALL, v[reversed ? 7 - i : i], 1);
-#pragma unroll
-    for (int i = 0; i < 8; i++) {
-        uint32_t larger = half2_max(v[i], other[i]);
-        v[i] = odd ? v[i] + other[i] - larger : larger;
-    }
-#pragma unroll
-    for (int step = 4; step; step /= 2)
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-            if (!(i & step)) order(v[i], v[i + step]);
-}
-
-/* The 16th largest of the 8 lanes' 128, of both rows: each lane sorts its 16; lists are merged (of two falling lists, the larger of each
- * pair from both ends are the 16 largest), two lanes to a list; of the last merge only the smallest is wanted. */
-__device__ __forceinline__ uint32_t sixteenth(uint32_t (&v)[16], int lane)
-{
-    uint32_t half[8], other[8];
-    bool odd = lane & 1;
-    sort_16(v);
-#pragma unroll
-    for (int i = 0; i < 8; i++) half[i] = half2_max(v[i], __shfl_xor_sync(WARP_ALL, v[15 - i], 1));
-    sort_shared(half, true, odd);
-#pragma unroll
-    for (int i = 0; i < 8; i++) other[i] = __shfl_xor_sync(WARP_ALL, half[7 - i], 3);
-#pragma unroll
-    for (int i = 0; i < 8; i++) half[i] = half2_max(half[i], other[i]);
-    sort_shared(half, false, odd);
-#pragma unroll
-    for (int i = 0; i < 8; i++) other[i] = half2_max(half[i], __shfl_xor_sync(WARP_ALL, half[7 - i], 5));
-#pragma unroll
-    for (int i = 1; i < 8; i++) other[0] = half2_min(other[0], other[i]);
-    return half2_min(other[0], __shfl_xor_sync(WARP_ALL, other[0], 1));
-}
-
-/* Bit i, and 16 + i for the second row: entry i's magnitude in f16 is at least `bound` (bits; of magnitudes they are ordered as the numbers). */
-__device__ __forceinline__ uint32_t at_least(const uint32_t (&magnitude)[16], uint32_t bound)
-{
-    uint32_t mask = 0;
-#pragma unroll
-    for (int i = 0; i < 16; i++) {
-        uint32_t there;
-        asm("set.ge.u32.f16x2 %0, %1, %2;" : "=r"(there) : "r"(magnitude[i]), "r"(bound));
-        mask |= there & 0x00010001u << i;
-    }
-    return mask;
-}
-
-/* More than 16 share or pass the 16th f16 magnitude: the smallest of those that share it go, by their floats. False: cannot be told by
- * them (equal ones on both sides of the border), or too many. n: how many there are in the row; mask: the lane's 16 bits. */
-__device__ __noinline__ bool remove_smallest(const float (&x)[16], uint32_t &mask, uint32_t equal, int n)
-{
-    bool good = n <= 24;
-    if (!good) n = 16;
-    while (__any_sync(WARP_ALL, n > 16)) {
-        uint32_t least = 0xffffffffu, gone = 0;
-#pragma unroll
-        for (int i = 0; i < 16; i++) least = equal >> i & 1 ? min(least, __float_as_uint(x[i]) & MAGNITUDE) : least;
-#pragma unroll
-        for (int o = 1; o < 8; o *= 2) least = min(least, __shfl_xor_sync(WARP_ALL, least, o));
-#pragma unroll
-        for (int i = 0; i < 16; i++)
-            if ((equal >> i & 1) && (__float_as_uint(x[i]) & MAGNITUDE) == least) gone |= 1u << i;
-        int n_gone = (int)eight_sum(__popc(gone));
-        if (n <= 16) continue;
-        if (n - n_gone < 16) good = false, n = 16;
-        else n -= n_gone, mask &= ~gone, equal &= ~gone;
-    }
-    return good;
-}
-
-/* The 16 of largest magnitude of both rows: the lane's bits in mask[r], the largest, and whether the row is plain (else: the slow way). */
-__device__ __forceinline__ void keep_16_of_pair(const Pair &p, uint32_t (&mask)[2], float (&largest)[2], bool (&plain)[2])
-{
-    uint32_t v[16], magnitude[16];
-#pragma unroll
-    for (int i = 0; i < 16; i++) v[i] = magnitude[i] = pack_half2(fabsf(p.x[0][i]), fabsf(p.x[1][i]));
-    uint32_t bound = sixteenth(v, threadIdx.x), both = at_least(magnitude, bound);
-    uint32_t n = eight_sum(__popc(both & 0xffff) | __popc(both >> 16) << 16);
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-        largest[r] = fabsf(p.x[r][0]);
-#pragma unroll
-        for (int i = 1; i < 16; i++) largest[r] = max_nan(largest[r], fabsf(p.x[r][i]));
-#pragma unroll
-        for (int o = 1; o < 8; o *= 2) largest[r] = max_nan(largest[r], __shfl_xor_sync(WARP_ALL, largest[r], o));
-        plain[r] = largest[r] < INFINITY;
-        mask[r] = both >> 16 * r & 0xffff;
-    }
-    if (!__any_sync(WARP_ALL, n != 0x00100010u)) return;
-    uint32_t above = at_least(magnitude, bound + 0x00010001u);
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-        float copy[16]; /* what a function is given by address lives in memory: not the rows themselves */
-        uint32_t kept = mask[r];
-#pragma unroll
-        for (int i = 0; i < 16; i++) copy[i] = p.x[r][i];
-        bool good = remove_smallest(copy, kept, kept & ~(above >> 16 * r), n >> 16 * r & 0xffff);
-        mask[r] = kept;
-        plain[r] = plain[r] && good;
-    }
-}
-
-/* Codes of the kept entries, words of features 4 j + 32 b ..; false when some quotient is so near a tie that its rounding is not certain:
- * then a slightly smaller and a slightly larger reciprocal (by more than their own errors) give different codes. */
-__device__ __forceinline__ bool code_words(const float (&x)[16], uint32_t mask, float scale, uint32_t (&words)[4])
-{
-    float reciprocal = __fdividef(1.0f, scale), lower = reciprocal * (1 - 0x1p-20f), upper = reciprocal * (1 + 0x1p-20f);
-    uint32_t differ = 0;
-#pragma unroll
-    for (int b = 0; b < 4; b++) {
-        uint32_t bits[4];
-#pragma unroll
-        for (int e = 0; e < 4; e++) {
-            float v = mask >> (b * 4 + e) & 1 ? x[b * 4 + e] : 0.0f;
-            bits[e] = __float_as_uint(__fmaf_rn(v, lower, 12582912.0f));
-            differ |= bits[e] ^ __float_as_uint(__fmaf_rn(v, upper, 12582912.0f));
-        }
-        words[b] = __byte_perm(__byte_perm(bits[0], bits[1], 0x0040), __byte_perm(bits[2], bits[3], 0x0040), 0x5410);
-    }
-    return differ == 0;
-}
+#if __CUDA_ARCH__ >= 900
+#define WIDE_BLOCKS 5 /* of a multiprocessor; the registers that this leaves suffice on Hopper, where the earlier ones would spill */
+#else
+#define WIDE_BLOCKS 4
+#endif
 
 /* From words 32 features apart to neighbouring ones: the lane's four are then a row's words 4 c .. 4 c + 3, c = row_chunk. Stores of 16
  * bytes are a quarter of the second-level cache's requests, which words of a lane would be. All lanes take part. */
@@ -663,7 +431,7 @@ __device__ __forceinline__ Row spread_row(const float (&x)[16], int first, float
 }
 
 /* A warp: four tokens, of each `pairs_each` pairs of heads one after another; the next pair's rows come while one is worked on. */
-__global__ void __launch_bounds__(WIDE_WARPS * 32, 5) encode_queries_kernel(gpu_encode_args a, int pairs_each)
+__global__ void __launch_bounds__(WIDE_WARPS * 32, WIDE_BLOCKS) encode_queries_kernel(gpu_encode_args a, int pairs_each)
 {
     __shared__ float4 stages[WIDE_WARPS][4][64], slow_row[WIDE_WARPS][32];
     int lane = threadIdx.x & 31, j = lane & 7, warp = threadIdx.x >> 5;
@@ -676,26 +444,26 @@ __global__ void __launch_bounds__(WIDE_WARPS * 32, 5) encode_queries_kernel(gpu_
     if (a.rope_cos) load_turn(turn, a.rope_cos + position * 64, a.rope_sin + position * 64, j);
 #pragma unroll 1
     for (int pair = first_pair; pair < last_pair; pair++, at += 2) {
-        bool plain[2];
         Pair p;
-        uint32_t mask[2];
-        float largest[2];
         cp_async_wait<0>();
         read_pair(p, stage, j);
         if (pair + 1 < last_pair) fetch_pair(smem_address(stage), a.q + (at + 2) * 128, j);
         prepare_pair(p, a.q_norm, a.norm_eps, a.rope_cos != NULL, turn, j);
-        keep_16_of_pair(p, mask, largest, plain);
+        bool odd = j & 1, good[2];
+        uint32_t bytes[2][4];
+        float largest = own_largest(p, odd), scale = __fdiv_rn(largest, 127.0f), scales[2], reciprocals[2];
+        uint32_t unusual = __ballot_sync(WARP_ALL, valid && !(largest < INFINITY && scale > 1e-30f));
+        both_rows(scale, scales, odd);
+        both_rows(__frcp_rn(scale), reciprocals, odd);
+        keep_16_of_pair(p, reciprocals, bytes, good);
+        if (valid && j < 2) a.scale[at + j] = __fmul_rn(scale, a.q_root); /* an unusual row's is written once more */
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            uint32_t words[4];
-            float scale = __fdiv_rn(largest[r], 127.0f);
-            bool done = code_words(p.x[r], mask[r], scale, words) && plain[r] && scale > 1e-30f;
-            uint32_t left = __ballot_sync(WARP_ALL, valid && !done), mine = 0xffu << (lane & 24);
-            uint4 row_words = gather_words(words, j);
-            if (valid && !(left & mine)) {
-                ((uint4 *)a.table)[(at + r) * 8 + row_chunk(j)] = row_words;
-                if (j == 0) a.scale[at + r] = __fmul_rn(scale, a.q_root);
-            }
+            uint32_t words[4], left = __ballot_sync(WARP_ALL, valid && !good[r]) | (unusual & 0x55555555u << r);
+            code_words(p.x[r], scales[r], reciprocals[r], words);
+            if (valid && !(left & 0xffu << (lane & 24)))
+#pragma unroll
+                for (int b = 0; b < 4; b++) ((uint32_t *)a.table)[(at + r) * 32 + 8 * b + j] = words[b] & bytes[r][b];
             for (int first = 0; left && first < 32; first += 8) {
                 if (!(left >> first & 0xff)) continue;
                 Row row = spread_row(p.x[r], first, (float *)slow_row[warp], lane);
@@ -709,13 +477,30 @@ __global__ void __launch_bounds__(WIDE_WARPS * 32, 5) encode_queries_kernel(gpu_
     }
 }
 
-/* Kept entries of one of the eight lanes' rows into its unit: before them come those of lower features, of blocks of 32 and then of lanes. */
-__device__ __forceinline__ void stage_codes(uint8_t *unit, const uint32_t (&words)[4], uint32_t mask, int t, int j, bool wanted)
+/* Staged, a token has 16 pairs of an index and a code beside it, so that an entry is one store; after 16 tokens come their scales. */
+#define PAIRS_BYTES 32
+__device__ __forceinline__ void stage_slow_key(uint8_t *staged, uint32_t mask, uint32_t word, int t, int lane)
 {
-    uint32_t counts = 0;
+    uint16_t *to = (uint16_t *)(staged + t * PAIRS_BYTES) + kept_before(mask, lane);
 #pragma unroll
-    for (int b = 0; b < 4; b++) counts |= (uint32_t)__popc(mask >> 4 * b & 15) << 8 * b;
-    uint32_t before = counts;
+    for (int i = 0; i < 4; i++)
+        if (mask >> i & 1) *to++ = (uint16_t)((lane * 4 + i) | (word >> 8 * i & 255) << 8);
+}
+
+/* Four indices (group 0 .. 3) or codes (4 .. 7) of a staged token, as the unit has them. */
+__device__ __forceinline__ uint32_t unit_word(const uint8_t *staged, int group, int t)
+{
+    uint2 pairs = *(const uint2 *)(staged + t * PAIRS_BYTES + (group & 3) * 8);
+    return __byte_perm(pairs.x, pairs.y, group & 4 ? 0x7531 : 0x6420);
+}
+
+/* Kept entries of one of the eight lanes' rows, staged: before them come those of lower features, of blocks of 32 and then of lanes. */
+__device__ __forceinline__ void stage_codes(uint8_t *staged, const uint32_t (&words)[4], const uint32_t (&bytes)[4], int t, int j, bool wanted)
+{
+    int n[4]; /* 32 features each */
+#pragma unroll
+    for (int b = 0; b < 4; b++) n[b] = __dp4a((int)bytes[b], -1, 0);
+    uint32_t counts = (uint32_t)(((n[3] * 256 + n[2]) * 256 + n[1]) * 256 + n[0]), before = counts;
 #pragma unroll
     for (int o = 1; o < 8; o *= 2) {
         uint32_t lower = __shfl_up_sync(WARP_ALL, before, o, 8);
@@ -723,18 +508,17 @@ __device__ __forceinline__ void stage_codes(uint8_t *unit, const uint32_t (&word
     }
     uint32_t total = __shfl_sync(WARP_ALL, before, 7, 8);
     before += (total * 0x01010101u << 8) - counts;
-    if (!wanted) mask = 0;
-    uint32_t to = smem_address(unit) + t * 4, feature = 4 * j;
+    uint32_t start = smem_address(staged) + t * PAIRS_BYTES, features = 0x03020100u + j * 0x04040404u, all = wanted ? 0xffffffffu : 0;
 #pragma unroll
     for (int b = 0; b < 4; b++) {
-        uint32_t place = before >> 8 * b & 255;
+        uint32_t to = start + 2 * (before >> 8 * b & 255), kept = bytes[b] & all;
 #pragma unroll
         for (int e = 0; e < 4; e++) { /* stores under a predicate: a branch for each would cost more */
-            uint32_t bit = mask >> (b * 4 + e) & 1;
-            asm volatile("{.reg .pred p;\nsetp.ne.u32 p, %0, 0;\n@p st.shared.u8 [%1], %2;\n@p st.shared.u8 [%1 + 256], %3;}" ::"r"(bit),
-                         "r"(to + place + (place >> 2) * 60), "r"(feature + 32 * b + e), "r"(words[b] >> 8 * e)
+            uint32_t pair = __byte_perm(features + b * 0x20202020u, words[b], e | (4 + e) << 4), bit = kept & 0x80u << 8 * e;
+            asm volatile("{.reg .pred p;\nsetp.ne.u32 p, %1, 0;\n@p st.shared.u16 [%0], %2;\n@p add.u32 %0, %0, 2;}"
+                         : "+r"(to)
+                         : "r"(bit), "r"(pair)
                          : "memory");
-            place += bit;
         }
     }
 }
@@ -755,8 +539,8 @@ __device__ __forceinline__ bool encode_value_q8(const float *from, uint8_t *rows
     uint16_t bits = scale_bits(largest, 127.0f);
     float scale = half_bits_to_float(bits);
     uint32_t words[4];
-    bool done = code_words(x, 0xffff, scale, words) && scale >= 0x1p-14f && largest < 8e6f;
-    done = !(__ballot_sync(WARP_ALL, !done) & 0xffu << (threadIdx.x & 24));
+    code_words(x, scale, __frcp_rn(scale), words);
+    bool done = scale >= 0x1p-14f && largest < 8e6f;
     uint4 row_words = gather_words(words, j);
     if (!done || !wanted) return done;
     ((uint4 *)(rows + token * 128))[row_chunk(j)] = row_words;
@@ -770,17 +554,25 @@ __device__ __forceinline__ void store_quarter(uint8_t *to, const uint8_t *staged
 #pragma unroll
     for (int i = 0; i < 2; i++) { /* [4 groups of 4 indices, then 4 of 4 codes][4 tokens], 4 bytes each; scales after them */
         int group = i * 4 + lane / 8, t = first_token + (lane & 3);
-        if ((lane & 4) == 0 && t >= first_new) ((uint32_t *)to)[group * 16 + t] = ((const uint32_t *)staged)[group * 16 + t];
+        if ((lane & 4) == 0 && t >= first_new) ((uint32_t *)to)[group * 16 + t] = unit_word(staged, group, t);
     }
     int t = first_token + lane;
     if (lane < 4 && t >= first_new) ((uint16_t *)to)[256 + t] = ((const uint16_t *)staged)[256 + t];
 }
 
+/* A whole staged unit, by 64 threads. */
+__device__ __forceinline__ void store_whole(uint8_t *to, const uint4 *staged, int i)
+{
+    int group = i / 8, t = i % 8 * 2;
+    ((uint2 *)to)[i] = make_uint2(unit_word((const uint8_t *)staged, group, t), unit_word((const uint8_t *)staged, group, t + 1));
+    if (i < 2) ((uint4 *)to)[32 + i] = staged[32 + i];
+}
+
 /* A thread block: a unit of 16 tokens, four to a warp, of `pairs_each` pairs of KV heads one after another. */
-__global__ void __launch_bounds__(WIDE_WARPS * 32, 4) encode_keys_kernel(gpu_encode_args a, int pairs_each)
+__global__ void __launch_bounds__(WIDE_WARPS * 32, WIDE_BLOCKS) encode_keys_kernel(gpu_encode_args a, int pairs_each)
 {
     __shared__ float4 stages[WIDE_WARPS][4][64], slow_row[WIDE_WARPS][32];
-    __shared__ uint4 units[2][2][34]; /* in turns; 544 bytes each: 16 tokens of indices, of codes, of scales; a warp stages its tokens' places */
+    __shared__ uint4 units[2][2][34]; /* staged in turns, 544 bytes each; a warp has its tokens' places */
     const gpu_format &f = a.format;
     int lane = threadIdx.x & 31, j = lane & 7, warp = threadIdx.x >> 5, index = blockIdx.x;
     const gpu_encode_segment &segment = a.segments[index / a.n_units_max];
@@ -799,43 +591,41 @@ __global__ void __launch_bounds__(WIDE_WARPS * 32, 4) encode_keys_kernel(gpu_enc
     if (a.rope_cos) load_turn(turn, a.rope_cos + position * 64, a.rope_sin + position * 64, j);
 #pragma unroll 1
     for (int head = first_pair * 2, turn_of = 0; head < last_pair * 2; head += 2, from += 256, turn_of ^= 1) {
-        bool plain[2];
         Pair p;
-        uint32_t mask[2];
-        float largest[2];
         cp_async_wait<0>();
         read_pair(p, stage, j);
         if (head + 2 < last_pair * 2) fetch_pair(smem_address(stage), from + 256, j);
         prepare_pair(p, a.k_norm, a.norm_eps, a.rope_cos != NULL, turn, j);
-        keep_16_of_pair(p, mask, largest, plain);
+        bool odd = j & 1, good[2];
+        uint32_t bytes[2][4];
+        float largest = own_largest(p, odd), scales[2], reciprocals[2];
+        uint16_t bits = scale_bits(largest, 127.0f);
+        float scale = half_bits_to_float(bits);
+        uint32_t unusual = __ballot_sync(WARP_ALL, valid && !(scale >= 0x1p-14f && largest < 8e6f));
+        both_rows(scale, scales, odd);
+        both_rows(__frcp_rn(scale), reciprocals, odd);
+        keep_16_of_pair(p, reciprocals, bytes, good);
+        if (j < 2) ((uint16_t *)units[turn_of][j])[256 + t] = valid ? bits : 0; /* an unusual row's is written once more */
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             uint8_t *to = (uint8_t *)units[turn_of][r];
-            if (!valid) { /* what is not there is zero */
-                ((uint32_t *)to)[j * 16 + t] = 0;
-                if (j == 0) ((uint16_t *)to)[256 + t] = 0;
-            }
-            uint32_t words[4], mine = 0xffu << (lane & 24);
-            uint16_t bits = scale_bits(largest[r], 127.0f);
-            float scale = half_bits_to_float(bits);
-            bool done = code_words(p.x[r], mask[r], scale, words) && plain[r] && scale >= 0x1p-14f && largest[r] < 8e6f;
-            uint32_t left = __ballot_sync(WARP_ALL, valid && !done);
-            bool fast = valid && !(left & mine);
-            stage_codes(to, words, mask[r], t, j, fast);
-            if (fast && j == 0) ((uint16_t *)to)[256 + t] = bits;
+            if (!valid) ((uint32_t *)to)[t * 8 + j] = 0; /* what is not there is zero */
+            uint32_t words[4], left = __ballot_sync(WARP_ALL, valid && !good[r]) | (unusual & 0x55555555u << r);
+            code_words(p.x[r], scales[r], reciprocals[r], words);
+            stage_codes(to, words, bytes[r], t, j, valid && !(left & 0xffu << (lane & 24)));
             for (int one = 0; left && one < 32; one += 8) {
                 if (!(left >> one & 0xff)) continue;
                 Row slow = spread_row(p.x[r], one, (float *)slow_row[warp], lane);
                 uint16_t slow_bits;
                 uint32_t slow_mask, word = slow_key_word(f, slow, lane, &slow_mask, &slow_bits);
-                stage_key(f, slow, slow_mask, word, warp * 4 + one / 8, to, lane);
+                stage_slow_key(to, slow_mask, word, warp * 4 + one / 8, lane);
                 if (lane == 0) ((uint16_t *)to)[256 + warp * 4 + one / 8] = slow_bits;
             }
         }
         if (first >= at) { /* a whole unit, by the whole block: full lines of the cache; the next pair is staged elsewhere meanwhile */
             __syncthreads();
-            int r = threadIdx.x / 64, i = threadIdx.x % 64;
-            if (i < 34) ((uint4 *)(block + (head + r) * where.key_head_bytes + (int64_t)unit * 544))[i] = units[turn_of][r][i];
+            int r = threadIdx.x / 64;
+            store_whole(block + (head + r) * where.key_head_bytes + (int64_t)unit * 544, units[turn_of][r], threadIdx.x % 64);
             continue;
         }
         __syncwarp();

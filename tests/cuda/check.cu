@@ -89,11 +89,10 @@ static void blank_values(const kern_kv_format *f, size_t kv, uint8_t *block, siz
 }
 
 /* Codes of keys and values, without norm and rotation: equal byte for byte, also when written in two goes. */
-static void make_block(Setting *s, size_t index, size_t n, size_t cut)
+static void code_block(Setting *s, size_t index, size_t n, size_t cut, const float *k, const float *v)
 {
     const kern_kv_format *f = &s->c->format;
     size_t kv = s->c->n_kv_heads, d = f->d, capacity = (n + 15) / 16 * 16, bytes = kern_kv_layout_of(f, kv, capacity).total_bytes;
-    float *k = rows_of(n * kv * d, s->kind, 7 + index), *v = rows_of(n * kv * d, s->kind, 107 + index);
     void *host = aligned_alloc(64, bytes), *back = malloc(bytes);
     memset(host, 0, bytes);
     kern_encode_params params = {f, kv, NULL, 1e-6f, NULL, NULL};
@@ -119,16 +118,22 @@ static void make_block(Setting *s, size_t index, size_t n, size_t cut)
     CUDA_OK(cudaMemcpy(block, host, bytes, cudaMemcpyHostToDevice)); /* what follows is not to suffer from it */
     s->sections[index] = segment.where;
     s->block_bytes[index] = bytes;
-    free(k), free(v), free(back);
+    free(back);
     CUDA_OK(cudaFree(dk));
     CUDA_OK(cudaFree(dv));
 }
+static void make_block(Setting *s, size_t index, size_t n, size_t cut)
+{
+    size_t floats = n * s->c->n_kv_heads * s->c->format.d;
+    float *k = rows_of(floats, s->kind, 7 + index), *v = rows_of(floats, s->kind, 107 + index);
+    code_block(s, index, n, cut, k, v);
+    free(k), free(v);
+}
 
-static void make_queries(Setting *s)
+static void code_queries(Setting *s, const float *q)
 {
     const kern_kv_format *f = &s->c->format;
     size_t heads = s->c->n_heads, d = f->d, n = s->n_rows, rows = n * heads;
-    float *q = rows_of(rows * d, s->kind == DATA_HUGE ? DATA_NORMAL : s->kind, 55);
     s->queries = (kern_queries){(int8_t *)aligned_alloc(64, rows * 128), (float *)malloc(rows * 4), (float *)malloc(rows * d * 4), n, heads};
     kern_encode_params params = {f, heads, NULL, 1e-6f, NULL, NULL};
     kern_encode_queries(s->context, &params, q, heads * d, n, &s->queries);
@@ -157,8 +162,39 @@ static void make_queries(Setting *s)
     for (size_t i = 0; i < rows * 128; i++) wrong += table[i] != s->queries.table[i];
     for (size_t i = 0; i < rows; i++) wrong += scale[i] != s->queries.scale[i];
     expect(wrong == 0, "bytes of queries alone", s->c, s->kind, (double)wrong, 0);
-    free(q), free(table), free(scale), free(dense);
+    free(table), free(scale), free(dense);
     CUDA_OK(cudaFree(dq));
+}
+static void make_queries(Setting *s)
+{
+    float *q = rows_of((size_t)s->n_rows * s->c->n_heads * s->c->format.d, s->kind == DATA_HUGE ? DATA_NORMAL : s->kind, 55);
+    code_queries(s, q);
+    free(q);
+}
+
+static void free_codes(Setting *s)
+{
+    for (size_t i = 0; i < 4; i++) {
+        free((void *)s->blocks[i].data);
+        CUDA_OK(cudaFree((void *)s->sections[i].base));
+    }
+    free(s->queries.table), free(s->queries.scale), free(s->queries.dense);
+    CUDA_OK(cudaFree(s->table)); CUDA_OK(cudaFree(s->scale)); CUDA_OK(cudaFree(s->dense));
+}
+
+/* The kernels for many rows, which d = 128 and k = 16 have. Spoilt: rows that their quick way leaves to the exact one, beside others in a warp. */
+static void check_many_codes(kern_context *context, const Case *c, size_t n, size_t cut, bool spoilt)
+{
+    Setting s = {};
+    s.c = c, s.context = context, s.n_rows = (int)n;
+    s.format = gpu_format_of(&c->format, c->n_kv_heads);
+    size_t kv_floats = n * c->n_kv_heads * 128, q_floats = n * c->n_heads * 128;
+    float *k = rows_of(kv_floats, DATA_NORMAL, 207), *v = rows_of(kv_floats, DATA_NORMAL, 208), *q = rows_of(q_floats, DATA_NORMAL, 209);
+    if (spoilt) data_spoil(k, kv_floats, 128), data_spoil(v, kv_floats, 128), data_spoil(q, q_floats, 128);
+    code_block(&s, 0, n, cut, k, v);
+    code_queries(&s, q);
+    free(k), free(v), free(q);
+    free_codes(&s);
 }
 
 /* Norm and rotation as well: sums in another order may move a code now and then, no more. */
@@ -400,12 +436,7 @@ static void check_case(const Case *c, int kind, kern_context *context, int n_row
         for (int version = 2; version >= 0; version--) /* huge scores times f16 are CODE32's limit; its own passes take the split kernel */
             for (int parts = 0; parts < 3 && !(c->format.key_type == KERN_KEY_CODE32 && kind == DATA_HUGE); parts++) check_flash(&s, version, parts);
     }
-    for (size_t i = 0; i < 4; i++) {
-        free((void *)s.blocks[i].data);
-        CUDA_OK(cudaFree((void *)s.sections[i].base));
-    }
-    free(s.queries.table), free(s.queries.scale), free(s.queries.dense);
-    CUDA_OK(cudaFree(s.table)); CUDA_OK(cudaFree(s.scale)); CUDA_OK(cudaFree(s.dense));
+    free_codes(&s);
 }
 
 int main(int argc, char **argv)
@@ -428,6 +459,14 @@ int main(int argc, char **argv)
             check_case(&c, kind, context, 16, odd, false);
             if (!brief) check_case(&c, kind, context, 1, small, false), check_case(&c, kind, context, 333, large, false);
         }
+    for (int spoilt = 0; spoilt < 2; spoilt++) {
+        for (const Case &c : cases) {
+            if (c.format.d != 128 || c.format.k_key != 16 || c.format.k_query != 16 || c.format.key_type != KERN_KEY_CODE8) continue;
+            static const size_t sizes[][2] = {{32, 0}, {333, 0}, {101, 37}, {83, 5}}; /* tokens, those of a first go */
+            for (const size_t *size : sizes) check_many_codes(context, &c, size[0], size[1], spoilt);
+        }
+        check_many_codes(context, &cases[0], 16421, 37, spoilt); /* from 1,024 units on, all pairs of heads one after another by one block */
+    }
     kern_context_free(context);
     printf("%d checks, %d failures\n", n_checks, n_failures);
     return n_failures != 0;

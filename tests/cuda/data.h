@@ -40,6 +40,40 @@ static inline void data_fill(float *x, size_t n, data_kind kind, uint64_t *state
     }
 }
 
+/* Normal rows of d become what selecting and coding have trouble with, three of a kind after each other; every fourth kind stays as it is. */
+static inline void data_spoil(float *x, size_t n, size_t d)
+{
+    uint64_t state = 5;
+    for (size_t at = 0; at < n; at++) {
+        size_t row = at / d, i = at % d;
+        uint32_t h = data_next(&state);
+        float v = x[at], whole = (float)((int)(h % 255) - 127);
+        bool lane = i / 4 % 8 == row % 8; /* 16 features that one lane of eight holds */
+        switch (row / 3 % 24) {
+        case 0: v = rintf(v * 8) * 0.125f; break;
+        case 1: v = lane ? v * 50 : v; break;
+        case 2: v = h % 40 ? 0 : v; break;
+        case 4: v = h % 16 ? v * 100 : v * 3e5f; break;
+        case 5: v = i == row % d ? v * 1000 : v; break;
+        case 6: v *= 1e-20f; break;
+        case 8: v = i == 5 ? NAN : v; break;
+        case 9: v = i == 77 ? INFINITY : v; break;
+        case 10: v = 0; break;
+        case 12: v = 1.5f; break;
+        case 13: v *= 1e-36f; break;
+        case 14: v = whole; break;
+        case 16: v = i == 0 ? 127 : whole * 0.5f; break;
+        case 17: v *= 3e30f; break;
+        case 18: v = lane ? 2 + v * 1e-5f : v * 0.1f; break;
+        case 20: v = 1 + v * 1e-6f; break;
+        case 21: v = -0.0f; break;
+        case 22: v *= 1e-4f; break;
+        default: break;
+        }
+        x[at] = v;
+    }
+}
+
 #define CUDA_OK(call)                                                                                                              \
     do {                                                                                                                           \
         cudaError_t cuda_ok_error = (call);                                                                                        \
