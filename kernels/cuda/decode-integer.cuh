@@ -23,9 +23,8 @@ template <int NC> struct IntegerSums {
 template <int VK, int NC, int WARPS, bool INTEGER = Integer<VK, NC>::yes> struct Layout {
     static constexpr bool integer = INTEGER;
     static constexpr int sums = NC * 128, exchange = Values<VK>::groups * NC * (integer ? DIGIT_WORDS : 2 * PB_WORDS);
-    static constexpr int first_exchange = integer ? WARPS * sums : 0, merge = WARPS * MERGE_FLOATS;
-    static constexpr int all = first_exchange + WARPS * (integer || exchange > sums ? exchange : sums);
-    static constexpr int bytes = 4 * (all > merge ? all : merge);
+    static constexpr int first_exchange = integer ? WARPS * sums : 0;
+    static constexpr int bytes = 4 * (first_exchange + WARPS * (integer || exchange > sums ? exchange : sums));
 };
 
 template <int VK, int NC, bool INTEGER> struct WarpSums {

@@ -98,7 +98,9 @@ template <int VK, int NC, int WARPS> __global__ void __launch_bounds__(WARPS * 3
     __shared__ __align__(8) uint64_t barriers[WARPS][ring::slots];
     __shared__ uint2 places[WARPS][ring::slots];
     __shared__ gpu_group groups[GROUPS_KEPT]; /* for the end, when nothing else is left to wait for */
-    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, head = blockIdx.x, per_kv = a.n_heads / a.format.n_kv_heads, part = blockIdx.y;
+    /* With eight warps by a detour, so that ptxas keeps what follows from it in registers and does not work it out again for every tile. */
+    int thread = WARPS == 8 ? __shfl_sync(WARP_ALL, threadIdx.x, threadIdx.x & 31) : threadIdx.x;
+    int lane = thread & 31, warp = thread >> 5, head = blockIdx.x, per_kv = a.n_heads / a.format.n_kv_heads, part = blockIdx.y;
     const gpu_part p = a.parts[part];
     uint32_t group_word = ask_small(a, head, per_kv);
     const gpu_group &g = p.group;

@@ -20,7 +20,7 @@ template <int SK, int VK, int NC, int WARPS, int BLOCKS>
 __global__ void __launch_bounds__(WARPS * 32, BLOCKS) decode_kernel(gpu_decode_args a)
 {
     __shared__ Shared<NC> s;
-    extern __shared__ __align__(16) uint32_t area[]; /* the warps' exchange areas; then their sums; then, for the last, those of the merge */
+    extern __shared__ __align__(16) uint32_t area[]; /* the warps' exchange areas; then their sums */
     typedef Layout<VK, NC, WARPS> layout;
     uint32_t *exchange = area + layout::first_exchange + (threadIdx.x >> 5) * layout::exchange;
     float *floats = (float *)area + (threadIdx.x >> 5) * layout::sums;

@@ -17,7 +17,7 @@ enum {
 #define VALUE_ANY 9 /* any type and dimension, without tensor cores */
 #define LOG2_E 1.4426950408889634f
 #define WEIGHT_ONE 16384.0f /* the weight 1 in f16: small weights keep clear of subnormals */
-#define MERGE_FLOATS 132
+#define MERGE_FLOATS 132 /* of a warp's merged sums: 128, sum of weights, maximum; within the area of its own ones */
 #define PB_WORDS 20         /* 32 tokens of f16, padded against bank conflicts */
 
 template <int VK> struct Values {
@@ -45,6 +45,7 @@ template <int NC> struct Shared {
     float scale[NC];
     uint32_t visible[NC];
     float m[16][NC], l[16][NC];
+    uint32_t launch; /* the mark of this launch's parts */
     uint32_t last;
 };
 
@@ -392,10 +393,37 @@ template <int NC, int WARPS> __device__ __forceinline__ float weigh_warps(const 
     return top;
 }
 
+/* A number of a part, and above it the launch's mark: stored and loaded as one, it says by itself whether it has come, so that no fence has to be
+ * waited for between a part's numbers and the news of them. */
+__device__ __forceinline__ void store_word(uint64_t *to, float v, uint32_t mark)
+{
+    asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(to), "l"((uint64_t)mark << 32 | __float_as_uint(v)) : "memory");
+}
+__device__ __forceinline__ uint64_t load_word(const uint64_t *from)
+{
+    uint64_t word;
+    asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(word) : "l"(from) : "memory");
+    return word;
+}
+__device__ __forceinline__ void load_words(uint64_t *words, const uint64_t *from)
+{
+    asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];" : "=l"(words[0]), "=l"(words[1]) : "l"(from) : "memory");
+}
+__device__ __forceinline__ float number_of(uint64_t word)
+{
+    return __uint_as_float((uint32_t)word);
+}
+/* The numbers of a part's column: 128 sums, their maximum, the sum of weights. */
+__device__ __forceinline__ int64_t record_of(const gpu_decode_args &a, uint32_t part, int kv_head, uint32_t column)
+{
+    return (((int64_t)part * a.format.n_kv_heads + kv_head) * GPU_COLUMNS_MAX + column) * GPU_PART_WORDS;
+}
+
 /* The warps' sums of a thread block, added in a fixed order, and the part's record. A warp leaves its own without waiting for the others where
- * there is room. Here and in what follows little code counts for more than few instructions: it runs once, and nothing has fetched it before. */
+ * there is room. Here and in what follows little code counts for more than few instructions: it runs once, and nothing has fetched it before.
+ * Thread 0 gets how many thread blocks of the KV head have come here before. */
 template <int VK, int NC, int WARPS, typename layout, typename S>
-__device__ __forceinline__ void join_warps(S &sums, Shared<NC> &s, float *area, const gpu_decode_args &a, int part, int head)
+__device__ __forceinline__ uint32_t join_warps(S &sums, Shared<NC> &s, float *area, const gpu_decode_args &a, int part, int head)
 {
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     if (!layout::integer) __syncthreads(); /* the exchange areas are free */
@@ -406,8 +434,9 @@ __device__ __forceinline__ void join_warps(S &sums, Shared<NC> &s, float *area, 
         if (lane == 0) s.m[warp][i] = sums.m[i], s.l[warp][i] = l;
     }
     __syncthreads();
-    int64_t record = (int64_t)part * a.format.n_kv_heads + head;
-    float *to = a.part_acc + record * GPU_COLUMNS_MAX * 128, by[WARPS];
+    uint32_t before = threadIdx.x == 0 ? atomicAdd(&a.arrived[head * 2], 1) : 0; /* on its way while the part is put together */
+    uint64_t *to = a.part_words + record_of(a, part, head, 0);
+    float by[WARPS];
 #pragma unroll 1
     for (int i = threadIdx.x; i < NC * 128; i += WARPS * 32) {
         int at = record_at<VK, NC, layout::integer>(i);
@@ -415,60 +444,16 @@ __device__ __forceinline__ void join_warps(S &sums, Shared<NC> &s, float *area, 
         float v = 0;
 #pragma unroll
         for (int w = 0; w < WARPS; w++) v += area[w * layout::sums + i] * by[w];
-        to[at] = v;
+        store_word(to + at / 128 * GPU_PART_WORDS + at % 128, v, s.launch);
     }
     if (threadIdx.x < NC) {
         float top = weigh_warps<NC, WARPS>(s, threadIdx.x, by), l = 0;
 #pragma unroll
         for (int w = 0; w < WARPS; w++) l += s.l[w][threadIdx.x] * by[w];
-        a.part_ml[record * GPU_COLUMNS_MAX + threadIdx.x] = make_float2(top, l);
+        store_word(to + threadIdx.x * GPU_PART_WORDS + 128, top, s.launch);
+        store_word(to + threadIdx.x * GPU_PART_WORDS + 129, l, s.launch);
     }
-}
-
-/* Sums of a row and head, relative to a maximum; of a lane: features 4 lane .. + 3. */
-struct Merged {
-    float top, l;
-    float4 acc;
-};
-__device__ __forceinline__ void scale_merged(Merged &m, float higher)
-{
-    float keep = m.top > -INFINITY ? exp2_fast(m.top - higher) : 0.0f;
-    m.top = higher, m.l *= keep, m.acc.x *= keep, m.acc.y *= keep, m.acc.z *= keep, m.acc.w *= keep;
-}
-__device__ __forceinline__ void add_merged(Merged &m, float top, float l, float4 acc)
-{
-    float w = top > -INFINITY ? exp2_fast(top - m.top) : 0.0f;
-    m.l += w * l, m.acc.x += w * acc.x, m.acc.y += w * acc.y, m.acc.z += w * acc.z, m.acc.w += w * acc.w;
-}
-
-/* Every team-th part of a group's column, from number `rank` on, several at once: the block waits for nothing else any more. */
-#define MERGE_AHEAD 9 /* 33 parts by a team of four */
-__device__ __forceinline__ void merge_parts(Merged &m, const gpu_decode_args &a, const gpu_group &g, int kv_head, uint32_t column, uint32_t rank, uint32_t team,
-                                            int lane)
-{
-    uint32_t step = team * a.format.n_kv_heads * GPU_COLUMNS_MAX;
-    int64_t first = ((int64_t)(g.first_part + rank) * a.format.n_kv_heads + kv_head) * GPU_COLUMNS_MAX + column;
-    const float2 *ml = a.part_ml + first;
-    const float4 *acc = (const float4 *)a.part_acc + first * 32 + lane;
-#pragma unroll 1
-    for (uint32_t p = rank; p < g.n_splits; p += MERGE_AHEAD * team) {
-        float2 one[MERGE_AHEAD];
-        float4 part[MERGE_AHEAD];
-        float higher = m.top;
-#pragma unroll
-        for (uint32_t i = 0; i < MERGE_AHEAD; i++) {
-            bool there = p + i * team < g.n_splits;
-            one[i] = make_float2(-INFINITY, 0), part[i] = make_float4(0, 0, 0, 0);
-            if (there) one[i] = __ldcg(ml + i * step);
-            if (there && lane * 4 < a.format.d) part[i] = __ldcg(acc + i * step * 32);
-        }
-        ml += MERGE_AHEAD * step, acc += (int64_t)MERGE_AHEAD * step * 32;
-#pragma unroll
-        for (int i = 0; i < MERGE_AHEAD; i++) higher = fmaxf(higher, one[i].x);
-        scale_merged(m, higher);
-#pragma unroll
-        for (int i = 0; i < MERGE_AHEAD; i++) add_merged(m, one[i].x, one[i].y, part[i]);
-    }
+    return before;
 }
 
 /* A division without the long way that numbers of 32 bits take. */
@@ -477,62 +462,127 @@ __device__ __forceinline__ int divide_small(int n, int by)
     return (int)__fdividef((float)n + 0.5f, (float)by);
 }
 
-/* All parts of the KV head's rows and heads, each pair by a team of warps, whose first one adds what the others leave in `area`. */
-template <int WARPS> __device__ __forceinline__ void merge_rows(const gpu_decode_args &a, const gpu_group *groups, int kv_head, int per_kv, float *area)
+/* How parts are merged. Few columns: a warp has 64 features of a row and head, two to a lane, and all parts. Many: all features, four to a lane,
+ * so that fewer rounds of loads are waited for, and, while there are fewer pairs than warps, a share of the parts. */
+template <int NC> struct Merge {
+    static constexpr int features = NC == 8 ? 4 : 2, at_once = 32 / features; /* parts loaded at once */
+    static constexpr int per_pair = 128 / (32 * features);                    /* warps' shares of a pair */
+};
+
+/* Sums of a row and head, relative to a maximum; l, top: the same in all lanes. */
+template <int NC> struct Merged {
+    float top, l, acc[Merge<NC>::features];
+};
+/* Relative to the higher maximum of both. */
+template <int NC> __device__ __forceinline__ void scale_merged(Merged<NC> &m, float top)
 {
-    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, n_pairs = a.n_rows * per_kv, teams = min(WARPS, n_pairs), team = divide_small(WARPS, teams);
-    int mine = divide_small(warp, team), rank = warp - mine * team;
-    float *team_area = area + mine * team * MERGE_FLOATS;
+    float higher = fmaxf(m.top, top), keep = m.top > -INFINITY ? exp2_fast(m.top - higher) : 0.0f;
+    m.top = higher, m.l *= keep;
+#pragma unroll
+    for (int i = 0; i < Merge<NC>::features; i++) m.acc[i] *= keep;
+}
+
+/* Adds every team-th part of a group's column, from number `rank` on, in their order. A lane has features `feature` .., and the maximum or the sum
+ * of weights of one part. */
+template <int NC>
+__device__ __forceinline__ void merge_parts(Merged<NC> &m, const gpu_decode_args &a, const gpu_group &g, int kv_head, uint32_t column, int feature, uint32_t rank,
+                                            uint32_t team, uint32_t launch, int lane)
+{
+    constexpr int features = Merge<NC>::features, at_once = Merge<NC>::at_once;
+    int64_t step = (int64_t)team * a.format.n_kv_heads * GPU_COLUMNS_MAX * GPU_PART_WORDS;
+    const uint64_t *from = a.part_words + record_of(a, g.first_part + rank, kv_head, column), none = (uint64_t)launch << 32;
 #pragma unroll 1
-    for (int first_pair = 0; first_pair < n_pairs; first_pair += teams) {
-        int pair = first_pair + mine, in_rows = divide_small(pair, per_kv), row = a.first_row + in_rows, h = pair - in_rows * per_kv;
-        bool active = mine < teams && pair < n_pairs, found = false;
-        Merged m = {-INFINITY, 0, {0, 0, 0, 0}};
+    for (uint32_t p = rank; p < g.n_splits; p += at_once * team, from += at_once * step) {
+        uint64_t word[at_once][features], mine;
+        uint32_t my_part = lane % at_once;
+        bool come;
+        do {
+            mine = p + my_part * team < g.n_splits ? load_word(from + my_part * step + 128 + lane / at_once % 2) : none | 0xff800000u; /* -inf */
+            come = mine >> 32 == launch;
+#pragma unroll
+            for (int i = 0; i < at_once; i++)
+#pragma unroll
+                for (int j = 0; j < features; j += 2)
+                    if (p + i * team < g.n_splits) load_words(word[i] + j, from + i * step + feature + j);
+                    else word[i][j] = word[i][j + 1] = none;
+#pragma unroll
+            for (int i = 0; i < at_once * features; i++) come &= word[i / features][i % features] >> 32 == launch;
+        } while (!__all_sync(WARP_ALL, come));
+        float top = lane < at_once ? number_of(mine) : -INFINITY, l = __shfl_down_sync(WARP_ALL, number_of(mine), at_once);
+        scale_merged(m, warp_max(top));
+        float w = top > -INFINITY ? exp2_fast(top - m.top) : 0.0f;
+        m.l += warp_sum(w > 0 ? w * l : 0.0f);
+#pragma unroll
+        for (int i = 0; i < at_once; i++) {
+            float times = __shfl_sync(WARP_ALL, w, i);
+#pragma unroll
+            for (int j = 0; j < features; j++) m.acc[j] += times * number_of(word[i][j]);
+        }
+    }
+}
+
+/* What the warps of a team have merged, added by its first one. */
+template <int NC> __device__ __forceinline__ void join_team(Merged<NC> &m, float *team_area, int rank, int team, int lane)
+{
+    float *mine = team_area + rank * MERGE_FLOATS;
+#pragma unroll
+    for (int j = 0; j < Merge<NC>::features; j++) mine[j * 32 + lane] = m.acc[j];
+    if (lane == 0) mine[128] = m.l, mine[129] = m.top;
+    __syncthreads();
 #pragma unroll 1
-        for (int gi = 0; gi < a.n_groups && active; gi++) {
+    for (int i = 1; i < team && rank == 0; i++) {
+        const float *his = team_area + i * MERGE_FLOATS;
+        scale_merged(m, his[129]);
+        float w = his[129] > -INFINITY ? exp2_fast(his[129] - m.top) : 0.0f;
+        m.l += w * his[128];
+#pragma unroll
+        for (int j = 0; j < Merge<NC>::features; j++) m.acc[j] += w * his[j * 32 + lane];
+    }
+    __syncthreads();
+}
+
+/* All parts of the KV head's rows and heads. */
+template <int NC, int WARPS> __device__ __forceinline__ void merge_rows(const gpu_decode_args &a, const gpu_group *groups, int kv_head, int per_kv, uint32_t launch, float *area)
+{
+    constexpr int features = Merge<NC>::features, per_pair = Merge<NC>::per_pair;
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, n_shares = a.n_rows * per_kv * per_pair;
+    int teams = min(WARPS, n_shares), team = features == 4 ? divide_small(WARPS, teams) : 1, mine = features == 4 ? divide_small(warp, team) : warp, rank = warp - mine * team;
+#pragma unroll 1
+    for (int first = 0; first < n_shares; first += teams) {
+        int share = first + mine, pair = share / per_pair, in_rows = divide_small(pair, per_kv), row = a.first_row + in_rows, h = pair - in_rows * per_kv;
+        int feature = share % per_pair * 32 * features + lane * features;
+        bool found = false;
+        Merged<NC> m = {-INFINITY, 0, {}};
+#pragma unroll 1
+        for (int gi = 0; gi < a.n_groups && mine < teams && share < n_shares; gi++) {
             const gpu_group g = groups[gi];
             uint32_t r = (uint32_t)row - g.first_row, in = (uint32_t)h - g.first_head;
             if (r >= g.n_rows || in >= g.n_heads) continue;
             found = true;
-            merge_parts(m, a, g, kv_head, r * g.n_heads + in, rank, team, lane);
+            merge_parts(m, a, g, kv_head, r * g.n_heads + in, feature, rank, team, launch, lane);
         }
-        if (active) {
-            ((float4 *)(team_area + rank * MERGE_FLOATS))[lane] = m.acc;
-            if (lane == 0) team_area[rank * MERGE_FLOATS + 128] = m.l, team_area[rank * MERGE_FLOATS + 129] = m.top;
-        }
-        __syncthreads();
-        if (found && rank == 0) {
-            for (int i = 1; i < team; i++) {
-                const float *his = team_area + i * MERGE_FLOATS;
-                scale_merged(m, fmaxf(m.top, his[129]));
-                add_merged(m, his[129], his[128], ((const float4 *)his)[lane]);
-            }
-            float inverse = m.l > 0 ? __fdividef(1.0f, m.l) : 0.0f;
-            int64_t q = kv_head * per_kv + h;
-            if (lane * 4 < a.format.d)
-                *(float4 *)(a.out + row * a.out_stride + q * a.format.d + lane * 4) =
-                    make_float4(m.acc.x * inverse, m.acc.y * inverse, m.acc.z * inverse, m.acc.w * inverse);
-            if (a.out_ml && lane == 0) a.out_ml[(int64_t)row * a.n_heads + q] = make_float2(m.top, m.l);
-        }
-        __syncthreads();
+        if constexpr (features == 4) join_team(m, area + mine * team * MERGE_FLOATS, rank, team, lane);
+        if (!found || rank) continue;
+        float inverse = m.l > 0 ? __fdividef(1.0f, m.l) : 0.0f;
+        int64_t q = kv_head * per_kv + h;
+        float *out = a.out + row * a.out_stride + q * a.format.d + feature;
+#pragma unroll
+        for (int j = 0; j < features; j += 2)
+            if (feature + j < a.format.d) *(float2 *)(out + j) = make_float2(m.acc[j] * inverse, m.acc[j + 1] * inverse);
+        if (a.out_ml && feature == 0) a.out_ml[(int64_t)row * a.n_heads + q] = make_float2(m.top, m.l);
     }
 }
 
-/* The end of a thread block: its part, and, for the last one of the KV head, the result. */
+/* The end of a thread block: its part, and, for the last one of the KV head that has come so far, the result, as soon as all parts are there. */
 template <int VK, int NC, int WARPS, typename layout, typename S>
 __device__ __forceinline__ void finish_block(S &sums, Shared<NC> &s, float *area, const gpu_decode_args &a, const gpu_group *groups, int part, int head, int per_kv)
 {
-    join_warps<VK, NC, WARPS, layout>(sums, s, area, a, part, head);
-    __syncthreads();
-    if (threadIdx.x == 0) { /* fences of one thread hold for what barriers order before and after it */
-        __threadfence();
-        s.last = atomicAdd(&a.arrived[head], 1) == gridDim.y - 1;
-        __threadfence();
-    }
+    uint32_t before = join_warps<VK, NC, WARPS, layout>(sums, s, area, a, part, head);
+    if (threadIdx.x == 0) s.last = before == gridDim.y - 1;
     __syncthreads();
     if (!s.last) return;
-    merge_rows<WARPS>(a, groups, head, per_kv, area);
-    if (threadIdx.x == 0) a.arrived[head] = 0;
+    merge_rows<NC, WARPS>(a, groups, head, per_kv, s.launch, area);
+    if (threadIdx.x == 0) a.arrived[head * 2] = 0, a.arrived[head * 2 + 1] = s.launch;
 }
 
 /* The row of a group's column: a division, for numbers below 8. */
@@ -552,6 +602,7 @@ __device__ __forceinline__ int64_t query_of(const gpu_decode_args &a, const gpu_
 struct Query {
     uint32_t a, b, c, d;
     float scale;
+    uint32_t launches;
 };
 __device__ __forceinline__ uint32_t load_code(const gpu_decode_args &a, const gpu_group &g, int head, int per_kv, uint32_t column, uint32_t feature)
 {
@@ -562,7 +613,7 @@ __device__ __forceinline__ uint32_t load_code(const gpu_decode_args &a, const gp
 }
 template <int NC> __device__ __forceinline__ Query load_query(const gpu_decode_args &a, const gpu_group &g, int head, int per_kv)
 {
-    Query query = {0, 0, 0, 0, 0};
+    Query query = {0, 0, 0, 0, 0, 0};
     uint32_t i = threadIdx.x, column = i / 128 * 4, feature = i % 128;
     if (i < Table<NC>::words * 128) {
         query.a = load_code(a, g, head, per_kv, column, feature), query.b = load_code(a, g, head, per_kv, column + 1, feature);
@@ -570,6 +621,7 @@ template <int NC> __device__ __forceinline__ Query load_query(const gpu_decode_a
     }
     if (i < NC && i < g.n_rows * g.n_heads)
         asm volatile("ld.global.f32 %0, [%1];" : "=f"(query.scale) : "l"(a.scale + query_of(a, g, head, per_kv, i)));
+    if (i == 0) asm volatile("ld.global.u32 %0, [%1];" : "=r"(query.launches) : "l"(a.arrived + head * 2 + 1));
     return query;
 }
 
@@ -589,6 +641,7 @@ __device__ __forceinline__ void set_up(Shared<NC> &s, const gpu_decode_args &a, 
         s.scale[column] = query.scale * LOG2_E;
         s.visible[column] = column >= n_columns ? 0 : g.causal ? g.causal_before + row_of(g, column) + 1 : 0xffffffffu;
     }
+    if (threadIdx.x == 0) s.launch = query.launches + 1;
     if constexpr (SK == SCORE_CODE32)
         for (uint32_t i = 0; i < NC; i++) dense[i] = i < n_columns && a.dense ? a.dense + query_of(a, g, head, per_kv, i) * a.format.d : NULL;
     __syncthreads();

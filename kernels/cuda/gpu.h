@@ -27,6 +27,7 @@ enum {
     GPU_EXPONENT_MAX = 24,
     GPU_TILE_GAPS = 1 << 16,    /* added to the exponent of a tile that has places without a key, in lane_scale */
     GPU_LANE_FLOATS = 68,       /* of lane_scale, for a tile */
+    GPU_PART_WORDS = 130,       /* decode: of a part's column: 128 sums, their maximum (base 2), the sum of weights */
     GPU_GEMV_ROWS_MAX = 16,
 };
 
@@ -119,9 +120,8 @@ typedef struct gpu_decode_args {
     int n_groups, n_parts; /* n_parts: the sum of n_splits: thread blocks for each KV head */
     int first_row, n_rows; /* rows whose results are merged */
     int columns;           /* the most columns of a group */
-    float *part_acc;       /* [n_parts][n_kv_heads][8 columns][128] */
-    float2 *part_ml;       /* [n_parts][n_kv_heads][8]: maximum (base 2), sum */
-    uint32_t *arrived;     /* [n_kv_heads], zero; left zero */
+    uint64_t *part_words;  /* [n_parts][n_kv_heads][8 columns][GPU_PART_WORDS]: numbers with their launch's mark; zero before the first launch */
+    uint32_t *arrived;     /* [n_kv_heads][2]: thread blocks that have come, left zero; launches so far. Zero before the first launch */
     float *out;            /* [n_rows_total][out_stride] */
     int64_t out_stride;
     float2 *out_ml;        /* [rows][n_heads] of the merged softmax (mass); NULL: not wanted */

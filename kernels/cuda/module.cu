@@ -194,8 +194,7 @@ static kern_gpu_status make_buffers(kern_gpu *gpu, kern_gpu_error *error)
     size_t widest = gpu->n_hidden > gpu->n_ffn ? gpu->n_hidden : gpu->n_ffn, kv = gpu->format.n_kv_heads;
     if (q_cols > widest) widest = q_cols;
     size_t row_parts = (size_t)PARTS_MAX * PART_ROWS > 3 * rows ? (size_t)PARTS_MAX * PART_ROWS : 3 * rows;
-    size_t flash_parts = row_parts * gpu->n_heads, decode_parts = (size_t)DECODE_PARTS_MAX * kv * GPU_COLUMNS_MAX;
-    size_t n_parts = flash_parts > decode_parts ? flash_parts : decode_parts, d_max = KERN_HEAD_DIM_MAX;
+    size_t flash_parts = row_parts * gpu->n_heads, part_bytes = (size_t)DECODE_PARTS_MAX * kv * GPU_COLUMNS_MAX * GPU_PART_WORDS * 8;
     size_t tiles = SCRATCH_TOKENS / GPU_FLASH_KEYS;
     void *scratch = NULL;
     struct {
@@ -209,8 +208,8 @@ static kern_gpu_status make_buffers(kern_gpu *gpu, kern_gpu_error *error)
         {(void **)&gpu->q_table, rows * gpu->n_heads * KERN_HEAD_DIM_MAX}, {(void **)&gpu->q_scale, rows * gpu->n_heads * 4},
         {(void **)&gpu->q_dense, gpu->host_format.key_type == KERN_KEY_CODE32 ? rows * q_cols * 4 : 0},
         {(void **)&gpu->out_ml, rows * gpu->n_heads * 8}, {(void **)&gpu->logits, (size_t)LOGITS_ROWS * gpu->n_vocabulary * 4},
-        {&scratch, gpu_scratch_tile_bytes(&gpu->format) * tiles}, {(void **)&gpu->part_acc, n_parts * d_max * 4}, {(void **)&gpu->part_ml, n_parts * 8},
-        {(void **)&gpu->arrived, kv * 4}, {(void **)&gpu->mass, MASS_PARTS * 4}, {(void **)&gpu->descriptor, DESCRIPTOR_BYTES},
+        {&scratch, gpu_scratch_tile_bytes(&gpu->format) * tiles}, {(void **)&gpu->part_acc, flash_parts * KERN_HEAD_DIM_MAX * 4}, {(void **)&gpu->part_ml, flash_parts * 8},
+        {(void **)&gpu->part_words, part_bytes}, {(void **)&gpu->arrived, kv * 8}, {(void **)&gpu->mass, MASS_PARTS * 4}, {(void **)&gpu->descriptor, DESCRIPTOR_BYTES},
         {(void **)&gpu->gather, GATHER_BYTES}};
     for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
         if (!buffers[i].n_bytes) continue;
@@ -219,7 +218,8 @@ static kern_gpu_status make_buffers(kern_gpu *gpu, kern_gpu_error *error)
     }
     gpu->scratch = gpu_scratch_at(&gpu->format, scratch, tiles);
     gpu->gather_bytes = GATHER_BYTES;
-    GPU_TRY(cudaMemset(gpu->arrived, 0, kv * 4), "clearing memory");
+    GPU_TRY(cudaMemset(gpu->part_words, 0, part_bytes), "clearing memory");
+    GPU_TRY(cudaMemset(gpu->arrived, 0, kv * 8), "clearing memory");
     GPU_TRY(cudaMallocHost((void **)&gpu->descriptor_host, DESCRIPTOR_BYTES), "pinned memory");
     GPU_TRY(cudaMallocHost((void **)&gpu->gather_host, GATHER_BYTES), "pinned memory");
     GPU_TRY(cudaStreamCreateWithFlags(&gpu->fetch_stream, cudaStreamNonBlocking), "making a stream");

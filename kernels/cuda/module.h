@@ -60,6 +60,7 @@ struct kern_gpu {
     gpu_scratch scratch;
     float *part_acc;
     float2 *part_ml;
+    uint64_t *part_words;
     uint32_t *arrived;
     float *mass;
     size_t mass_capacity;
@@ -82,7 +83,7 @@ struct kern_gpu {
 };
 
 enum { STREAM_SLOTS = 2, STREAM_BYTES = 64 << 20, GATHER_BYTES = 32 << 20, MASS_PARTS = 1 << 17 };
-enum { PART_ROWS = 512, PARTS_MAX = 17, DECODE_PARTS_MAX = 1024, SCRATCH_TOKENS = 65536, LOGITS_ROWS = 16 };
+enum { PART_ROWS = 512, PARTS_MAX = 17, DECODE_PARTS_MAX = 640, SCRATCH_TOKENS = 65536, LOGITS_ROWS = 16 };
 
 kern_gpu_status gpu_fail(kern_gpu_error *error, kern_gpu_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A CUDA error in words; anything but a lack of memory makes the kern_gpu unusable. */

@@ -114,7 +114,7 @@ static gpu_decode_args decode_args(kern_gpu *gpu, uint32_t layer)
     a.n_heads = (int)gpu->n_heads;
     a.layer = (int)layer;
     a.table = gpu->q_table, a.scale = gpu->q_scale, a.dense = gpu->q_dense;
-    a.part_acc = gpu->part_acc, a.part_ml = gpu->part_ml;
+    a.part_words = gpu->part_words;
     a.arrived = gpu->arrived;
     a.out = gpu->attended;
     a.out_stride = (int64_t)gpu->n_heads * gpu->format.d;

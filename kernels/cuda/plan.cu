@@ -8,7 +8,7 @@
 
 #include "plan.h"
 
-enum { FEW_ROWS = 4, TILES_PER_SPLIT_MIN = 8, GROUPS_MAX = 16 };
+enum { FEW_ROWS = 4, TILES_PER_SPLIT_MIN = 8, GROUPS_MAX = 10 /* eight questions of two columns over the same sections */ };
 
 /* Room in the descriptor: host memory to fill, whose twin on the device is at *ret_device. */
 static void *describe(kern_gpu *gpu, gpu_plan *plan, size_t n_bytes, const void **ret_device)
@@ -36,7 +36,7 @@ static kern_gpu_status too_large(kern_gpu_error *error)
     return gpu_fail(error, KERN_GPU_NO_MEMORY, "the question spans more sections than the GPU's work list holds");
 }
 
-/* A segment's sections, where they are in GPU memory; resident[i] false: to be streamed. */
+/* A segment's sections, where they are in GPU memory, and room for one more; resident[i] false: to be streamed. */
 typedef struct sources {
     gpu_section *sections;
     bool *resident;
@@ -177,17 +177,22 @@ static bool same_sections(const kern_gpu_segment *a, const kern_gpu_segment *b)
 
 /* Segments first .. : as many as share the sections and fit the columns; *ret_n of them are planned. rows: where the first one's are. */
 static kern_gpu_status plan_few(kern_gpu *gpu, gpu_plan *plan, decode_builder *b, const kern_gpu_segment *segments, size_t first, size_t n_segments,
-                                const sources *s, uint32_t row, size_t *ret_n, kern_gpu_error *error)
+                                sources *s, uint32_t row, size_t *ret_n, kern_gpu_error *error)
 {
     const kern_gpu_segment *segment = &segments[first];
     uint32_t per_kv = gpu->n_heads / gpu->format.n_kv_heads, rows_each = per_kv >= GPU_COLUMNS_MAX ? 1 : GPU_COLUMNS_MAX / per_kv;
     gpu_group shared = {}, own[GPU_COLUMNS_MAX] = {};
-    if (!describe_sections(gpu, plan, s->sections, segment->n_sections, &shared)) return too_large(error);
     size_t n = 1;
     while (segment->n_tokens == 1 && n < rows_each && first + n < n_segments && segments[first + n].n_tokens == 1 &&
            same_sections(segment, &segments[first + n]))
         n++;
     *ret_n = n;
+    if (n == 1 && segment->n_tokens == 1) { /* its one row sees all of its own tokens, too: they are one more section, not thread blocks of their own */
+        s->sections[segment->n_sections] = own_section(gpu, plan, segments, first);
+        if (!describe_sections(gpu, plan, s->sections, segment->n_sections + 1, &shared)) return too_large(error);
+        return add_decode(gpu, plan, b, &shared, NULL, 0, row, 1, error);
+    }
+    if (!describe_sections(gpu, plan, s->sections, segment->n_sections, &shared)) return too_large(error);
     for (size_t i = 0; i < n; i++) {
         gpu_section section = own_section(gpu, plan, segments, first + i);
         if (!describe_sections(gpu, plan, &section, 1, &own[i])) return too_large(error);

@@ -217,9 +217,10 @@ static void bench_decode(const Rows &r, kern_value_type type, size_t n_keys, siz
     a.format = e.format, a.n_heads = HEADS, a.table = e.table, a.scale = e.scale, a.n_rows = branches, a.columns = std::min(8, 2 * branches);
     gpu_section *dsections = gpu_copy(sections.data(), sections.size());
     uint32_t *dfirst = gpu_copy(first.data(), first.size());
-    a.part_acc = gpu_new<float>((size_t)2048 * KV * 8 * 128), a.part_ml = gpu_new<float2>((size_t)2048 * KV * 8);
-    a.arrived = gpu_new<uint32_t>(KV);
-    CUDA_OK(cudaMemset(a.arrived, 0, KV * 4));
+    a.part_words = gpu_new<uint64_t>((size_t)2048 * KV * 8 * GPU_PART_WORDS);
+    a.arrived = gpu_new<uint32_t>(KV * 2);
+    CUDA_OK(cudaMemset(a.part_words, 0, (size_t)2048 * KV * 8 * GPU_PART_WORDS * 8));
+    CUDA_OK(cudaMemset(a.arrived, 0, KV * 2 * 4));
     a.out = gpu_new<float>(branches * HEADS * D), a.out_stride = HEADS * D;
     double moved = (double)n_keys * KV * (34 + (type == KERN_VALUE_Q8 ? 130 : type == KERN_VALUE_F16 ? 256 : 72));
     for (int i = 0; i < n_tried; i++) {
@@ -243,7 +244,7 @@ static void bench_decode(const Rows &r, kern_value_type type, size_t n_keys, siz
         Times t = time_it(40, true, [&] { read_once<<<264, 512>>>((const uint4 *)memory, (size_t)moved / 16, flush_sink); });
         printf("  as many bytes read by a kernel that does nothing else: %.1f us (%.1f .. %.1f)\n", t.median_us, t.low_us, t.high_us);
     }
-    CUDA_OK(cudaFree(memory)); CUDA_OK(cudaFree((void *)e.position)); CUDA_OK(cudaFree(dsections)); CUDA_OK(cudaFree(dfirst)); CUDA_OK(cudaFree(a.part_acc)); CUDA_OK(cudaFree(a.part_ml));
+    CUDA_OK(cudaFree(memory)); CUDA_OK(cudaFree((void *)e.position)); CUDA_OK(cudaFree(dsections)); CUDA_OK(cudaFree(dfirst)); CUDA_OK(cudaFree(a.part_words));
     CUDA_OK(cudaFree(a.out)); CUDA_OK(cudaFree(a.arrived)); CUDA_OK(cudaFree(e.table)); CUDA_OK(cudaFree(e.scale));
 }
 

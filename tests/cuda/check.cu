@@ -362,16 +362,17 @@ static void check_decode(Setting *s, uint32_t splits, int version)
     gpu_part *dparts = gpu_copy(part, parts);
     a.parts = dparts, a.groups = gpu_copy(groups, n), a.n_groups = (int)n, a.n_parts = (int)parts, a.n_rows = s->n_rows;
     a.columns = (int)((per_kv < 8 ? per_kv : 8) * (s->n_rows < (int)rows_each ? s->n_rows : rows_each));
-    a.part_acc = gpu_new<float>((size_t)parts * kv * 8 * 128), a.part_ml = gpu_new<float2>((size_t)parts * kv * 8);
-    a.arrived = gpu_new<uint32_t>(kv);
-    CUDA_OK(cudaMemset(a.arrived, 0, kv * 4));
+    a.part_words = gpu_new<uint64_t>((size_t)parts * kv * 8 * GPU_PART_WORDS);
+    a.arrived = gpu_new<uint32_t>(kv * 2);
+    CUDA_OK(cudaMemset(a.part_words, 0, (size_t)parts * kv * 8 * GPU_PART_WORDS * 8));
+    CUDA_OK(cudaMemset(a.arrived, 0, kv * 2 * 4));
     a.out = gpu_new<float>(s->n_rows * heads * d), a.out_stride = heads * d;
     for (int twice = 0; twice < 2; twice++) CUDA_OK(gpu_decode(&a, 0)); /* the counters must be left as they were */
     gpu_get(got, a.out, s->n_rows * heads * d);
     double apart = distance(got, want, s->n_rows * heads, d);
     expect(apart <= 2e-5, version ? "decode, common version" : "decode", s->c, s->kind, apart, 2e-5);
     free(want), free(got);
-    CUDA_OK(cudaFree((void *)a.groups)); CUDA_OK(cudaFree(a.part_acc)); CUDA_OK(cudaFree(a.part_ml)); CUDA_OK(cudaFree(a.arrived));
+    CUDA_OK(cudaFree((void *)a.groups)); CUDA_OK(cudaFree(a.part_words)); CUDA_OK(cudaFree(a.arrived));
     CUDA_OK(cudaFree(a.out)); CUDA_OK(cudaFree(shared.sections)); CUDA_OK(cudaFree(shared.first_tile)); CUDA_OK(cudaFree(mine.sections));
     CUDA_OK(cudaFree(mine.first_tile)); CUDA_OK(cudaFree(dparts));
 }
