@@ -19,7 +19,7 @@
 #define SM90_COPIED_BYTES (SM90_K_BYTES + SM90_V_BYTES + SM90_S_BYTES)
 #define SM90_STAGE_BYTES ((SM90_COPIED_BYTES + 1023) / 1024 * 1024) /* swizzled rows start at multiples of 1,024 */
 #define SM90_Q_BYTES (GPU_FLASH_ROWS * 128)
-#define SM90_HEADROOM_BITS 0x5c00u /* 256 in f16: weights relative to the maximum kept; f16 has room for more */
+#define SM90_HEADROOM_BITS 0x7400u /* 2^14 in f16: weights relative to the maximum kept; f16 has room for 2^16 */
 #define SM90_PAIR_ROWS 16384 /* from so many rows on, two thread blocks share their tiles: with fewer their waiting for each other costs more */
 #define SM90_BYTES (SM90_Q_BYTES + SM90_STAGES * SM90_STAGE_BYTES + 1024)
 
@@ -92,7 +92,7 @@ __device__ void copy_tiles(const gpu_flash_args &a, int64_t tile0, int n_tiles, 
     uint32_t rank = CLUSTER ? cluster_rank() : 0;
     for (int j = 0; j < n_tiles; j++) {
         int stage = j % SM90_STAGES;
-        if (j >= SM90_STAGES) barrier_wait(empty + stage * 8, (j / SM90_STAGES - 1) & 1);
+        if (j >= SM90_STAGES) barrier_wait_long(empty + stage * 8, (j / SM90_STAGES - 1) & 1);
         uint32_t to = stages + stage * SM90_STAGE_BYTES, bar = full + stage * 8;
         int64_t tile = tile0 + 2 * j + rank;
         barrier_expect(bar, SM90_COPIED_BYTES);
@@ -174,14 +174,15 @@ __device__ __forceinline__ void mask_weights(uint32_t (&p)[16], const Scales &sc
     }
 }
 
-/* Whether a weight passes 2^8. f16 bits of what is not negative are ordered as the numbers. */
+/* Whether a weight passes 2^14. f16 bits of what is not negative are ordered as the numbers. */
 __device__ __forceinline__ bool weights_pass(const uint32_t (&p)[16])
 {
-    uint32_t top = __vimax3_u16x2(p[0], p[1], p[2]);
+    uint32_t top[6]; /* not one by one: each would wait for the one before */
 #pragma unroll
-    for (int i = 3; i + 1 < 16; i += 2) top = __vimax3_u16x2(top, p[i], p[i + 1]);
-    top = __vmaxu2(top, p[15]);
-    return ((top + (0x80007fffu - SM90_HEADROOM_BITS * 0x10001u)) & 0x80008000u) != 0;
+    for (int i = 0; i < 5; i++) top[i] = __vimax3_u16x2(p[i * 3], p[i * 3 + 1], p[i * 3 + 2]);
+    top[0] = __vimax3_u16x2(top[0], top[1], top[2]), top[3] = __vimax3_u16x2(top[3], top[4], p[15]);
+    top[0] = __vmaxu2(top[0], top[3]);
+    return ((top[0] + (0x80007fffu - SM90_HEADROOM_BITS * 0x10001u)) & 0x80008000u) != 0;
 }
 
 /* The rows' maximum with this half tile's, from sums + 12582912; keep: the factors for what was summed before. A place without a key scores
@@ -232,7 +233,7 @@ __device__ __forceinline__ void multiply_keys_again(float (&s)[8][4], const Cons
 
 /* One step, of 64 keys, half HALF of stage `at`, whose raw sums are in `now`: the next step's products and P V of the step before are asked
  * for together; meanwhile raw sums become weights, in p. The maximum that weights are relative to moves only when it is passed by a factor of
- * more than 2^8, or when keys have to be masked anyway: mostly nothing waits for a maximum, and nothing that was summed is multiplied again.
+ * more than 2^14, or when keys have to be masked anyway: mostly nothing waits for a maximum, and nothing that was summed is multiplied again.
  * next_keys, last_values: descriptor words. scales: this step's, then the next one's, which lie at next_scales. */
 template <int HALF>
 __device__ __forceinline__ void multiply_step(Consumer &c, float (&acc)[68], int (&now)[32], int (&next)[32], uint32_t (&p)[16], Scales &scales, uint32_t at,
@@ -295,6 +296,7 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
     for (int i = 0; i < 68; i++) acc[i] = 0;
 #pragma unroll
     for (int i = 0; i < 16; i++) p[i] = 0;
+    uint32_t his_empty = CLUSTER ? address_at(empty, c.lane & 1) : 0; /* lanes 0 and 1 tell one thread block each of the two */
     barrier_wait(full, 0);
     wgmma_fence();
     issue_keys(even, c.q, keys);
@@ -310,18 +312,19 @@ __device__ void multiply_tiles(const gpu_flash_args &a, const gpu_flash_job &job
     for (int j = 0; j < n_tiles; j++) {
         uint32_t values = keys + SM90_K_BYTES / 16, here = at;
         int first_key = j * SM90_KEYS;
-        multiply_step<0>(c, acc, even, odd, p, scale, here, first_key + t * 2, first_key >= clear_keys, keys + SM90_K_BYTES / 32, last_values,
-                         scales + SM90_S_BYTES / 2);
-        if (j > 0 && c.lane < (CLUSTER ? 2 : 1)) {
-            uint32_t before = empty + (at == 0 ? SM90_STAGES - 1 : at - 1) * 8;
-            if (CLUSTER) barrier_arrive_at(before, c.lane);
-            else barrier_arrive(before);
-        }
         if (j + 1 < n_tiles) { /* else: this tile's products once more, which nobody reads */
             at = at + 1 == SM90_STAGES ? 0 : at + 1;
             phase ^= at == 0;
-            barrier_wait(full + at * 8, phase);
         }
+        bool over = barrier_over(full + at * 8, phase);
+        multiply_step<0>(c, acc, even, odd, p, scale, here, first_key + t * 2, first_key >= clear_keys, keys + SM90_K_BYTES / 32, last_values,
+                         scales + SM90_S_BYTES / 2);
+        if (j > 0 && c.lane < (CLUSTER ? 2 : 1)) {
+            uint32_t before = (here == 0 ? SM90_STAGES - 1 : here - 1) * 8;
+            if (CLUSTER) barrier_arrive_at(his_empty + before);
+            else barrier_arrive(empty + before);
+        }
+        if (!over) barrier_wait(full + at * 8, phase);
         keys = tile_word(stages) + at * (SM90_STAGE_BYTES / 16);
         scales = shared + SM90_Q_BYTES + SM90_K_BYTES + SM90_V_BYTES + at * SM90_STAGE_BYTES;
         multiply_step<1>(c, acc, odd, even, p, scale, here, first_key + 64 + t * 2, first_key + 64 >= clear_keys, keys, values, scales);

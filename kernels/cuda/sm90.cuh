@@ -26,6 +26,20 @@ __device__ __forceinline__ void barrier_wait(uint32_t bar, uint32_t parity)
     asm volatile("{\n.reg .pred done;\nwait:\nmbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n@done bra.uni end;\nbra.uni wait;\nend:\n}"
                  ::"r"(bar), "r"(parity) : "memory");
 }
+/* Whether the phase is over: asked ahead of barrier_wait, which mostly need not be asked then. */
+__device__ __forceinline__ bool barrier_over(uint32_t bar, uint32_t parity)
+{
+    uint32_t over;
+    asm volatile("{\n.reg .pred over;\nmbarrier.test_wait.parity.shared.b64 over, [%1], %2;\nselp.u32 %0, 1, 0, over;\n}"
+                 : "=r"(over) : "r"(bar), "r"(parity) : "memory");
+    return over;
+}
+/* For who waits long: asking again and again takes issue slots, and power, from the warps beside. */
+__device__ __forceinline__ void barrier_wait_long(uint32_t bar, uint32_t parity)
+{
+    asm volatile("{\n.reg .pred done;\nwait:\nmbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n@done bra.uni end;\nnanosleep.u32 250;\nbra.uni wait;\nend:\n}"
+                 ::"r"(bar), "r"(parity) : "memory");
+}
 __device__ __forceinline__ void bulk_copy(uint32_t to, const void *from, int n_bytes, uint32_t bar)
 {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(n_bytes),
@@ -48,11 +62,17 @@ __device__ __forceinline__ void bulk_copy_to_both(uint32_t to, const void *from,
                  "r"(n_bytes), "r"(bar), "h"((uint16_t)3)
                  : "memory");
 }
-__device__ __forceinline__ void barrier_arrive_at(uint32_t bar, uint32_t rank)
+/* The address, in the cluster, of the same place in another thread block's shared memory. */
+__device__ __forceinline__ uint32_t address_at(uint32_t address, uint32_t rank)
 {
-    asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\nmbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(bar),
-                 "r"(rank)
-                 : "memory");
+    uint32_t there;
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
+    return there;
+}
+/* bar: an address in the cluster. */
+__device__ __forceinline__ void barrier_arrive_at(uint32_t bar)
+{
+    asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(bar) : "memory");
 }
 __device__ __forceinline__ uint32_t cluster_rank(void)
 {
