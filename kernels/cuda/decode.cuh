@@ -542,11 +542,13 @@ template <int NC> __device__ __forceinline__ void join_team(Merged<NC> &m, float
 }
 
 /* All parts of the KV head's rows and heads. */
-template <int NC, int WARPS> __device__ __forceinline__ void merge_rows(const gpu_decode_args &a, const gpu_group *groups, int kv_head, int per_kv, uint32_t launch, float *area)
+template <int NC, int WARPS>
+__device__ __forceinline__ void merge_rows(const gpu_decode_args &a, const gpu_group *groups, int kv_head, int per_kv, uint32_t launch, float *area)
 {
     constexpr int features = Merge<NC>::features, per_pair = Merge<NC>::per_pair;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, n_shares = a.n_rows * per_kv * per_pair;
-    int teams = min(WARPS, n_shares), team = features == 4 ? divide_small(WARPS, teams) : 1, mine = features == 4 ? divide_small(warp, team) : warp, rank = warp - mine * team;
+    int teams = min(WARPS, n_shares), team = features == 4 ? divide_small(WARPS, teams) : 1;
+    int mine = features == 4 ? divide_small(warp, team) : warp, rank = warp - mine * team;
 #pragma unroll 1
     for (int first = 0; first < n_shares; first += teams) {
         int share = first + mine, pair = share / per_pair, in_rows = divide_small(pair, per_kv), row = a.first_row + in_rows, h = pair - in_rows * per_kv;
