@@ -117,6 +117,15 @@ AVX512_INLINE __mmask16 any_from(const float *scores, size_t stride, size_t n_ro
     return keep;
 }
 
+/* What is to be kept of a vector's tokens (ret_tokens NULL: not wanted) and of their scores; how many. */
+AVX512_INLINE size_t keep_vector(__mmask16 keep, __m512i tokens, const float *scores, size_t stride, size_t n_rows, uint32_t *ret_tokens,
+                                 float *ret_scores, size_t ret_stride)
+{
+    if (ret_tokens) _mm512_storeu_si512(ret_tokens, compress_tokens(keep, tokens));
+    for (size_t r = 0; r < n_rows; r++) _mm512_storeu_ps(ret_scores + r * ret_stride, compress(keep, _mm512_loadu_ps(scores + r * stride)));
+    return (size_t)__builtin_popcount(keep);
+}
+
 /* Of n units' scores, the first of them of this token. Nearly every unit has a candidate: no branch. */
 AVX512_INLINE void list_part(kern_score_list *list, const float *scores, size_t stride, size_t n_rows, size_t n, size_t token)
 {
@@ -124,10 +133,7 @@ AVX512_INLINE void list_part(kern_score_list *list, const float *scores, size_t 
     size_t count = to.n;
     for (size_t u = 0; u < n; u++) {
         __mmask16 keep = any_from(scores + u * 16, stride, n_rows, to.least);
-        _mm512_storeu_si512(to.tokens + count, compress_tokens(keep, ramp_from(token + u * 16)));
-        for (size_t r = 0; r < n_rows; r++)
-            _mm512_storeu_ps(to.scores + r * to.stride + count, compress(keep, _mm512_loadu_ps(scores + r * stride + u * 16)));
-        count += (size_t)__builtin_popcount(keep);
+        count += keep_vector(keep, ramp_from(token + u * 16), scores + u * 16, stride, n_rows, to.tokens + count, to.scores + count, to.stride);
     }
     list->n = count;
 }
@@ -306,11 +312,8 @@ AVX512_INLINE size_t select_rows(const float *scores, size_t stride, size_t n_ro
     for (size_t t = 0; t < n; t += 16) {
         __mmask16 keep = any_from(scores + t, stride, n_rows, cuts);
         if (ret_tokens && !tokens && !keep) continue;
-        if (ret_tokens)
-            _mm512_storeu_si512(ret_tokens + count, compress_tokens(keep, tokens ? _mm512_loadu_si512(tokens + t) : ramp_from(t)));
-        for (size_t r = 0; r < n_rows; r++)
-            _mm512_storeu_ps(ret_scores + r * ret_stride + count, compress(keep, _mm512_loadu_ps(scores + r * stride + t)));
-        count += (size_t)__builtin_popcount(keep);
+        __m512i numbers = ret_tokens && tokens ? _mm512_loadu_si512(tokens + t) : ramp_from(t);
+        count += keep_vector(keep, numbers, scores + t, stride, n_rows, ret_tokens ? ret_tokens + count : NULL, ret_scores + count, ret_stride);
     }
     return count;
 }

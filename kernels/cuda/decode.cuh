@@ -579,6 +579,7 @@ __device__ __forceinline__ void merge_rows(const gpu_decode_args &a, const gpu_g
 template <int VK, int NC, int WARPS, typename layout, typename S>
 __device__ __forceinline__ void finish_block(S &sums, Shared<NC> &s, float *area, const gpu_decode_args &a, const gpu_group *groups, int part, int head, int per_kv)
 {
+    static_assert(layout::bytes >= WARPS * MERGE_FLOATS * 4, "a team leaves its sums where the warps' own were");
     uint32_t before = join_warps<VK, NC, WARPS, layout>(sums, s, area, a, part, head);
     if (threadIdx.x == 0) s.last = before == gridDim.y - 1;
     __syncthreads();
